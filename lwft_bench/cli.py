@@ -1,0 +1,205 @@
+"""The command line: parses, calls and prints.
+
+Every command imports what it needs when it runs, so that `--help` and errors come at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lwft_bench.errors import UserError
+
+app = typer.Typer(
+    name="lwft-bench",
+    help="A benchmark and ablation harness for layer-wise fine-tuning of language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Both would import rich, a third of the time that --help may take.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+BAD_INPUT = 2
+
+
+class Retry(StrEnum):
+    FAILED = "failed"
+
+
+class Format(StrEnum):
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    CSV = "csv"
+
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="A Python file with strategies. Repeatable."),
+]
+
+
+def main() -> None:
+    """The console script. What the user can mend is shown as a message, with exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        if "--debug" in sys.argv:
+            import traceback
+
+            traceback.print_exc()
+        typer.echo(error, err=True)
+        sys.exit(BAD_INPUT)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from lwft_bench import __version__
+
+        typer.echo(f"lwft-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite file or a shipped suite.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default: reports/<name of the suite>.")
+    ] = None,
+    plugin: Plugins = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set an option everywhere. Repeatable."),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Cells whose id matches, e.g. '*lora*'.")
+    ] = None,
+    models: Annotated[str | None, typer.Option(metavar="A,B", help="Only these models.")] = None,
+    methods: Annotated[str | None, typer.Option(metavar="A,B", help="Only these methods.")] = None,
+    tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Only these tasks.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="0,1", help="These seeds instead of the suite's.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Cells at once.")] = None,
+    retry: Annotated[Retry | None, typer.Option(help="Run failed cells again.")] = None,
+    save_weights: Annotated[
+        bool, typer.Option("--save-weights", help="Keep the fine-tuned models.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error too.")
+    ] = False,
+) -> None:
+    """Run a suite: what is not done yet of it, and its report.
+
+    Exit codes: 0 all cells done, 1 some failed, 2 bad input, 130 interrupted.
+    """
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    from lwft_bench.config.loading import Changes, load_suite
+
+    loaded = load_suite(
+        suite,
+        Changes(
+            settings=tuple(settings or ()),
+            plugins=tuple(map(str, plugin or ())),
+            only=only,
+            models=_names(models),
+            methods=_names(methods),
+            tasks=_names(tasks),
+            seeds=_numbers(seeds),
+        ),
+    )
+    from lwft_bench.execution.runner import RunOptions, run_suite
+
+    options = RunOptions(
+        workers=workers, retry_failed=retry is Retry.FAILED, save_weights=save_weights
+    )
+    raise typer.Exit(run_suite(loaded, out or Path("reports", loaded.name), options))
+
+
+@app.command()
+def report(run: Run) -> None:
+    """Make a run's report again from its files."""
+    from lwft_bench.reporting.report import write_report
+
+    typer.echo(write_report(run))
+
+
+@app.command()
+def table(
+    run: Run,
+    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    name: Annotated[str, typer.Option("--table", metavar="NAME", help="Which table.")] = "main",
+) -> None:
+    """Print one table of a run."""
+    from lwft_bench.reporting.report import print_table
+
+    typer.echo(print_table(run, format.value, name))
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[methods|strategies|adapters|optimizers|models|tasks|benchmarks|suites]",
+            help="Everything if left out.",
+        ),
+    ] = None,
+    plugin: Plugins = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what there is to name in a suite, and where each comes from."""
+    import json
+
+    from lwft_bench import listing
+    from lwft_bench.registry import REGISTRIES, load_plugin
+
+    for path in plugin or ():
+        load_plugin(path)
+    found = {each: listing.rows(each) for each in ([kind] if kind else listing.KINDS)}
+    if as_json:
+        typer.echo(json.dumps(found[kind] if kind else found, indent=2))
+    else:
+        typer.echo("\n\n".join(f"{each}\n{listing.as_text(rows)}" for each, rows in found.items()))
+    for problem in (problem for registry in REGISTRIES for problem in registry.problems):
+        typer.echo(problem, err=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of suite files, for editors."""
+    from lwft_bench.config.suite import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(text.split(","))
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    names = _names(text)
+    if names is None:
+        return None
+    if not all(name.isdecimal() for name in names):
+        raise UserError(f"--seeds: expected whole numbers with commas between, found {text!r}")
+    return tuple(map(int, names))

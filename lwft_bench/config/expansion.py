@@ -1,0 +1,199 @@
+"""From the entries of a suite to its cells: every combination, with its settings resolved."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from lwft_bench.config.entries import Entry
+from lwft_bench.config.key_paths import COMPONENTS, METHOD_SETTINGS, component_name
+from lwft_bench.config.layers import Ablation, Assignment, Layer, Method
+from lwft_bench.config.models import (
+    Cell,
+    EvaluationConfig,
+    MethodConfig,
+    ModelConfig,
+    TaskConfig,
+    TrainingConfig,
+)
+from lwft_bench.config.problems import KeyPath, Problem, validate
+from lwft_bench.config.settings import Place, Setting, Settings, leaves
+from lwft_bench.config.tasks import resolve_task
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A cell before its seed: one combination, and its values of the ablated options."""
+
+    model: Entry[ModelConfig]
+    method: Method
+    task: Entry[TaskConfig]
+    ablation: tuple[Assignment, ...]
+
+    @property
+    def names(self) -> dict[str, str]:
+        return {
+            "model": self.model.config.name,
+            "method": self.method.name,
+            "task": self.task.config.name,
+        }
+
+
+@dataclass
+class Expansion:
+    """Every cell of a suite. What is wrong goes to `problems`, and there are no cells then.
+
+    Settings, weakest first: `base` (the suite's training and evaluation), the method card's,
+    `overrides`, `ablations`, `changes` (the command line's). `unchecked` are sections of `base`
+    that are known to be wrong already.
+    """
+
+    models: Sequence[Entry[ModelConfig]]
+    methods: Sequence[Method]
+    tasks: Sequence[Entry[TaskConfig]]
+    seeds: Sequence[int]
+    base: Sequence[Setting]
+    overrides: Sequence[Layer]
+    ablations: Sequence[Ablation]
+    changes: Layer
+    plugins: tuple[str, ...]
+    problems: list[Problem]
+    unchecked: frozenset[str] = frozenset()
+
+    def cells(self) -> list[Cell]:
+        """All cells, models outermost and seeds innermost."""
+        cells = [cell for point in self._points() for cell in self._cells_of(point)]
+        return [] if self.problems else cells
+
+    def _points(self) -> Iterator[Point]:
+        for model, method, task in itertools.product(self.models, self.methods, self.tasks):
+            mine = [
+                ablation.assignments()
+                for ablation in self.ablations
+                if method.entry.config.trains and ablation.key in method.paths
+            ]
+            for combination in itertools.product(*mine):
+                yield Point(model, method, task, combination)
+
+    def _cells_of(self, point: Point) -> Iterator[Cell]:
+        resolved = self._resolve(point, self._settings(point))
+        if self.problems:
+            return
+        for seed in self.seeds if point.method.entry.config.trains else (0,):
+            yield Cell(
+                id=self._cell_id(point, seed),
+                model=point.model.config,
+                seed=seed,
+                ablation={assignment.key: assignment.value for assignment in point.ablation},
+                plugins=self.plugins,
+                **resolved,
+            )
+
+    def _settings(self, point: Point) -> Settings:
+        settings = Settings()
+        for setting in itertools.chain(
+            self.base, _task_settings(point.task), _method_settings(point.method)
+        ):
+            settings.set(setting)
+        for assignment in self._assignments(point):
+            settings.set(assignment.setting)
+        return settings
+
+    def _assignments(self, point: Point) -> Iterator[Assignment]:
+        """What is set for a point above its cards, weakest first."""
+        overrides = [layer for layer in self.overrides if layer.matches(point.names)]
+        for layer in (*overrides, Layer(point.ablation), self.changes):
+            for assignment in layer.assignments:
+                if assignment.key in point.method.paths:
+                    yield assignment
+
+    def _resolve(self, point: Point, settings: Settings) -> dict[str, Any]:
+        """The configurations of a point's cells; whether they are valid `problems` tells."""
+
+        def checked(model: type[Model], section: str, noun: str = "key") -> Model | None:
+            def locate(path: KeyPath) -> Place:
+                return settings.locate((section, *path))
+
+            if section in self.unchecked:
+                return None
+            value, problems = validate(model, settings.tree[section], locate, noun)
+            self.problems.extend(problems)
+            return value
+
+        task = checked(TaskConfig, "task")
+        if task is not None:
+            task, problems = resolve_task(
+                task, point.task.folder, lambda path: settings.locate(("task", *path))
+            )
+            self.problems.extend(problems)
+        card = point.method.entry.config
+        # The card's training options are in the cell's now; where its sources speak of a value that
+        # was replaced, they no longer do.
+        method_values = card.model_dump(mode="json") | {"training": {}}
+        for assignment in self._assignments(point):
+            if assignment.key in card.provenance:
+                note = f"Set for this run: {' '.join(assignment.place)}"
+                method_values["provenance"][assignment.key] = {"source": "choice", "note": note}
+        method_values |= {key: settings.tree[key] for key in METHOD_SETTINGS}
+        for section, cls in point.method.components.items():
+            name = component_name(card, section)
+            options: BaseModel | None = checked(
+                cls.Options,
+                section,
+                f"option of {section} {name!r}",
+            )
+            if options is not None:
+                method_values[section] = {"name": name} | options.model_dump(mode="json")
+        method, problems = validate(MethodConfig, method_values, settings.locate)
+        self.problems.extend(problems)
+        return {
+            "method": method,
+            "task": task,
+            "training": checked(TrainingConfig, "training"),
+            "evaluation": checked(EvaluationConfig, "evaluation"),
+        }
+
+    def _cell_id(self, point: Point, seed: int) -> str:
+        parts = list(point.names.values())
+        if point.method.entry.config.trains:
+            parts.append(f"seed{seed}")
+        last_keys = Counter(ablation.key.rpartition(".")[2] for ablation in self.ablations)
+        for assignment in point.ablation:
+            last = assignment.key.rpartition(".")[2]
+            key = last if last_keys[last] == 1 else assignment.key
+            parts.append(f"{key}={_label(assignment.value)}")
+        return "--".join(parts)
+
+
+def _task_settings(task: Entry[TaskConfig]) -> Iterator[Setting]:
+    yield Setting(("task",), {}, task.locate(()))
+    for key, value in task.config.model_dump(mode="json").items():
+        yield Setting(("task", key), value, task.locate((key,)))
+
+
+def _method_settings(method: Method) -> Iterator[Setting]:
+    card, locate = method.entry.config, method.entry.locate
+    for section in COMPONENTS:
+        yield Setting((section,), {}, locate((section,)))
+        for key, value in getattr(card, section).options.items():
+            yield Setting((section, key), value, locate((section, key)))
+    values = card.model_dump(mode="json")
+    for key in METHOD_SETTINGS:
+        yield Setting((key,), values[key], locate((key,)))
+    yield from leaves(card.training, ("training",), locate)
+
+
+def _label(value: Any) -> str:
+    """A value as a part of a cell id, fit for a folder's name."""
+    if isinstance(value, list):
+        return "+".join(map(_label, value)) or "none"
+    text = str(value).lower() if isinstance(value, bool | None) else str(value)
+    return re.sub(r"[^A-Za-z0-9.+_-]", "-", text)

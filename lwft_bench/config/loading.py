@@ -1,0 +1,125 @@
+"""A suite, from its name or path to its cells, with all that is wrong told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from lwft_bench.config.cards import is_path, shipped
+from lwft_bench.config.documents import read_document
+from lwft_bench.config.identity import Identity, identify
+from lwft_bench.config.models import Cell
+from lwft_bench.config.problems import ConfigError, Problem
+from lwft_bench.config.reading import SuiteReader
+from lwft_bench.errors import UserError
+from lwft_bench.registry import nearest, unknown
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the command line changes about a suite.
+
+    `settings` are `key=value`. Names narrow the suite; `seeds` replace the suite's. Each strategy
+    that one of `plugins` registers and no method of the suite uses joins the suite as a method.
+    """
+
+    settings: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    only: str | None = None
+    models: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    tasks: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+
+
+@dataclass
+class Suite:
+    """A suite that can be run. Its plugins are loaded; cells name them by absolute path."""
+
+    name: str
+    title: str
+    description: str
+    baseline: str | None
+    cells: Sequence[Cell]
+    path: Path
+    source_text: str
+
+    def identity(self, cell: Cell) -> Identity:
+        """What the cell's result depends on.
+
+        Raises:
+            UserError: If its model or data cannot be read.
+        """
+        return identify(cell)
+
+
+def load_suite(suite: str, changes: Changes | None = None) -> Suite:
+    """Read a suite, given by the path of its file or by the name of a shipped one.
+
+    Raises:
+        ConfigError: With all that is wrong in the file, its cards and the changes.
+        UserError: If there is no such suite.
+    """
+    changes = changes or Changes()
+    path = suite_file(suite)
+    document = read_document(path)
+    reader = SuiteReader(document, path.resolve().parent)
+    file, cells = reader.read(changes.plugins, changes.settings, changes.seeds)
+    cells = _narrowed(cells, changes)
+    return Suite(
+        name=file.name,
+        title=file.title,
+        description=file.description,
+        baseline=file.baseline,
+        cells=cells,
+        path=path,
+        source_text=document.text,
+    )
+
+
+def suite_file(suite: str) -> Path:
+    """The file of a suite. A path wins over a shipped suite's name."""
+    path = Path(suite)
+    if path.is_file():
+        return path
+    suites = shipped("suites")
+    if suite in suites:
+        return suites[suite]
+    if is_path(suite):
+        close = nearest(path.stem, suites)
+        raise UserError(
+            f"{suite}: no such file" + (f"; did you mean the shipped {close!r}?" if close else ""),
+            "see `lwft-bench list suites`",
+        )
+    raise UserError(unknown("suite", suite, suites), "see `lwft-bench list suites`")
+
+
+def _narrowed(cells: list[Cell], changes: Changes) -> list[Cell]:
+    """The cells that the command line asks for.
+
+    Raises:
+        ConfigError: If it names what the suite does not have.
+    """
+    narrowings = {"model": changes.models, "method": changes.methods, "task": changes.tasks}
+    problems = []
+    all_cells = cells
+    for kind, wanted in narrowings.items():
+        if wanted is None:
+            continue
+        names = {getattr(cell, kind).name for cell in all_cells}
+        for name in wanted:
+            if name not in names:
+                text = unknown(f"{kind} of the suite", name, names)
+                problems.append(Problem(f"--{kind}s", "", text))
+        cells = [cell for cell in cells if getattr(cell, kind).name in wanted]
+    if changes.only is not None:
+        matching = [cell for cell in cells if fnmatchcase(cell.id, changes.only)]
+        if cells and not matching:
+            text = f"matches no cell, such as {cells[0].id}"
+            problems.append(Problem("--only", changes.only, text))
+        cells = matching
+    if problems:
+        raise ConfigError(problems)
+    return cells

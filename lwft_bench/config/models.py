@@ -1,0 +1,211 @@
+"""The resolved configuration of a cell, piece by piece. Every model refuses unknown keys."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+
+Part = Literal["embed", "final_norm", "head", "other"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+"""Fit for a folder's name: cell ids are made of names."""
+
+
+class Config(BaseModel):
+    """Base of all configuration: immutable, no unknown keys, infinity survives JSON."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        ser_json_inf_nan="constants",
+        use_attribute_docstrings=True,  # for the JSON schema: what editors show
+    )
+
+
+class Named(Config):
+    """A registered thing and its options: `{name: grass, temperature: 1.0}` or just `grass`.
+
+    The options are validated against the registered class when a suite is read.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
+
+
+class ModelConfig(Config):
+    """Where a model comes from. Exactly one of `path` and `config` is given."""
+
+    name: Name
+    """Short name, used in cell ids and tables."""
+    path: str | None = None
+    """`embedded`, a local folder, or a hub name."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    config: dict[str, Any] | None = None
+    """A transformers config with `model_type`; weights are drawn from the initialisation stream."""
+    tokenizer: str | None = None
+    """Folder or hub name, if not the model's own."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model. Off unless asked for by name here."""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.path is None) == (self.config is None):
+            raise ValueError("expected exactly one of the keys 'path' and 'config'")
+        return self
+
+
+class TaskConfig(Config):
+    """Training data together with the benchmarks it is judged on."""
+
+    name: Name
+    data: str
+    """Name of the training set's source, e.g. `generated-arithmetic`."""
+    data_options: dict[str, Any] = {}
+    train_examples: PositiveInt
+    validation_examples: NonNegativeInt = 64
+    benchmarks: tuple[str, ...]
+    items_per_benchmark: PositiveInt | None = None
+    """None takes every item a benchmark has."""
+
+
+class ClipConfig(Config):
+    """Gradient clipping by norm, over all trained parameters or unit by unit."""
+
+    mode: Literal["none", "global", "unit"] = "none"
+    max_norm: Annotated[float, Field(gt=0)] = 1.0
+
+
+class TrainingConfig(Config):
+    """How a cell trains: the same for every method unless a suite overrides it."""
+
+    steps: NonNegativeInt
+    """Optimizer steps (T); probing steps come on top and are recorded."""
+    batch_size: PositiveInt = 16
+    """Sequences per optimizer step."""
+    micro_batch_size: PositiveInt | None = None
+    """Sequences per forward and backward pass; None: the whole batch at once."""
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup_steps: NonNegativeInt = 0
+    max_length: PositiveInt = 256
+    """Tokens; longer sequences are cut on the right, counted and reported."""
+    loss_on: Literal["target", "all"] = "target"
+    """Whether prompt tokens count in the loss."""
+    precision: Literal["float32", "bf16", "bf16-stochastic", "bf16-master"] = "float32"
+    """Weights and optimizer state: float32; pure bf16; bf16 with stochastic rounding; bf16 with
+    float32 master copies of the selected units."""
+    clip: ClipConfig = ClipConfig()
+    checkpointing: bool = False
+    """Recompute each layer's activations in the backward pass."""
+    attention: Literal["eager", "sdpa"] = "sdpa"
+    dropout: bool = True
+    """Keep the model's own dropout on while training."""
+    update: Literal["in_backward", "after_backward"] = "after_backward"
+    bucket_bytes: PositiveInt = 32 * 2**20
+    """Size of one of the three device buckets that offloaded optimizer state passes through."""
+    stream_seeds: dict[str, NonNegativeInt] = {}
+    """Random stream (initialisation, data, dropout, selection, measure, generation, rounding) -> a
+    seed of its own; the others follow the cell's seed."""
+    validate_every: NonNegativeInt = 0
+    """Steps between validation losses; 0: only before and after training."""
+    checkpoint_every: PositiveInt = 50
+    """Steps between checkpoints; an interruption loses at most these."""
+    device: str = "auto"
+    """`auto`: the accelerator if there is one, else `cpu`."""
+    threads: PositiveInt | None = None
+    """CPU threads of a cell; None: cores divided by cells at once."""
+
+    @model_validator(mode="after")
+    def _can_update_in_backward(self) -> Self:
+        accumulates = self.micro_batch_size is not None and self.micro_batch_size < self.batch_size
+        if self.update == "in_backward" and (self.clip.mode == "global" or accumulates):
+            raise ValueError(
+                "update: in_backward goes neither with clip.mode: global nor with a "
+                "micro_batch_size below batch_size: the whole gradient is never there at once"
+            )
+        return self
+
+
+class EvaluationConfig(Config):
+    """How benchmarks are scored."""
+
+    batch_size: PositiveInt = 64
+    max_new_tokens: PositiveInt | None = None
+    """None: what each benchmark says."""
+
+
+class Provenance(Config):
+    """Where a value comes from, and why it is what it is."""
+
+    source: Literal["paper", "code", "inference", "choice"]
+    note: str = ""
+
+
+class MethodConfig(Config):
+    """A method card: a named, citable combination of adapter, strategy, optimizer and state."""
+
+    name: Name
+    title: str
+    citation: str
+    description: str = ""
+    trains: bool = True
+    """False: the untrained base model, a row of its own."""
+    adapter: Named = Named(name="full")
+    strategy: Named = Named(name="all")
+    optimizer: Named = Named(name="adamw")
+    always_train: Literal["all"] | tuple[Part, ...] = ()
+    """Parts trained at every step besides the selected units."""
+    state_policy: Literal["keep", "reset"] = "keep"
+    """What happens to a unit's optimizer state when it is no longer selected."""
+    always_train_state_policy: Literal["keep", "reset"] = "keep"
+    """What happens to the always-trained parts' state at a switch."""
+    state_on_device: Literal["all", "none"] | PositiveInt = "all"
+    """`all`: no offload; `none`: offloaded and streamed; or a budget in bytes."""
+    training: dict[str, Any] = {}
+    """Training options this method needs, under those of the suite's overrides."""
+    provenance: dict[str, Provenance] = {}
+    """Key path (e.g. `strategy.num_active`) -> where the value comes from."""
+    unknown: tuple[str, ...] = ()
+    """What no source says, and what was assumed."""
+
+
+class Cell(Config):
+    """One point of a suite, fully resolved."""
+
+    id: str
+    model: ModelConfig
+    method: MethodConfig
+    task: TaskConfig
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    seed: NonNegativeInt
+    ablation: dict[str, Any] = {}
+    """Key path -> value, where an option is ablated."""
+    plugins: tuple[str, ...] = ()
+    """Absolute paths of plugin files the cell's process must import."""

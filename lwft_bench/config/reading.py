@@ -1,0 +1,224 @@
+"""Reads one suite file, as far as each part of it is valid, so that all problems show at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lwft_bench import registry
+from lwft_bench.config.documents import Document, parse_document, shown_path
+from lwft_bench.config.entries import Entry, EntryReader, locate_in, method_of_strategy
+from lwft_bench.config.expansion import Expansion
+from lwft_bench.config.layers import (
+    Ablation,
+    Assignment,
+    Layer,
+    find_components,
+    key_path_problems,
+)
+from lwft_bench.config.models import (
+    Cell,
+    Config,
+    EvaluationConfig,
+    MethodConfig,
+    ModelConfig,
+    TaskConfig,
+    TrainingConfig,
+)
+from lwft_bench.config.problems import ConfigError, Problem, validate
+from lwft_bench.config.settings import Place, Setting, leaves
+from lwft_bench.config.suite import Names, Override, SuiteFile
+from lwft_bench.errors import UserError
+
+# Where none could be read, these let everything else be checked. No cell is made of them.
+ANY_MODEL = Entry(ModelConfig(name="any", path="any"), lambda _: ("", ""), Path())
+ANY_TASK = Entry(
+    TaskConfig(name="any", data="generated-arithmetic", train_examples=1, benchmarks=()),
+    lambda _: ("", ""),
+    Path(),
+)
+
+
+class SuiteReader:
+    """One reading of one file. `folder` is what paths in it are relative to."""
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self.document = document
+        self.folder = folder
+        self.problems: list[Problem] = []
+        self.locate = locate_in(document)
+
+    def read(
+        self, plugins: Sequence[str], settings: Sequence[str], seeds: Sequence[int] | None
+    ) -> tuple[SuiteFile, list[Cell]]:
+        """The suite as written, and its cells, with what the command line adds or replaces.
+
+        Args:
+            plugins: Further plugin files; their strategies join the methods.
+            settings: `key=value`, above everything else.
+            seeds: Instead of the suite's.
+
+        Raises:
+            ConfigError: With all problems.
+        """
+        file, self.problems = validate(SuiteFile, self.document.value, self.locate)
+        if not isinstance(self.document.value, dict):
+            raise ConfigError(self.problems)
+        loaded = self._load_plugins(plugins)
+        entries = EntryReader(self.document, self.folder, self.problems)
+        written = entries.methods()
+        joining = [] if file is None else self._methods_of_plugins(plugins, written)
+        methods = [find_components(entry, self.problems) for entry in [*written, *joining]]
+        models, tasks = entries.models(), entries.tasks()
+        names = {
+            "model": self._names("models", models),
+            "method": self._names("methods", [*written, *joining]),
+            "task": self._names("tasks", tasks),
+        }
+        base, unchecked = self._base()
+        expansion = Expansion(
+            models=models or [ANY_MODEL],
+            methods=methods,
+            tasks=tasks or [ANY_TASK],
+            seeds=seeds or (file.seeds if file else ()),
+            base=base,
+            overrides=list(self._overrides(names)),
+            ablations=list(self._ablations()),
+            changes=Layer(tuple(self._changes(settings))),
+            plugins=loaded,
+            problems=self.problems,
+            unchecked=unchecked,
+        )
+        self._check_baseline(names["method"])
+        self._check_key_paths(expansion)
+        cells = expansion.cells()
+        self._check_ids(cells)
+        if self.problems or file is None:
+            raise ConfigError(sorted(self.problems, key=_in_file_order))
+        return file, cells
+
+    def _written(self, key: str) -> list[Any]:
+        value = self.document.value.get(key)
+        return value if isinstance(value, list) else []
+
+    def _load_plugins(self, more: Sequence[str]) -> tuple[str, ...]:
+        """Import all plugins, once each; their absolute paths."""
+        places = {
+            str((self.folder / name).resolve()): self.locate(("plugins", index))
+            for index, name in enumerate(self._written("plugins"))
+            if isinstance(name, str)
+        }
+        for name in more:
+            places.setdefault(str(Path(name).resolve()), ("--plugin", ""))
+        for path, place in places.items():
+            try:
+                registry.load_plugin(shown_path(Path(path)))
+            except UserError as error:
+                self.problems.append(Problem(*place, error.message, error.hint))
+        return tuple(places)
+
+    def _methods_of_plugins(
+        self, plugins: Sequence[str], written: Sequence[Entry[MethodConfig]]
+    ) -> list[Entry[MethodConfig]]:
+        """One method for each strategy of the command line's plugins that no method uses yet."""
+        used = {entry.config.strategy.name for entry in written}
+        origins = {str(Path(name).resolve()) for name in plugins}
+        return [
+            Entry(method_of_strategy(name), lambda _: ("--plugin", ""), self.folder)
+            for name in registry.strategies.names()
+            if registry.strategies.origin(name) in origins and name not in used
+        ]
+
+    def _base(self) -> tuple[list[Setting], frozenset[str]]:
+        """The suite's training and evaluation, and which of them are wrong."""
+        settings: list[Setting] = []
+        wrong: set[str] = set()
+        sections: dict[str, type[Config]] = {
+            "training": TrainingConfig,
+            "evaluation": EvaluationConfig,
+        }
+        for section, model in sections.items():
+            values = self.document.value.get(section, {})
+            config, _ = validate(model, values, self.locate)
+            settings.append(Setting((section,), {}, self.locate((section,))))
+            if config is None:
+                wrong.add(section)
+            else:
+                settings += leaves(values, (section,), self.locate)
+        return settings, frozenset(wrong)
+
+    def _names(self, key: str, entries: Sequence[Entry[Any]]) -> set[str]:
+        """The names in one of the lists, those of entries that are wrong included."""
+        names = {entry.config.name for entry in entries}
+        for value in self._written(key):
+            name = value.get("name") if isinstance(value, dict) else value
+            names.add(Path(str(name)).name)
+        return names
+
+    def _overrides(self, names: Mapping[str, set[str]]) -> Iterator[Layer]:
+        for index, value in enumerate(self._written("overrides")):
+            override, _ = validate(Override, value, self.locate)
+            if override is None:
+                continue
+            selected: dict[str, tuple[str, ...]] = {}
+            for selector, known in names.items():
+                chosen: Names | None = getattr(override, selector)
+                if chosen is None:
+                    continue
+                selected[selector] = (chosen,) if isinstance(chosen, str) else chosen
+                for name in selected[selector]:
+                    if name not in known:
+                        text = registry.unknown(f"{selector} of the suite", name, known)
+                        place = self.locate(("overrides", index, selector))
+                        self.problems.append(Problem(*place, text))
+            yield Layer(
+                tuple(
+                    Assignment(key, each, self.locate(("overrides", index, "set", key)))
+                    for key, each in override.set.items()
+                ),
+                selected,
+            )
+
+    def _ablations(self) -> Iterator[Ablation]:
+        ablate = self.document.value.get("ablate")
+        for key, values in ablate.items() if isinstance(ablate, dict) else ():
+            if isinstance(values, list) and values:
+                yield Ablation(str(key), tuple(values), self.locate(("ablate", key)))
+
+    def _changes(self, settings: Sequence[str]) -> Iterator[Assignment]:
+        for text in settings:
+            key, equals, value = text.partition("=")
+            place: Place = ("--set", key)
+            if not equals:
+                self.problems.append(Problem(*place, "expected key=value"))
+                continue
+            try:
+                yield Assignment(key, parse_document(value, "--set").value, place)
+            except ConfigError as error:
+                self.problems.append(Problem(*place, error.problems[0].text))
+
+    def _check_baseline(self, names: set[str]) -> None:
+        baseline = self.document.value.get("baseline")
+        if isinstance(baseline, str) and baseline not in names:
+            text = registry.unknown("method of the suite", baseline, names)
+            self.problems.append(Problem(*self.locate(("baseline",)), text))
+
+    def _check_key_paths(self, expansion: Expansion) -> None:
+        all_read = len(expansion.methods) >= len(self._written("methods"))
+        ablations = (Layer(ablation.assignments()[:1]) for ablation in expansion.ablations)
+        for layer in (*expansion.overrides, *ablations, expansion.changes):
+            self.problems += key_path_problems(layer, expansion.methods, all_read)
+
+    def _check_ids(self, cells: Sequence[Cell]) -> None:
+        for cell_id, count in Counter(cell.id for cell in cells).items():
+            if count > 1:
+                self.problems.append(
+                    Problem(*self.locate(()), f"{count} cells are called {cell_id}")
+                )
+
+
+def _in_file_order(problem: Problem) -> tuple[str, int]:
+    file, _, line = problem.where.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (problem.where, 0)

@@ -1,0 +1,90 @@
+"""The suite file, as a person writes it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Discriminator, Field, NonNegativeInt, Tag, field_validator
+
+from lwft_bench.config.models import (
+    Config,
+    EvaluationConfig,
+    MethodConfig,
+    ModelConfig,
+    Name,
+    TaskConfig,
+    TrainingConfig,
+)
+
+
+def _shape(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "<name>"
+    return "<mapping>" if isinstance(value, dict) else None
+
+
+_ByShape = Discriminator(
+    _shape,
+    custom_error_type="name_or_mapping",
+    custom_error_message="Input should be a name or a mapping",
+)
+ByName = Annotated[str, Tag("<name>")]
+ModelEntry = Annotated[ByName | Annotated[ModelConfig, Tag("<mapping>")], _ByShape]
+MethodEntry = Annotated[ByName | Annotated[MethodConfig, Tag("<mapping>")], _ByShape]
+TaskEntry = Annotated[ByName | Annotated[TaskConfig, Tag("<mapping>")], _ByShape]
+Names = str | tuple[str, ...]
+
+
+class Override(Config):
+    """Options for the cells that match every selector that is given."""
+
+    method: Names | None = None
+    """Name of a method of the suite, or a list of them."""
+    model: Names | None = None
+    task: Names | None = None
+    set: dict[str, Any]
+    """Key path -> value, e.g. `training.lr: 3.0e-3`."""
+
+
+class SuiteFile(Config):
+    """A comparison: models x methods x tasks x seeds, and how they are trained and evaluated."""
+
+    model_config = ConfigDict(title="lwft-bench suite")
+
+    name: Name
+    title: str = ""
+    description: str = ""
+    models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]
+    """Each a shipped model's name, a local folder, a hub name, or a mapping."""
+    methods: Annotated[tuple[MethodEntry, ...], Field(min_length=1)]
+    """Each a shipped method card's name, the path of a card, the name of a plugin's strategy (with
+    default settings around it), or a mapping."""
+    tasks: Annotated[tuple[TaskEntry, ...], Field(min_length=1)]
+    """Each a shipped task card's name, the path of a card, or a mapping."""
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    training: TrainingConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
+    overrides: tuple[Override, ...] = ()
+    """Applied in order, above the method cards' own settings."""
+    ablate: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
+    """Key path -> values. Methods that have the option are multiplied, others stay as they are."""
+    baseline: str | None = None
+    """The method that paired differences refer to."""
+    plugins: tuple[str, ...] = ()
+    """Python files that register strategies, adapters or optimizers, relative to this file."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _without_repeats(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        repeated = [seed for seed, count in Counter(seeds).items() if count > 1]
+        if repeated:
+            raise ValueError(f"{repeated[0]} is there twice")
+        return seeds
+
+
+def schema_text() -> str:
+    """The JSON schema of suite files, with which editors complete and check them."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(dialect | SuiteFile.model_json_schema(), indent=2) + "\n"

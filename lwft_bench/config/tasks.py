@@ -1,0 +1,57 @@
+"""A task's own checks: its source of data and that source's options, and its benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lwft_bench.config.cards import is_path, shipped
+from lwft_bench.config.models import TaskConfig
+from lwft_bench.config.problems import Locate, Problem, validate
+from lwft_bench.errors import UserError
+from lwft_bench.registry import unknown
+
+
+def resolve_task(
+    task: TaskConfig, folder: Path, locate: Locate
+) -> tuple[TaskConfig, list[Problem]]:
+    """The task with the paths in it absolute, and what is wrong with it.
+
+    Args:
+        folder: What relative paths are relative to.
+        locate: The place of a key path in the task.
+    """
+    from lwft_bench.data.sources import SOURCES
+    from lwft_bench.evaluation.benchmarks import load_benchmark
+
+    problems: list[Problem] = []
+    options: dict[str, Any] = task.data_options
+    if task.data not in SOURCES:
+        problems.append(Problem(*locate(("data",)), unknown("data source", task.data, SOURCES)))
+    else:
+        source, found = validate(
+            SOURCES[task.data],
+            options,
+            lambda path: locate(("data_options", *path)),
+            f"option of data source {task.data!r}",
+        )
+        problems.extend(found)
+        for key, value in source or ():
+            if isinstance(value, Path):
+                file = folder / value.expanduser()
+                options = options | {key: str(file)}
+                if not file.is_file():
+                    place = locate(("data_options", key))
+                    problems.append(Problem(*place, f"no such file: {file}"))
+    benchmarks = tuple(str(folder / name) if is_path(name) else name for name in task.benchmarks)
+    for index, name in enumerate(benchmarks):
+        place = locate(("benchmarks", index))
+        if not is_path(name) and name not in shipped("benchmarks"):
+            text = unknown("benchmark", name, shipped("benchmarks"))
+            problems.append(Problem(*place, text, "lwft-bench list benchmarks"))
+        elif is_path(name):
+            try:
+                load_benchmark(name)
+            except UserError as error:
+                problems.append(Problem(*place, error.message))
+    return task.model_copy(update={"data_options": options, "benchmarks": benchmarks}), problems

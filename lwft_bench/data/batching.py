@@ -1,0 +1,216 @@
+"""Training data as token ids, and the order in which a cell sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from lwft_bench.data.examples import Example
+from lwft_bench.errors import UserError
+
+IGNORED = -100
+"""The label of a token that does not count in the loss."""
+
+PADDED_TO = 8
+"""Padded lengths are multiples of this, so that few shapes occur and kernels like them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenisedExamples:
+    """Examples as token ids: prompt, target and the end-of-sequence token, without padding."""
+
+    token_ids: list[list[int]]
+    num_prompt_tokens: list[int]
+    loss_on: Literal["target", "all"]
+    padding_id: int
+    num_truncated: int = 0
+    """Examples that were cut on the right to `max_length`."""
+    num_dropped: int = 0
+    """Examples left out because `max_length` cut their whole target."""
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One micro-batch, padded on the right, on the CPU.
+
+    labels are aligned with input_ids: the loss shifts them. Token counts are known without reading
+    a tensor.
+    """
+
+    input_ids: torch.Tensor
+    """[rows, padded length], int64"""
+    labels: torch.Tensor
+    """[rows, padded length], int64; `IGNORED` where a token does not count"""
+    lengths: tuple[int, ...]
+    """Tokens of each row, padding not counted"""
+    num_tokens: int
+    num_target_tokens: int
+    """Labels that count once shifted: `(labels[:, 1:] != IGNORED).sum()`"""
+
+
+def encode_pair(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, target: str
+) -> tuple[list[int], list[int]]:
+    """Token ids of a prompt and of the text that follows it.
+
+    The prompt's ids are those of the prompt alone, special tokens included, since that is what
+    generation starts from. The target's are what the tokenizer adds to them when it sees both
+    together (a SentencePiece tokenizer would put a second space before a target seen alone); where
+    a token would span the boundary, those of the target alone. Training and the scoring of
+    choices both use this function.
+    """
+    return _split(
+        tokenizer, tokenizer(prompt).input_ids, tokenizer(prompt + target).input_ids, target
+    )
+
+
+def _split(
+    tokenizer: PreTrainedTokenizerBase, prompt_ids: list[int], joint_ids: list[int], target: str
+) -> tuple[list[int], list[int]]:
+    if joint_ids[: len(prompt_ids)] == prompt_ids:
+        return prompt_ids, joint_ids[len(prompt_ids) :]
+    return prompt_ids, tokenizer(target, add_special_tokens=False).input_ids
+
+
+def tokenise(
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    loss_on: Literal["target", "all"],
+) -> TokenisedExamples:
+    """Tokenise, append the end-of-sequence token, and cut on the right to `max_length` tokens.
+
+    Raises:
+        UserError: the tokenizer has no end-of-sequence token, or no target survives the cut.
+    """
+    end = tokenizer.eos_token_id
+    if end is None:
+        raise UserError(
+            f"the tokenizer {tokenizer.name_or_path!r} has no end-of-sequence token",
+            hint="name a tokenizer that has one under the model's `tokenizer`",
+        )
+    if not examples:
+        return TokenisedExamples([], [], loss_on, end)
+    prompts = tokenizer([example.prompt for example in examples]).input_ids
+    joints = tokenizer([example.prompt + example.target for example in examples]).input_ids
+    token_ids, num_prompt_tokens = [], []
+    num_truncated = num_dropped = 0
+    for example, alone, joint in zip(examples, prompts, joints, strict=True):
+        prompt, target = _split(tokenizer, alone, joint, example.target)
+        if len(prompt) >= max_length:
+            num_dropped += 1
+            continue
+        ids = [*prompt, *target, end]
+        num_truncated += len(ids) > max_length
+        token_ids.append(ids[:max_length])
+        num_prompt_tokens.append(len(prompt))
+    if not token_ids:
+        raise UserError(
+            f"training.max_length = {max_length} cuts the target of every example: the shortest "
+            f"prompt has {min(map(len, prompts))} tokens",
+            hint="raise training.max_length",
+        )
+    return TokenisedExamples(token_ids, num_prompt_tokens, loss_on, end, num_truncated, num_dropped)
+
+
+def collate(examples: TokenisedExamples, indices: Sequence[int]) -> Batch:
+    """The examples at `indices` as one micro-batch."""
+    rows = [examples.token_ids[index] for index in indices]
+    lengths = tuple(len(row) for row in rows)
+    padded_length = -(-max(lengths) // PADDED_TO) * PADDED_TO
+    input_ids = np.full((len(rows), padded_length), examples.padding_id, dtype=np.int64)
+    labels = np.full((len(rows), padded_length), IGNORED, dtype=np.int64)
+    num_target_tokens = 0
+    for row, (index, ids) in enumerate(zip(indices, rows, strict=True)):
+        start = examples.num_prompt_tokens[index] if examples.loss_on == "target" else 0
+        input_ids[row, : len(ids)] = ids
+        labels[row, start : len(ids)] = ids[start:]
+        num_target_tokens += len(ids) - max(start, 1)  # the first token is nobody's next token
+    return Batch(
+        input_ids=torch.from_numpy(input_ids),
+        labels=torch.from_numpy(labels),
+        lengths=lengths,
+        num_tokens=sum(lengths),
+        num_target_tokens=num_target_tokens,
+    )
+
+
+def batches(examples: TokenisedExamples, batch_size: int) -> list[Batch]:
+    """All examples once, in their own order; the last batch may be smaller. For validation."""
+    return [
+        collate(examples, range(start, min(start + batch_size, len(examples))))
+        for start in range(0, len(examples), batch_size)
+    ]
+
+
+class DataOrder:
+    """An endless stream of training batches, shuffled anew each epoch.
+
+    The order is a function of `seed` and the number of examples alone: every method of a suite sees
+    the same one. An epoch's permutation is drawn from a generator seeded with (seed, epoch), so any
+    position is reached without replaying what came before, and the state is one number. A batch
+    may straddle two epochs.
+    """
+
+    def __init__(
+        self,
+        examples: TokenisedExamples,
+        *,
+        batch_size: int,
+        micro_batch_size: int | None = None,
+        seed: int,
+    ) -> None:
+        self._examples = examples
+        self._batch_size = batch_size
+        self._micro_batch_size = micro_batch_size or batch_size
+        self._seed = seed
+        self._num_drawn = 0
+        self._epoch = -1
+        self._permutation = np.empty(0, dtype=np.int64)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in which every example is seen at least once."""
+        return -(-len(self._examples) // self._batch_size)
+
+    def next_batch(self) -> list[Batch]:
+        """The micro-batches of the next optimizer step."""
+        end = self._num_drawn + self._batch_size
+        indices = [self._example_at(position) for position in range(self._num_drawn, end)]
+        self._num_drawn = end
+        return self._micro_batches(indices)
+
+    def longest_batch(self) -> list[Batch]:
+        """The micro-batches that need most memory: the longest examples. Leaves the order alone."""
+        lengths = [len(ids) for ids in self._examples.token_ids]
+        longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+        return self._micro_batches(np.resize(longest_first, self._batch_size).tolist())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"num_drawn": self._num_drawn}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._num_drawn = state["num_drawn"]
+
+    def _example_at(self, position: int) -> int:
+        epoch, offset = divmod(position, len(self._examples))
+        if epoch != self._epoch:
+            generator = np.random.default_rng((self._seed, epoch))
+            self._permutation = generator.permutation(len(self._examples))
+            self._epoch = epoch
+        return int(self._permutation[offset])
+
+    def _micro_batches(self, indices: Sequence[int]) -> list[Batch]:
+        size = self._micro_batch_size
+        return [
+            collate(self._examples, indices[start : start + size])
+            for start in range(0, len(indices), size)
+        ]

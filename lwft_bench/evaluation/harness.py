@@ -1,0 +1,157 @@
+"""Scoring a model on benchmarks, through lm-eval, with every answer kept.
+
+The model is the one in memory. Nothing is fetched, no built-in task of lm-eval is looked for, no
+file is written, and model, tokenizer, random generators and logging are left as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lwft_bench.config.models import EvaluationConfig
+from lwft_bench.data.examples import Item
+from lwft_bench.errors import UserError
+from lwft_bench.evaluation.benchmarks import BenchmarkConfig, load_benchmark
+from lwft_bench.results.schema import Score
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+    from lwft_bench.evaluation.language_model import ModelInMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One item, answered: a row of samples.jsonl."""
+
+    benchmark: str
+    id: str
+    prompt: str
+    response: str
+    """The generated text up to the stop, or the choice with the highest log-likelihood."""
+    prediction: str | None
+    """What the extraction rule found; None: no answer."""
+    answer: str
+    correct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores in the order the benchmarks were given, and the samples they are means of."""
+
+    scores: list[Score]
+    samples: list[Sample]
+
+
+def evaluate(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Mapping[str, Sequence[Item]],
+    config: EvaluationConfig,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score `model` on every benchmark, on the device it is on.
+
+    All benchmarks run together: requests are sorted by length over all of them, so that few
+    batches have much padding.
+
+    Args:
+        model: a transformers model, or one wrapped by peft.
+        items: benchmark (a shipped name or the path of a definition) -> its items.
+        on_progress: called with (requests answered, requests in all); a multiple-choice item has
+            one request a choice.
+
+    Raises:
+        UserError: a prompt and its response do not fit into the model's context.
+    """
+    import lm_eval.evaluator
+
+    from lwft_bench.evaluation.isolation import left_as_it_was
+    from lwft_bench.evaluation.language_model import ModelInMemory
+    from lwft_bench.evaluation.lm_eval_tasks import lm_eval_task
+
+    benchmarks = {load_benchmark(name): items[name] for name in items if items[name]}
+    num_requests = sum(max(1, len(item.choices)) for name in items for item in items[name])
+    progress = _Progress(num_requests, on_progress)
+    with left_as_it_was(model, tokenizer) as inner_model:
+        language_model = ModelInMemory(inner_model, tokenizer, config.batch_size, progress.advance)
+        tasks = {}
+        for benchmark, its_items in benchmarks.items():
+            max_new_tokens = config.max_new_tokens or benchmark.max_new_tokens
+            tasks[benchmark.name] = lm_eval_task(benchmark, its_items, max_new_tokens)
+            _check_context(benchmark, its_items, max_new_tokens, language_model)
+        results = lm_eval.evaluator.evaluate(
+            language_model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0, log_samples=True
+        )
+    scores, samples = [], []
+    for benchmark in benchmarks:
+        answered = [_sample(benchmark, logged) for logged in results["samples"][benchmark.name]]
+        scores.append(_score(benchmark, answered))
+        samples.extend(answered)
+    return Evaluation(scores, samples)
+
+
+def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:
+    document = logged["doc"]
+    if benchmark.kind == "multiple_choice":
+        log_likelihoods = [log_likelihood for log_likelihood, _ in logged["filtered_resps"]]
+        response = document["choices"][log_likelihoods.index(max(log_likelihoods))]
+        prediction: str | None = response
+    else:
+        ((response,),) = logged["resps"]
+        (prediction,) = logged["filtered_resps"]
+    return Sample(
+        benchmark=benchmark.name,
+        id=document["id"],
+        prompt=document["prompt"],
+        response=response,
+        prediction=prediction,
+        answer=document["answer"],
+        correct=bool(logged[benchmark.metric]),
+    )
+
+
+def _score(benchmark: BenchmarkConfig, samples: Sequence[Sample]) -> Score:
+    n = len(samples)
+    p = sum(sample.correct for sample in samples) / n
+    return Score(
+        benchmark=benchmark.name,
+        version=benchmark.version,
+        metric=benchmark.metric,
+        value=p,
+        stderr=(p * (1 - p) / max(n - 1, 1)) ** 0.5,
+        num_items=n,
+    )
+
+
+def _check_context(
+    benchmark: BenchmarkConfig,
+    items: Sequence[Item],
+    max_new_tokens: int | None,
+    language_model: ModelInMemory,
+) -> None:
+    """lm-eval would cut the beginning of prompts that are too long, and only log it."""
+    texts = [item.prompt + choice for item in items for choice in item.choices or ("",)]
+    longest = max(len(ids) for ids in language_model.tokenizer(texts).input_ids)
+    needed = longest + (max_new_tokens or 0)
+    if needed > language_model.max_length:
+        raise UserError(
+            f"benchmark {benchmark.name} needs {needed} tokens ({longest} of them the longest "
+            f"prompt); the model has room for {language_model.max_length}",
+            hint="lower evaluation.max_new_tokens" if max_new_tokens else None,
+        )
+
+
+class _Progress:
+    def __init__(self, total: int, report: Callable[[int, int], None] | None) -> None:
+        self._total = total
+        self._report = report
+        self._done = 0
+
+    def advance(self) -> None:
+        self._done += 1
+        if self._report is not None:
+            self._report(self._done, self._total)

@@ -1,0 +1,52 @@
+"""The model in memory as lm-eval's evaluator sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lwft_bench.data.batching import encode_pair
+
+
+class ModelInMemory(HFLM):
+    """lm-eval's own transformers model, with the boundary of training and no progress bars.
+
+    on_answer is called after each answered request.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        batch_size: int,
+        on_answer: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size
+        )
+        self.set_cache_hook(_AnswerHook(on_answer))
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
+        return super().generate_until(requests, disable_tqdm=True)
+
+    def loglikelihood(
+        self, requests: list[Instance], disable_tqdm: bool = True
+    ) -> list[tuple[float, bool]]:
+        return super().loglikelihood(requests, disable_tqdm=True)
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        return encode_pair(self.tokenizer, context, continuation)
+
+
+class _AnswerHook:
+    """lm-eval tells its cache of every answer; there is no cache here, so this listens."""
+
+    def __init__(self, on_answer: Callable[[], None]) -> None:
+        self._on_answer = on_answer
+
+    def add_partial(self, attribute: str, request: Any, response: Any) -> None:
+        self._on_answer()

@@ -1,0 +1,248 @@
+"""One cell from its configuration to its files: load, train, measure, evaluate, write."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from lwft_bench.config.models import Cell
+from lwft_bench.data.batching import DataOrder, TokenisedExamples, batches, tokenise
+from lwft_bench.data.sources import load_examples, load_items
+from lwft_bench.evaluation.harness import Evaluation, evaluate
+from lwft_bench.execution.outcomes import new_result
+from lwft_bench.execution.provenance import now, provenance
+from lwft_bench.execution.summary import confounds, memory, throughput, training_summary
+from lwft_bench.models.adapters import Adapter
+from lwft_bench.models.digests import weights_digest
+from lwft_bench.models.loading import load_model, load_tokenizer
+from lwft_bench.planning.dry_run import BatchShape, DryRun, dry_run, make_adapter
+from lwft_bench.registry import load_plugin, strategies
+from lwft_bench.results.atomic import write_text_atomic
+from lwft_bench.results.store import read_cell_record, write_result
+from lwft_bench.state.precision import PRECISIONS
+from lwft_bench.strategies.base import Needs
+from lwft_bench.training.assembly import Assembly, assemble
+from lwft_bench.training.engagement import judge
+from lwft_bench.training.loss import DeviceBatch
+from lwft_bench.training.meters import NoAccount, PhasePeaks
+from lwft_bench.training.streams import RandomStreams, undisturbed
+from lwft_bench.training.trainer import Hooks, Trainer
+
+Emit = Callable[[dict[str, Any]], None]
+
+VALIDATION_BATCH = 32
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A cell's parts once loaded."""
+
+    cell: Cell
+    device: torch.device
+    streams: RandomStreams
+    tokenizer: PreTrainedTokenizerBase
+    adapter: Adapter
+    model: nn.Module
+    train: TokenisedExamples
+    validation: TokenisedExamples
+
+
+def run_cell(
+    cell: Cell, folder: Path, emit: Emit, should_stop: Callable[[], bool], *, save: bool = False
+) -> None:
+    """Runs a cell in its work folder and writes its files there, `result.json` last.
+
+    Goes on from the folder's checkpoint, if any. Raises Interrupted after writing one, once
+    should_stop() is true.
+    """
+    started = now()
+    for plugin in cell.plugins:
+        load_plugin(plugin)
+    prepared = _prepare(cell)
+    parts: dict[str, Any] = {}
+    if cell.method.trains:
+        parts = _train(prepared, folder, emit, should_stop)
+    emit({"event": "phase", "phase": "evaluate"})
+    evaluation, seconds = _evaluate(prepared, emit)
+    _write_rows(folder / "samples.jsonl", map(_sample_row, evaluation.samples))
+    if "throughput" in parts:
+        parts["throughput"].evaluation_seconds = seconds
+    if save:
+        emit({"event": "phase", "phase": "save"})
+        prepared.adapter.save(prepared.model, prepared.tokenizer, folder / "model")
+    values = [score.value for score in evaluation.scores]
+    result = new_result(
+        cell,
+        read_cell_record(folder),
+        "done",
+        scores=evaluation.scores,
+        average=sum(values) / len(values),
+        weights_digest=weights_digest(prepared.adapter.tensors(prepared.model)),
+        confounds=confounds(cell),
+        provenance=provenance(started),
+        **parts,
+    )
+    write_result(folder, result)
+
+
+def _prepare(cell: Cell) -> Prepared:
+    config = cell.training
+    streams = RandomStreams(cell.seed, config.stream_seeds)
+    device = _device(config.device)
+    tokenizer = load_tokenizer(cell.model)
+    data = load_examples(cell.task)
+    model = load_model(
+        cell.model,
+        dtype=PRECISIONS[config.precision].weight,
+        attention=config.attention,
+        seed=streams.seed("initialisation"),
+    )
+    adapter = make_adapter(cell)
+    return Prepared(
+        cell=cell,
+        device=device,
+        streams=streams,
+        tokenizer=tokenizer,
+        adapter=adapter,
+        model=adapter.apply(model, streams.seed("initialisation")).to(device),
+        train=tokenise(data.train, tokenizer, config.max_length, config.loss_on),
+        validation=tokenise(data.validation, tokenizer, config.max_length, "target"),
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def _train(
+    prepared: Prepared, folder: Path, emit: Emit, should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """Trains the model in place; returns the result's parts that tell of it."""
+    cell, config, device = prepared.cell, prepared.cell.training, prepared.device
+    account = NoAccount() if device.type == "cpu" else PhasePeaks(device)
+    assembly = assemble(
+        prepared.model,
+        prepared.adapter,
+        cell.method,
+        config,
+        rounding_seed=prepared.streams.seed("rounding"),
+        device=device,
+        account=account,
+    )
+    order, probing_order = (
+        DataOrder(
+            prepared.train,
+            batch_size=config.batch_size,
+            micro_batch_size=config.micro_batch_size,
+            seed=prepared.streams.seed(stream),
+        )
+        for stream in ("data", "measure")
+    )
+    _choose_loss(assembly, order, device)
+    strategy_class = strategies.get(cell.method.strategy.name)
+    strategy = strategy_class(strategy_class.Options(**cell.method.strategy.options))
+    trainer = Trainer(
+        assembly,
+        strategy,
+        cell.method,
+        config,
+        order,
+        probing_order,
+        prepared.streams,
+        device,
+        account,
+        Hooks(emit, should_stop, lambda: _validation_loss(assembly, prepared)),
+        folder,
+    )
+    trainer.run()
+    engagement = judge(
+        trainer.trace,
+        assembly.groups,
+        assembly.store,
+        cell.method,
+        trainer.frozen_unchanged,
+        selection_varies=strategy.varies,
+    )
+    emit({"event": "phase", "phase": "plan"})
+    planned = _plan(cell, order, trainer, strategy.needs, assembly)
+    _write_rows(folder / "steps.jsonl", trainer.trace.step_rows())
+    _write_rows(folder / "selections.jsonl", trainer.trace.selection_rows())
+    return {
+        "engagement": engagement,
+        "memory": memory(planned, account, assembly, device, _host_peak_bytes()),
+        "throughput": throughput(trainer.trace, planned, assembly, order),
+        "training": training_summary(trainer.trace, planned, assembly, order, prepared.train),
+    }
+
+
+def _choose_loss(assembly: Assembly, order: DataOrder, device: torch.device) -> None:
+    """The model's own logits where applying the head to target tokens alone gives another loss."""
+    batch = DeviceBatch.of(order.longest_batch()[0], device)
+    assembly.model.eval()
+    with undisturbed(device):
+        assembly.loss.own_logits = not assembly.loss.agrees_with_model(batch)
+    assembly.model.train()
+
+
+def _validation_loss(assembly: Assembly, prepared: Prepared) -> float | None:
+    """Mean loss over the target tokens of the validation examples, without dropout."""
+    if not len(prepared.validation):
+        return None
+    total, num_targets = 0.0, 0
+    assembly.model.eval()
+    with torch.no_grad():
+        for batch in batches(prepared.validation, VALIDATION_BATCH):
+            total += float(assembly.loss(DeviceBatch.of(batch, prepared.device)))
+            num_targets += batch.num_target_tokens
+    assembly.model.train()
+    return total / num_targets
+
+
+def _plan(
+    cell: Cell, order: DataOrder, trainer: Trainer, needs: Needs, assembly: Assembly
+) -> DryRun:
+    """The dry run of what this cell did: its longest batch, its selections."""
+    return dry_run(
+        cell,
+        [BatchShape.of(batch) for batch in order.longest_batch()],
+        [tuple(row["units"]) for row in trainer.trace.selections],
+        needs,
+        own_logits=assembly.loss.own_logits,
+    )
+
+
+def _evaluate(prepared: Prepared, emit: Emit) -> tuple[Evaluation, float]:
+    cell = prepared.cell
+    items = {name: load_items(cell.task, name) for name in cell.task.benchmarks}
+    started = time.perf_counter()
+    evaluation = evaluate(prepared.model, prepared.tokenizer, items, cell.evaluation)
+    seconds = time.perf_counter() - started
+    for score in evaluation.scores:
+        emit({"event": "evaluated", "benchmark": score.benchmark, "value": score.value})
+    return evaluation, seconds
+
+
+def _sample_row(sample: Any) -> dict[str, Any]:
+    return {name: getattr(sample, name) for name in sample.__slots__}
+
+
+def _host_peak_bytes() -> int:
+    """Peak resident set of this process; the kernel counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    write_text_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))

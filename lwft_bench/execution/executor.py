@@ -1,0 +1,131 @@
+"""The loop that keeps cells running until all have ended or a stop is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+
+from lwft_bench.config.models import Cell
+from lwft_bench.execution.outcomes import Ended, died
+from lwft_bench.execution.pool import CellProcess, Server
+from lwft_bench.execution.progress import PlainProgress
+from lwft_bench.execution.stopping import StopRequests
+from lwft_bench.execution.worker import LOG, Job
+from lwft_bench.results.records import Identity
+from lwft_bench.results.store import RESULT, RunStore, write_result
+
+TICK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """workers: cells at once. threads: CPU threads of a cell that does not name its own.
+
+    hang_seconds: a cell that tells nothing for so long is killed. stop_seconds: what a cell has for
+    its checkpoint when it is asked to stop.
+    """
+
+    workers: int
+    threads: int
+    hang_seconds: float
+    stop_seconds: float
+
+
+class Executor:
+    """Runs cells, publishes their results, and leaves the interrupted ones to be gone on with."""
+
+    def __init__(
+        self,
+        store: RunStore,
+        server: Server,
+        run_cell: str,
+        save_weights: bool,
+        progress: PlainProgress,
+        limits: Limits,
+        stops: StopRequests,
+    ) -> None:
+        self._store = store
+        self._server = server
+        self._run_cell = run_cell
+        self._save_weights = save_weights
+        self._progress = progress
+        self._limits = limits
+        self._stops = stops
+        self._stops_heeded = 0
+        self._kill_at = float("inf")
+        self._waiting: deque[tuple[Cell, Identity]] = deque()
+        self._running: list[CellProcess] = []
+        self._restarted: set[str] = set()
+
+    def run(self, cells: Iterable[tuple[Cell, Identity]]) -> None:
+        """Run the cells, in order as far as there are workers; returns early on a stop request."""
+        self._waiting.extend(cells)
+        try:
+            while self._running or (self._waiting and not self._stops.count):
+                self._fill()
+                wait([w for cell in self._running for w in cell.waitables], TICK_SECONDS)
+                for process in list(self._running):
+                    self._listen(process)
+                self._heed_stops()
+                self._progress.tick()
+        finally:
+            for process in self._running:
+                process.kill()
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._running) < self._limits.workers and not self._stops.count:
+            cell, identity = self._waiting.popleft()
+            threads = cell.training.threads or self._limits.threads
+            record = self._store.begin(cell, identity, threads)
+            self._progress.started(cell.id, self._store.has_checkpoint(cell.id))
+            folder = self._store.work_folder(cell.id)
+            job = Job(cell, record, folder, self._run_cell, self._save_weights)
+            self._running.append(self._server.start(job))
+
+    def _listen(self, process: CellProcess) -> None:
+        for event in process.events():
+            self._progress.event(process.job.cell.id, event)
+        if (ended := process.ended()) is not None:
+            self._running.remove(process)
+            self._settle(process, ended)
+        elif process.silent_seconds > self._limits.hang_seconds:
+            process.kill_as_hung()
+
+    def _settle(self, process: CellProcess, ended: Ended) -> None:
+        """A result is taken as it is, however the process ended after writing it."""
+        cell, folder = process.job.cell, process.job.folder
+        if not (folder / RESULT).exists():
+            if ended.interrupted:
+                self._progress.dropped(cell.id, "interrupted, checkpoint written")
+                return
+            if self._stops.count:
+                self._progress.dropped(cell.id, "killed, goes on from its last checkpoint")
+                return
+            if ended.killed_from_outside and cell.id not in self._restarted:
+                self._restarted.add(cell.id)
+                self._waiting.appendleft((cell, process.job.record))
+                self._progress.dropped(cell.id, "its process was killed; starting it again")
+                return
+            log = folder / LOG
+            write_result(folder, died(cell, process.job.record, ended, log, process.started))
+        self._progress.finished(cell.id, self._store.publish(cell.id))
+
+    def _heed_stops(self) -> None:
+        """The first request asks the cells to stop, the second kills them, and so does time."""
+        asked, self._stops_heeded = self._stops_heeded, self._stops.count
+        now = time.monotonic()
+        if self._stops.count and not asked:
+            self._kill_at = now + self._limits.stop_seconds
+            if self._running:
+                self._progress.say(
+                    f"stopping: {len(self._running)} running cells write their checkpoints "
+                    "(once more to kill them)"
+                )
+            for process in self._running:
+                process.stop()
+        if self._stops.count > 1 or now > self._kill_at:
+            for process in self._running:
+                process.kill()

@@ -1,0 +1,207 @@
+"""Processes of cells, from the parent's side: started, listened to, asked to stop, killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, forkserver, resource_tracker
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+
+from lwft_bench.execution.outcomes import SERVER_DIED, Ended, num_oom_kills
+from lwft_bench.execution.provenance import accelerator, now
+from lwft_bench.execution.worker import Event, Job, work
+from lwft_bench.results.schema import Phase
+
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Of the server, so that no library starts threads while it loads: they would not survive the fork.
+Cells set their own number."""
+
+_STARTS = 3
+_CLOSING_SECONDS = 5.0
+_TRACEBACK_SECONDS = 0.5
+
+
+class Server:
+    """The process that cells are forked from. It imports `preload` once and runs none of it.
+
+    Args:
+        preload: Modules to import; none makes cells import what they need themselves.
+    """
+
+    def __init__(self, preload: Sequence[str]) -> None:
+        self._context: ForkServerContext = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(preload))
+
+    def start(self, job: Job) -> CellProcess:
+        """Start a cell in a process of its own."""
+        process, events = self._start(work, job)
+        return CellProcess(job, process, events)
+
+    def accelerator(self) -> str | None:
+        """The name of the accelerator that cells would find, asked in a process of its own."""
+        process, events = self._start(_tell_accelerator, None)
+        name = None
+        with events, suppress(EOFError):
+            name = events.recv()
+        process.join()
+        return name
+
+    def _start(
+        self, target: Callable[..., None], argument: object
+    ) -> tuple[BaseProcess, connection.Connection]:
+        """Start target(argument, connection); gives the process and the other end.
+
+        Raises:
+            RuntimeError: If the server dies again and again.
+        """
+        for _ in range(_STARTS):
+            self._ensure_running()
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(target=target, args=(argument, theirs))
+            try:
+                process.start()
+            except (EOFError, ConnectionError):  # the server died; a child dies with these ends
+                ours.close()
+                continue
+            finally:
+                theirs.close()
+            return process, ours
+        raise RuntimeError("the server of the cells' processes dies whenever it is started")
+
+    def _ensure_running(self) -> None:
+        """Start the server, again if it has died, deaf to the signals that are the parent's."""
+        resource_tracker.ensure_running()  # the server's start includes this, and it unblocks them
+        with _blocked({signal.SIGINT, signal.SIGTERM}), _environment(_ENVIRONMENT):
+            forkserver.ensure_running()
+
+
+class CellProcess:
+    """A running cell."""
+
+    def __init__(
+        self,
+        job: Job,
+        process: BaseProcess,
+        events: connection.Connection,
+    ) -> None:
+        self.job = job
+        self.phase: Phase = "load"
+        self.started = now()
+        self._process = process
+        self._events = events
+        self._interrupted = False
+        self._hung_seconds: float | None = None
+        self._last_event = time.monotonic()
+        self._oom_kills = num_oom_kills()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def waitables(self) -> list[connection.Connection | int]:
+        """For `multiprocessing.connection.wait`: ready when there is something to do."""
+        return [self._events, self._process.sentinel]
+
+    @property
+    def silent_seconds(self) -> float:
+        """Time since the last event."""
+        return time.monotonic() - self._last_event
+
+    def events(self) -> Iterator[Event]:
+        """Events that have arrived."""
+        with suppress(EOFError, OSError):
+            while self._events.poll():
+                event = self._events.recv()
+                self._last_event = time.monotonic()
+                if event["event"] == "phase":
+                    self.phase = event["phase"]
+                if event["event"] == "interrupted":
+                    self._interrupted = True
+                yield event
+
+    def ended(self) -> Ended | None:
+        """How the process ended; None while it runs. Not to be called again after that."""
+        code = self._process.exitcode
+        if code is None:
+            return None
+        for _ in self.events():
+            pass
+        if code == SERVER_DIED:
+            self._outlive()
+        self._events.close()
+        kills = num_oom_kills()
+        return Ended(
+            exitcode=code,
+            phase=self.phase,
+            hung_seconds=self._hung_seconds,
+            interrupted=self._interrupted,
+            out_of_memory=code == -signal.SIGKILL and kills != self._oom_kills,
+        )
+
+    def stop(self) -> None:
+        """Ask the cell to write a checkpoint and end."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def kill_as_hung(self) -> None:
+        """Kill it, having had it write to its log where it is."""
+        self._hung_seconds = self.silent_seconds
+        self._last_event = time.monotonic()
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGUSR1)
+            time.sleep(_TRACEBACK_SECONDS)
+        self._process.kill()
+
+    def _outlive(self) -> None:
+        """Make sure that the process is gone when its server is not there to tell.
+
+        The far end of the connection is open exactly while it lives.
+        """
+        until = time.monotonic() + _CLOSING_SECONDS
+        with suppress(ProcessLookupError, EOFError, OSError):
+            while time.monotonic() < until:
+                if self._events.poll(0.1):
+                    self._events.recv()
+                else:
+                    os.kill(self.pid, signal.SIGKILL)
+
+
+def _tell_accelerator(_: None, events: connection.Connection) -> None:
+    events.send(accelerator())
+
+
+@contextmanager
+def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
+    """Block signals for processes started meanwhile, for as long as they live."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

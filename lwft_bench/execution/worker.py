@@ -1,0 +1,144 @@
+"""The life of one cell in a process of its own, from the inside.
+
+The process is forked from a server that has imported what cells need and run none of it. It tells
+the parent what happens through a connection, stops at SIGTERM with a checkpoint, and dies with the
+parent.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import fcntl
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol
+
+from lwft_bench.config.models import Cell
+from lwft_bench.execution.outcomes import raised
+from lwft_bench.execution.provenance import now
+from lwft_bench.results.records import CellRecord
+from lwft_bench.results.schema import Phase
+from lwft_bench.results.store import write_result
+from lwft_bench.training.errors import Interrupted
+
+Event = dict[str, Any]
+"""What a cell tells while it runs, told apart by its key `event`:
+
+    phase      phase: Phase
+    step       step, steps: int; loss, tokens_per_second: float; memory_bytes: int | None
+    evaluated  benchmark: str; value: float
+    interrupted
+"""
+
+
+class RunCell(Protocol):
+    """What runs a cell: `lwft_bench.execution.cell.run_cell`."""
+
+    def __call__(
+        self,
+        cell: Cell,
+        folder: Path,
+        emit: Callable[[Event], None],
+        should_stop: Callable[[], bool],
+        *,
+        save: bool,
+    ) -> None:
+        """Go on from the checkpoint in the work folder if there is one; write `result.json` last.
+
+        Once should_stop() is true it writes a checkpoint and raises Interrupted.
+        """
+
+
+LOG = "cell.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A cell to run in its work folder. `run_cell` is the "module:function" of a RunCell."""
+
+    cell: Cell
+    record: CellRecord
+    folder: Path
+    run_cell: str
+    save_weights: bool
+
+
+def work(job: Job, connection: Connection) -> None:
+    """Run the cell. Errors become its result; only the parent can tell of a death."""
+    _die_with_parent()
+    _log_to(job.folder / LOG)
+    stop = _stop_at_sigterm()
+    started = now()
+    phase: Phase = "load"
+
+    def emit(event: Event) -> None:
+        nonlocal phase
+        if event["event"] == "phase":
+            phase = event["phase"]
+        try:
+            connection.send(event)
+        except OSError:  # the parent is dead, and what is left to do is its successor's
+            os._exit(1)
+
+    emit({"event": "phase", "phase": phase})
+    try:
+        _set_threads(job.record.threads)
+        module, _, function = job.run_cell.partition(":")
+        run_cell: RunCell = getattr(importlib.import_module(module), function)
+        run_cell(job.cell, job.folder, emit, stop.is_set, save=job.save_weights)
+    except Interrupted:
+        emit({"event": "interrupted"})
+    except Exception as error:
+        traceback.print_exc()
+        write_result(job.folder, raised(job.cell, job.record, error, phase, started))
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when the parent is gone, whatever it is busy with.
+
+    Only the parent holds the other end of this pipe, and it writes nothing more to it: what happens
+    to it is its closing, and the default action of the SIGIO that follows is to end the process.
+    (Where SIGIO is ignored by default, as on macOS, the next event does.)
+    """
+    parent = parent_process()
+    assert parent is not None
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+    flags = fcntl.fcntl(parent.sentinel, fcntl.F_GETFL)
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if not parent.is_alive():
+        os._exit(1)
+
+
+def _log_to(path: Path) -> None:
+    """Send what this process and its libraries print, and where it crashes, to a file."""
+    with path.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
+
+
+def _stop_at_sigterm() -> threading.Event:
+    """The event that SIGTERM sets. Both signals were blocked since before the fork."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    return stop
+
+
+def _set_threads(threads: int) -> None:
+    """torch reads the variable when it loads; where the server has loaded it, it has to be told."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)

@@ -1,0 +1,221 @@
+"""How weights are parameterised: all of them directly, or by low-rank adapters. Light to import."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from lwft_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    Model = PreTrainedModel | PeftModel
+
+
+class AdapterOptions(BaseModel):
+    """Base of every adapter's options: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Adapter:
+    """Decides which parameters a model trains. Subclass it, give it `Options`, register it."""
+
+    class Options(AdapterOptions):
+        """No options."""
+
+    name: ClassVar[str] = ""
+
+    def __init__(self, options: AdapterOptions | None = None) -> None:
+        self.options = self.Options() if options is None else options
+
+    def apply(self, model: PreTrainedModel, seed: int) -> Model:
+        """The model to train, made from `model`, which must not be used any more.
+
+        Afterwards `requires_grad` of each parameter is what `trains` says. New weights are drawn
+        from `seed`; torch's global random streams are left as they were.
+        """
+        raise NotImplementedError
+
+    def trains(self, name: str) -> bool:
+        """Whether the parameter of that qualified name, of the applied model, can be trained."""
+        raise NotImplementedError
+
+    def tensors(self, model: Model) -> Iterable[tuple[str, Tensor]]:
+        """What fine-tuning made, by name: the input of `weights_digest`."""
+        raise NotImplementedError
+
+    def save(self, model: Model, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+        """Write what fine-tuning made, as safetensors, with the tokenizer."""
+        raise NotImplementedError
+
+
+class Full(Adapter):
+    """Every parameter is trained directly."""
+
+    name = "full"
+
+    def apply(self, model: PreTrainedModel, seed: int) -> Model:
+        return model.requires_grad_(True)
+
+    def trains(self, name: str) -> bool:
+        return True
+
+    def tensors(self, model: Model) -> Iterable[tuple[str, Tensor]]:
+        """`model.named_parameters()`: a tied weight once, under its first name."""
+        return model.named_parameters()
+
+    def save(self, model: Model, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+        """A transformers model folder."""
+        model.save_pretrained(str(folder))
+        tokenizer.save_pretrained(folder)
+
+
+LLM_ADAPTERS_TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "attention": (
+        ("q_proj", "k_proj", "v_proj"),
+        ("qkv_proj",),
+        ("query_key_value",),
+        ("Wqkv",),
+        ("c_attn",),
+    ),
+    "mlp": (
+        ("up_proj", "down_proj"),
+        ("gate_up_proj", "down_proj"),
+        ("dense_h_to_4h", "dense_4h_to_h"),
+        ("fc_in", "fc_out"),
+        ("fc1", "fc2"),
+        ("mlp.c_fc", "mlp.c_proj"),
+    ),
+}
+"""Targets of LLM-Adapters (arXiv 2304.01933): query, key and value, and the MLP's way up and down,
+neither its gate nor the attention's output. The first row of each is the one for Llama; the others
+are what other families call the same, fused where they fuse it (Phi-3's way up with its gate)."""
+
+
+class Lora(Adapter):
+    """Low-rank adapters (LoRA, arXiv 2106.09685) or DoRA (arXiv 2402.09353), by peft.
+
+    Adapters have the model's dtype, not peft's default of float32 beside half-precision weights, so
+    that methods are compared at one precision.
+    """
+
+    name = "lora"
+
+    class Options(AdapterOptions):
+        r: PositiveInt
+        """Rank."""
+        alpha: PositiveInt
+        """The update is scaled by alpha / r."""
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+        """On the adapters' input."""
+        targets: Literal["llm-adapters"] | Annotated[tuple[str, ...], Field(min_length=1)] = (
+            "llm-adapters"
+        )
+        """Linear modules to adapt, by the end of their qualified names; `llm-adapters`: query, key,
+        value, up and down, by whatever name the model has for them."""
+        rslora: bool = False
+        """Scale by alpha / sqrt(r) (rsLoRA, arXiv 2312.03732)."""
+        dora: bool = False
+        """Train magnitudes apart from directions (DoRA)."""
+
+    options: Lora.Options
+
+    def apply(self, model: PreTrainedModel, seed: int) -> Model:
+        """
+        Raises:
+            UserError: a target matches no linear module.
+        """
+        from peft import LoraConfig, get_peft_model
+        from transformers.pytorch_utils import Conv1D
+
+        from lwft_bench.models.randomness import private_stream
+
+        linear = _linear_modules(model)
+        targets = _targets(model, linear, self.options.targets)
+        config = LoraConfig(
+            task_type="CAUSAL_LM",
+            r=self.options.r,
+            lora_alpha=self.options.alpha,
+            lora_dropout=self.options.dropout,
+            target_modules=list(targets),
+            use_rslora=self.options.rslora,
+            use_dora=self.options.dora,
+            fan_in_fan_out=any(
+                isinstance(module, Conv1D) and _ends_with(name, targets)
+                for name, module in linear.items()
+            ),
+        )
+        with private_stream(seed), warnings.catch_warnings():
+            # peft asks transformers by a name that transformers has since deprecated.
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+            adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
+        # peft's new modules are in training mode: their dropout would act in evaluation.
+        return adapted.train(model.training)
+
+    def trains(self, name: str) -> bool:
+        """Adapter parameters: `lora_A`, `lora_B` and DoRA's `lora_magnitude_vector`."""
+        return any(module.startswith("lora_") for module in name.split("."))
+
+    def tensors(self, model: Model) -> Iterable[tuple[str, Tensor]]:
+        """The adapter's tensors under their names in the saved file, `base_model.model.<...>`."""
+        from peft import get_peft_model_state_dict
+
+        return get_peft_model_state_dict(model, save_embedding_layers=False).items()
+
+    def save(self, model: Model, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+        """A peft adapter folder: the adapter alone, to be loaded on top of the base model."""
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+        tokenizer.save_pretrained(folder)
+
+
+def _linear_modules(model: nn.Module) -> dict[str, nn.Module]:
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    return {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D)}
+
+
+def _ends_with(name: str, suffixes: Iterable[str]) -> bool:
+    """peft's own rule for target modules."""
+    return any(name == suffix or name.endswith(f".{suffix}") for suffix in suffixes)
+
+
+def _targets(
+    model: nn.Module, linear: Iterable[str], asked: Literal["llm-adapters"] | tuple[str, ...]
+) -> tuple[str, ...]:
+    """Suffixes of the modules to adapt, each of which matches at least one."""
+    from lwft_bench.models.parts import find_parts
+
+    def matches(target: str) -> bool:
+        return any(_ends_with(name, [target]) for name in linear)
+
+    if asked == "llm-adapters":
+        rows = [
+            next((row for row in alternatives if all(map(matches, row))), None)
+            for alternatives in LLM_ADAPTERS_TARGETS.values()
+        ]
+        if None not in rows:
+            return tuple(target for row in rows if row for target in row)
+        problem = "the model has no linear modules that stand for LLM-Adapters' targets"
+    else:
+        unmatched = [target for target in asked if not matches(target)]
+        if not unmatched:
+            return asked
+        problem = f"no linear module is named {', '.join(unmatched)}"
+    stack = f"{find_parts(model).decoder_path}."
+    present = {
+        name.removeprefix(stack).partition(".")[2] if name.startswith(stack) else name
+        for name in linear
+    }
+    raise UserError(
+        f"adapter.targets: {problem}",
+        f"Name them by hand; the linear modules are: {', '.join(sorted(present))}",
+    )

@@ -1,0 +1,168 @@
+"""Models and tokenizers from a folder, the hub or a config. Light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
+
+from lwft_bench.config.models import ModelConfig
+from lwft_bench.errors import UserError
+from lwft_bench.models.sources import model_digest, model_folder, tokenizer_folder
+from lwft_bench.registry import nearest
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["empty_model", "load_model", "load_tokenizer", "model_digest"]
+
+
+def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
+    """The model's tokenizer. One without a padding token pads with its end-of-sequence token.
+
+    Raises:
+        UserError: it cannot be found or read, has no token to pad with, or has more tokens than
+            the model has embeddings.
+    """
+    from transformers import AutoTokenizer
+
+    folder = tokenizer_folder(config)
+    with _user_errors(config):
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=config.trust_remote_code, local_files_only=True
+        )
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise UserError(f"model {config.name}: the tokenizer has no end-of-sequence token")
+        tokenizer.pad_token = tokenizer.eos_token
+    vocab_size = _transformers_config(config).get_text_config().vocab_size
+    if len(tokenizer) > vocab_size:
+        raise UserError(
+            f"model {config.name}: the tokenizer has {len(tokenizer)} tokens and the model only"
+            f" {vocab_size} embeddings (vocab_size)"
+        )
+    return tokenizer
+
+
+def load_model(
+    config: ModelConfig, *, dtype: torch.dtype, attention: str, seed: int
+) -> PreTrainedModel:
+    """The model on the CPU, all floating-point weights in `dtype`, in evaluation mode.
+
+    A model given by `config` has no weights: they are drawn from `seed`, in `dtype`. torch's global
+    random streams are left as they were.
+
+    Args:
+        attention: transformers' `attn_implementation`: "eager" or "sdpa".
+
+    Raises:
+        UserError: it cannot be found or read, its weights do not fit its config, or it lacks the
+            attention implementation.
+    """
+    from transformers import AutoModelForCausalLM
+
+    from lwft_bench.models.randomness import private_stream
+
+    if config.path is None:
+        with private_stream(seed):
+            return _build(config, dtype, attention)
+    folder = model_folder(config)
+    with _user_errors(config), private_stream(seed):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=config.trust_remote_code,
+            local_files_only=True,
+            # Reported below, with what is missing; transformers would draw these at random.
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    model, info = loaded
+    unfit = sorted([*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])])
+    if unfit:
+        raise UserError(
+            f"model {config.name}: {folder} lacks weights that its config.json asks for, or has"
+            f" them in another shape ({len(unfit)} in all): {', '.join(unfit[:3])}"
+        )
+    return model.eval()
+
+
+def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+    """The model on the meta device: names, shapes and dtypes as of `load_model`, no memory.
+
+    Raises:
+        UserError: as `load_model`.
+    """
+    import torch
+
+    with torch.device("meta"):
+        return _build(config, dtype, attention)
+
+
+def _build(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+    """The model with initial weights, on torch's current device."""
+    from transformers import AutoModelForCausalLM
+
+    with _user_errors(config):
+        model = AutoModelForCausalLM.from_config(
+            _transformers_config(config),
+            dtype=dtype,
+            attn_implementation=attention,
+            trust_remote_code=config.trust_remote_code,
+        )
+    return model.eval()
+
+
+def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    if config.config is None:
+        folder = model_folder(config)
+        with _user_errors(config):
+            return AutoConfig.from_pretrained(
+                folder, trust_remote_code=config.trust_remote_code, local_files_only=True
+            )
+    model_type = config.config.get("model_type", "")
+    if model_type not in CONFIG_MAPPING:
+        close = nearest(str(model_type), CONFIG_MAPPING)
+        raise UserError(
+            f"model {config.name}: config.model_type: transformers knows no {model_type!r}"
+            + (f"; did you mean {close!r}?" if close else "")
+        )
+    with _user_errors(config):
+        built = AutoConfig.for_model(**config.config)
+    # transformers keeps a key that it does not know as an attribute, and ignores it.
+    known = vars(CONFIG_MAPPING[model_type]())
+    for key in config.config:
+        if key in vars(built) and key not in known:
+            close = nearest(key, known)
+            raise UserError(
+                f"model {config.name}: config.{key}: a {model_type} config has no such key"
+                + (f"; did you mean {close!r}?" if close else "")
+            )
+    return built
+
+
+@contextmanager
+def _user_errors(config: ModelConfig) -> Iterator[None]:
+    """What transformers says of unusable model files and configs, as a UserError."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError) as error:
+        message = str(error)
+        hint = None
+        if "trust_remote_code" in message:
+            hint = "If you trust the code that comes with it: `trust_remote_code: true`"
+        elif "attn_implementation" in message:
+            hint = "Set `training.attention: eager`, which every model has"
+        elif isinstance(error, SafetensorError):
+            hint = "Is a *.safetensors file cut short, or a git-lfs pointer (`git lfs pull`)?"
+        where = f" ({config.path})" if config.path else ""
+        raise UserError(f"model {config.name}{where}: {shorten(message, 300)}", hint) from error

@@ -1,0 +1,98 @@
+"""Text beside the points of a scatter plot, so that none lies on another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
+
+_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+_DISTANCES = (9, 16, 26, 40, 56)
+"""In points; from the second on a thin line leads back to the point."""
+_ALIGN_X = {1: "left", 0: "center", -1: "right"}
+_ALIGN_Y = {1: "bottom", 0: "center", -1: "top"}
+
+
+def place_labels(
+    axes: Axes,
+    renderer: RendererBase,
+    points: Sequence[tuple[float, float]],
+    texts: Sequence[str],
+    colors: Sequence[str],
+    obstacles: Sequence[Bbox] = (),
+) -> None:
+    """Label each point at the nearest free place.
+
+    Args:
+        points: in data coordinates; the axes' limits must be final.
+        obstacles: boxes in display coordinates to keep clear of, such as error bars.
+    """
+    taken = [*obstacles, *(_around(axes, point) for point in points)]
+    for point, text, color in zip(points, texts, colors, strict=True):
+        taken.append(_place(axes, renderer, point, text, color, taken))
+
+
+def _around(axes: Axes, point: tuple[float, float], pixels: float = 9) -> Bbox:
+    x, y = axes.transData.transform(point)
+    return Bbox.from_extents(x - pixels, y - pixels, x + pixels, y + pixels)
+
+
+def _place(
+    axes: Axes,
+    renderer: RendererBase,
+    point: tuple[float, float],
+    text: str,
+    color: str,
+    taken: Sequence[Bbox],
+) -> Bbox:
+    """Add the label where it covers least, the nearest first; returns its box."""
+    inside = axes.get_window_extent(renderer)
+    best_label, best_box, least = None, Bbox.null(), math.inf
+    for distance, direction in product(_DISTANCES, _DIRECTIONS):
+        label = _annotate(axes, point, text, color, distance, direction)
+        label.update_positions(renderer)
+        box = Text.get_window_extent(label, renderer)  # of the text alone, without its line
+        outside = not (inside.contains(*box.min) and inside.contains(*box.max))
+        crowding = sum(_overlap(box, other) for other in taken) + 1e6 * outside
+        if crowding >= least:
+            label.remove()
+            continue
+        if best_label is not None:
+            best_label.remove()
+        best_label, best_box, least = label, box, crowding
+        if crowding == 0:
+            break
+    return best_box
+
+
+def _annotate(
+    axes: Axes,
+    point: tuple[float, float],
+    text: str,
+    color: str,
+    distance: int,
+    direction: tuple[int, int],
+) -> Annotation:
+    x, y = direction
+    leader = {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkB": 5}
+    return axes.annotate(
+        text,
+        point,
+        xytext=(x * distance, y * distance),
+        textcoords="offset points",
+        horizontalalignment=_ALIGN_X[x],
+        verticalalignment=_ALIGN_Y[y],
+        color=color,
+        arrowprops=leader if distance > _DISTANCES[0] else None,
+    )
+
+
+def _overlap(box: Bbox, other: Bbox) -> float:
+    """Shared area in square pixels."""
+    shared = Bbox.intersection(box, other)
+    return shared.width * shared.height if shared is not None else 0.0

@@ -1,0 +1,231 @@
+"""A run directory as it lies on disk, read into typed records and pandas frames.
+
+Nothing is averaged or judged here. Every cell of the suite is present: those without a result have
+a status that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from lwft_bench.config.models import Cell
+from lwft_bench.errors import UserError
+from lwft_bench.results.records import SuiteCell
+from lwft_bench.results.schema import CellResult
+from lwft_bench.results.store import RunStore
+
+
+@dataclass(frozen=True)
+class ReportedCell:
+    """One cell: planned, unfinished or with a result.
+
+    status: the result's status, or `not run`, `unfinished` (its work folder exists), `unreadable`.
+    trains: False for the untrained model, whose one cell stands for every seed.
+    config, result: None where the cell has no readable result.
+    error: why it is not done, in one line.
+    """
+
+    id: str
+    model: str
+    method: str
+    task: str
+    seed: int
+    ablation: dict[str, Any]
+    status: str
+    trains: bool
+    config: Cell | None = None
+    result: CellResult | None = None
+    error: str = ""
+
+    @property
+    def done(self) -> bool:
+        return self.status == "done"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The ablated options, short: `temperature=0.1`."""
+        return tuple(f"{key.rpartition('.')[2]}={value}" for key, value in self.ablation.items())
+
+    @property
+    def label(self) -> str:
+        """How the method stands in tables: `grass (temperature=0.1)` if an option is ablated."""
+        return f"{self.method} ({', '.join(self.options)})" if self.options else self.method
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """Everything a report is built from. The frames hold done cells only.
+
+    results: one row a cell, whatever its status: every number of its result, with dotted names.
+    samples: cell, benchmark, id, correct; one row an item.
+    steps: cell and the columns of steps.jsonl.
+    selections: cell, step, num_steps, units, probabilities, scores (lists or None); one row a
+        period.
+    units: cell, index, kind, depth, num_parameters.
+    """
+
+    folder: Path
+    name: str
+    title: str
+    description: str
+    baseline: str | None
+    cells: tuple[ReportedCell, ...]
+    results: pd.DataFrame
+    samples: pd.DataFrame
+    steps: pd.DataFrame
+    selections: pd.DataFrame
+    units: pd.DataFrame
+    warnings: tuple[str, ...] = ()
+
+
+def read_run(folder: Path) -> RunRecords:
+    """Read a run directory, whatever its state.
+
+    Raises:
+        UserError: the folder holds no run, or one of another schema version.
+    """
+    store = RunStore(folder)
+    suite = store.read_suite()
+    planned = {cell.id: cell for cell in suite.cells}
+    cells = [_planned_cell(store, cell) for cell in suite.cells]
+    found = sorted(path.parent.name for path in folder.glob("cells/*/result.json"))
+    added = [_finished_cell(store, name) for name in found if name not in planned]
+    cells += added
+    done = [cell.id for cell in cells if cell.done]
+    headers, selections = _selections(store, done)
+    return RunRecords(
+        folder=folder,
+        name=suite.name,
+        title=suite.title or suite.name,
+        description=suite.description,
+        baseline=suite.baseline,
+        cells=tuple(cells),
+        results=pd.DataFrame([_flat_result(cell) for cell in cells]),
+        samples=_samples(store, done),
+        steps=_frame(
+            [{"cell": name, **row} for name in done for row in store.steps(name)],
+            ("cell", "step", "loss"),
+        ),
+        selections=_frame(selections, ("cell", "step", "num_steps", "units")),
+        units=_frame(headers, ("cell", "index", "kind", "depth")),
+        warnings=tuple(_warnings(cells, planned, added)),
+    )
+
+
+def _planned_cell(store: RunStore, planned: SuiteCell) -> ReportedCell:
+    cell_id = planned.id
+    if (store.cell_folder(cell_id) / "result.json").exists():
+        return _finished_cell(store, cell_id, planned)
+    status = "unfinished" if store.work_folder(cell_id).exists() else "not run"
+    return _without_result(planned, status)
+
+
+def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = None) -> ReportedCell:
+    try:
+        result, config = store.read_result(cell_id), store.config(cell_id)
+    except (UserError, ValidationError) as error:
+        message = error.message if isinstance(error, UserError) else str(error.errors()[0])
+        if planned is None:
+            return ReportedCell(
+                cell_id, "?", cell_id, "?", 0, {}, "unreadable", True, error=message
+            )
+        return _without_result(planned, "unreadable", message)
+    return ReportedCell(
+        id=cell_id,
+        model=result.model,
+        method=result.method,
+        task=result.task,
+        seed=result.seed,
+        ablation=result.ablation,
+        status=result.status,
+        trains=config.method.trains,
+        config=config,
+        result=result,
+        error=result.failure.error if result.failure else "",
+    )
+
+
+def _without_result(planned: SuiteCell, status: str, error: str = "") -> ReportedCell:
+    return ReportedCell(
+        id=planned.id,
+        model=planned.model,
+        method=planned.method,
+        task=planned.task,
+        seed=planned.seed,
+        ablation=planned.ablation,
+        status=status,
+        trains=f"--seed{planned.seed}" in planned.id,
+        error=error,
+    )
+
+
+def _warnings(
+    cells: Sequence[ReportedCell], planned: Mapping[str, SuiteCell], added: Sequence[ReportedCell]
+) -> Iterator[str]:
+    if added:
+        names = ", ".join(cell.id for cell in added)
+        yield f"In the run directory and shown, but not part of the suite as last run: {names}."
+    stale = [
+        cell.id
+        for cell in cells
+        if cell.result and cell.id in planned and planned[cell.id].identity != cell.result.identity
+    ]
+    if stale:
+        yield (
+            f"Stale (config, plugin, data, model or protocol changed since): {', '.join(stale)}."
+        )
+    for cell in cells:
+        if cell.status == "unreadable":
+            yield f"{cell.id} could not be read and is in no figure: {cell.error}."
+
+
+def _flat_result(cell: ReportedCell) -> dict[str, Any]:
+    row: dict[str, Any] = {"cell": cell.id, "label": cell.label, "status": cell.status}
+    if cell.result is None:
+        return row
+    record = cell.result.model_dump(mode="json", exclude={"provenance", "confounds", "failure"})
+    for score in record.pop("scores"):
+        row[f"scores.{score['benchmark']}"] = score["value"]
+    return row | {key: value for key, value in flatten(record) if not isinstance(value, list)}
+
+
+def _samples(store: RunStore, done: Sequence[str]) -> pd.DataFrame:
+    """Correctness only: the texts stay on disk."""
+    rows = [
+        (name, sample["benchmark"], sample["id"], sample["correct"])
+        for name in done
+        for sample in store.samples(name)
+    ]
+    return pd.DataFrame(rows, columns=["cell", "benchmark", "id", "correct"])
+
+
+def _selections(
+    store: RunStore, done: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of the units and of the selections frame."""
+    units, selections = [], []
+    for name in done:
+        header, rows = store.selections(name)
+        units += [{"cell": name, **unit} for unit in header.get("units", [])]
+        selections += [{"cell": name, "probabilities": None, "scores": None} | row for row in rows]
+    return units, selections
+
+
+def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """A frame that has `columns` even when there are no rows."""
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(columns))
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings as dotted keys and their values; lists are values."""
+    for key, value in record.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

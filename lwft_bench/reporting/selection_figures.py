@@ -1,0 +1,199 @@
+"""Which units trained when, and how likely each was to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lwft_bench.reporting.comparison import Comparison, Row
+from lwft_bench.reporting.formatting import listing
+from lwft_bench.reporting.records import RunRecords
+
+_NEUTRAL = "#555555"
+
+
+def selections_figure(
+    records: RunRecords, comparison: Comparison, colors: Mapping[str, str]
+) -> tuple[Figure, str] | None:
+    """A heatmap of units over steps for each method that chooses, its probabilities beside it."""
+    chosen = {row.label: _of_first_seed(records, row) for row in comparison.trained}
+    rows = [row for row in comparison.trained if _chooses(records, chosen[row.label])]
+    if not rows:
+        return None
+    probable = [row for row in rows if chosen[row.label]["probabilities"].notna().any()]
+    rows.sort(key=lambda row: row in probable)  # so that the last row has both of its panels
+    figure, grid = _panels(len(rows), 2 if probable else 1)
+    highest = max((max(map(max, _probabilities(chosen[row.label]))) for row in probable), default=1)
+    mesh = None
+    for panels, row in zip(grid, rows, strict=True):
+        selections = chosen[row.label]
+        names = _unit_names(records, selections)
+        edges = _edges(selections)
+        selected = np.zeros((len(names), len(selections)))
+        for period, units in enumerate(selections["units"]):
+            selected[list(units), period] = 1
+        white_to_color = ListedColormap(["#F4F4F4", colors[row.label]])
+        _heatmap(panels[0], edges, selected, white_to_color, 1)
+        panels[0].set_title(row.label, fontsize=11, loc="left", color=colors[row.label])
+        _name_units(panels[0], names)
+        if row in probable:
+            mesh = _heatmap(
+                panels[1], edges, np.transpose(_probabilities(selections)), "viridis", highest
+            )
+            panels[1].set_title("probability", fontsize=11, loc="left")
+        elif probable:
+            panels[1].set_axis_off()
+    for panel in grid[-1]:
+        panel.set_xlabel("step")
+    if mesh is not None:
+        shown = [panels[1].get_position() for panels in grid if panels[1].axison]
+        right, bottom, top = shown[-1].x1, shown[-1].y0, shown[0].y1
+        beside = figure.add_axes((right + 0.02, bottom, 0.015, top - bottom))
+        beside.grid(visible=False)
+        figure.colorbar(mesh, cax=beside, label="probability of being drawn")
+    everything = [row.label for row in comparison.trained if row not in rows]
+    rest = f" Not shown, for they train the same units throughout: {listing(everything)}."
+    seed = rows[0].done[0].seed
+    caption = (
+        f"Units trained over the steps, seed {seed}: coloured where a unit was selected."
+        f"{rest if everything else ''}"
+    )
+    return figure, caption
+
+
+def probabilities_figure(
+    records: RunRecords, comparison: Comparison, colors: Mapping[str, str]
+) -> tuple[Figure, str] | None:
+    """Each unit's probability in the first and in the last period, over all seeds."""
+    first_last: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    names: dict[str, list[str]] = {}
+    for row in comparison.trained:
+        seeds = [
+            own
+            for cell in row.done
+            if len(own := _of_cell(records, cell.id)) and own["probabilities"].notna().any()
+        ]
+        if seeds:
+            series = [_probabilities(own) for own in seeds]
+            first_last[row.label] = (
+                np.array([one[0] for one in series]),
+                np.array([one[-1] for one in series]),
+            )
+            names[row.label] = _unit_names(records, seeds[0])
+    if not first_last:
+        return None
+    columns = min(3, len(first_last))
+    lines = -(-len(first_last) // columns)
+    figure = Figure(figsize=(10, 0.8 + 2.6 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    for panel in grid.flat[len(first_last) :]:
+        panel.set_axis_off()
+    for panel, (label, (first, last)) in zip(grid.flat, first_last.items(), strict=False):
+        units = np.arange(first.shape[1])
+        for shift, values, filled in ((-0.14, first, False), (0.14, last, True)):
+            mean = values.mean(axis=0)
+            panel.errorbar(
+                units + shift,
+                mean,
+                yerr=(mean - values.min(axis=0), values.max(axis=0) - mean),
+                fmt="o",
+                color=colors[label],
+                markerfacecolor=colors[label] if filled else "white",
+                markersize=5,
+                linewidth=1,
+            )
+        panel.axhline(1 / len(units), color=_NEUTRAL, linestyle=":", linewidth=1)
+        panel.set_title(label, fontsize=11, loc="left", color=colors[label])
+        panel.set_xticks(units, names[label], rotation=90 if len(units) > 16 else 0, fontsize=9)
+        panel.set_xlabel("unit")
+    grid[0][0].set_ylim(bottom=0)
+    grid[0][0].set_ylabel("probability of being drawn")
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color=_NEUTRAL, markerfacecolor=fill, label=text)
+        for text, fill in (("first period", "white"), ("last period", _NEUTRAL))
+    ]
+    handles.append(Line2D([], [], color=_NEUTRAL, linestyle=":", linewidth=1, label="uniform"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    caption = (
+        "Probability of each unit in the first and in the last period; mean over seeds, bars from "
+        "the smallest to the largest seed, dotted: all alike."
+    )
+    return figure, caption
+
+
+def _panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """Panels at places set in inches: for this many, matplotlib's own layout takes a second."""
+    width, height, gap = 10.0, 1.25 if rows <= 4 else 0.95, 0.45
+    left, right, top, bottom = 0.8, 1.1 if columns == 2 else 0.2, 0.35, 0.6
+    total = top + rows * height + (rows - 1) * gap + bottom
+    figure = Figure(figsize=(width, total))
+    grid = figure.subplots(
+        rows,
+        columns,
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+        gridspec_kw={
+            "left": left / width,
+            "right": 1 - right / width,
+            "top": 1 - top / total,
+            "bottom": bottom / total,
+            "hspace": gap / height,
+            "wspace": 0.08,
+        },
+    )
+    return figure, grid
+
+
+def _of_cell(records: RunRecords, cell: str) -> pd.DataFrame:
+    return records.selections[records.selections["cell"] == cell]
+
+
+def _of_first_seed(records: RunRecords, row: Row) -> pd.DataFrame:
+    first = min(row.done, key=lambda cell: cell.seed)
+    return _of_cell(records, first.id)
+
+
+def _chooses(records: RunRecords, selections: pd.DataFrame) -> bool:
+    """Whether the selection ever changes or leaves a unit out."""
+    distinct = {tuple(units) for units in selections["units"]}
+    return len(distinct) > 1 or any(
+        len(units) < len(_unit_names(records, selections)) for units in distinct
+    )
+
+
+def _unit_names(records: RunRecords, selections: pd.DataFrame) -> list[str]:
+    units = records.units[records.units["cell"] == selections["cell"].iloc[0]]
+    return [str(unit.depth) if unit.kind == "layer" else unit.kind for unit in units.itertuples()]
+
+
+def _edges(selections: pd.DataFrame) -> list[int]:
+    """Steps at which periods begin, and the end of the last."""
+    last = selections.iloc[-1]
+    return [*selections["step"], last["step"] + last["num_steps"]]
+
+
+def _probabilities(selections: pd.DataFrame) -> list[list[float]]:
+    """[periods, units], each period's own or those last drawn from."""
+    return selections["probabilities"].ffill().bfill().tolist()
+
+
+def _heatmap(
+    axes: Axes, edges: list[int], values: np.ndarray, colormap: str | Colormap, highest: float
+) -> QuadMesh:
+    units = np.arange(values.shape[0] + 1) - 0.5
+    axes.grid(visible=False)
+    return axes.pcolormesh(edges, units, values, cmap=colormap, vmin=0, vmax=highest)
+
+
+def _name_units(axes: Axes, names: list[str]) -> None:
+    every = max(1, len(names) // 8)
+    axes.set_yticks(range(0, len(names), every), names[::every], fontsize=9)
+    axes.set_ylabel("unit")

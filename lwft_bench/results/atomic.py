@@ -1,0 +1,52 @@
+"""Files and folders that appear complete or not at all, also when the process or machine dies."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Replace the file's contents in one step, on disk before it is visible."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    _fsync(path.parent)
+
+
+def write_json_atomic(path: Path, value: Any) -> None:
+    """As `write_text_atomic`, in strict JSON.
+
+    Raises:
+        ValueError: If a number is NaN or infinite, which JSON cannot say.
+    """
+    write_text_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def publish_folder(source: Path, target: Path) -> None:
+    """Rename a folder, all its contents on disk, to a name that must not exist yet."""
+    for path in source.rglob("*"):
+        _fsync(path)
+    _fsync(source)
+    move_folder(source, target)
+
+
+def move_folder(source: Path, target: Path) -> None:
+    """Rename a folder to a name that must not exist yet, making the folder it goes into."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, target)
+    _fsync(target.parent)
+    _fsync(source.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

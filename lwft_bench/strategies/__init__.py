@@ -1,0 +1,23 @@
+"""The plugin point: what a strategy sees, what it gives back, and how it gets its name."""
+
+from lwft_bench.registry import register
+from lwft_bench.strategies.base import (
+    Context,
+    Needs,
+    Selection,
+    Strategy,
+    StrategyOptions,
+    Unit,
+    Window,
+)
+
+__all__ = [
+    "Context",
+    "Needs",
+    "Selection",
+    "Strategy",
+    "StrategyOptions",
+    "Unit",
+    "Window",
+    "register",
+]

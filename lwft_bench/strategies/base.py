@@ -1,0 +1,141 @@
+"""What a strategy is: it sees units and numbers, never torch modules, devices or optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+
+class StrategyOptions(BaseModel):
+    """Base of every strategy's options: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What strategies choose among, seen from a strategy.
+
+    `index` counts units from 0 in the order of the forward pass; `kind` is "layer", "embed" or
+    "head"; `depth` is the decoder layer's number (-1 for embed, the number of layers for head).
+    """
+
+    index: int
+    kind: str
+    depth: int
+    num_parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a strategy asks of the trainer, which pays only for what is asked.
+
+    probing_steps: steps before training in which gradients of all units are measured and nothing is
+        updated (T_p).
+    gradients: "selected" observes the selected units only; "all" measures every unit's gradient each
+        step (and frees it in its hook).
+    measure: whether `context.measure` is called.
+    """
+
+    probing_steps: int = 0
+    gradients: Literal["selected", "all"] = "selected"
+    measure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The units that train for the next `num_steps` steps.
+
+    `probabilities` (one per unit, summing to 1) and `scores` (one per unit: the importance they come
+    from, such as the MGN) are recorded when given. `starts_sweep` marks the first selection of a
+    pass over all units (BAdam, LIFT, HiFT).
+    """
+
+    units: Sequence[int]
+    num_steps: int
+    probabilities: Sequence[float] | None = None
+    scores: Sequence[float] | None = None
+    starts_sweep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was seen since the last call of `observe`.
+
+    first_step: the step of row 0. Probing steps count from -probing_steps to -1.
+    grad_rms: [steps, units], the root mean square of the unit's gradient of the whole optimizer step,
+        before clipping; NaN where the unit had no gradient.
+    loss: [steps], the training loss of each step.
+    probing: whether the steps were probing steps.
+    """
+
+    first_step: int
+    grad_rms: np.ndarray
+    loss: np.ndarray
+    probing: bool = False
+
+
+Measure = Callable[..., np.ndarray]
+
+
+def _cannot_measure(statistic: str, **options: Any) -> np.ndarray:
+    raise RuntimeError("this strategy called context.measure without Needs(measure=True)")
+
+
+@dataclass(slots=True)
+class Context:
+    """Handed to `Strategy.start`.
+
+    total_steps: training steps (T), probing not counted. rng: the selection stream, private to the
+    strategy. measure: `measure("weight_norm")` and the like, one float64 per unit.
+    """
+
+    units: Sequence[Unit]
+    total_steps: int
+    steps_per_epoch: int
+    rng: np.random.Generator
+    measure: Measure = field(default=_cannot_measure)
+
+
+class Strategy:
+    """Chooses which units train next. Subclass it, give it `Options`, register it by name."""
+
+    class Options(StrategyOptions):
+        """No options."""
+
+    name: ClassVar[str] = ""
+    varies: ClassVar[bool] = True
+    """Whether selections differ over time: the run is checked for it."""
+
+    def __init__(self, options: StrategyOptions | None = None) -> None:
+        self.options = self.Options() if options is None else options
+        self.context: Context
+
+    @property
+    def needs(self) -> Needs:
+        return Needs()
+
+    def start(self, context: Context) -> None:
+        """Called once, before probing. Override to prepare; call super().start(context) first."""
+        self.context = context
+
+    def select(self, step: int) -> Selection:
+        """The selection that holds from `step` on; called when the previous one has run out."""
+        raise NotImplementedError
+
+    def observe(self, window: Window) -> None:
+        """Called after probing and at the end of every period."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything beyond options and context that `load_state_dict` needs to go on exactly.
+
+        Values are JSON-able or numpy arrays. The rng is saved by the trainer.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave, after `start` was called."""

@@ -1,0 +1,156 @@
+"""Did the method do what it says? Judged from the trace, not from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lwft_bench.config.models import MethodConfig
+from lwft_bench.results.schema import Check, Engagement
+from lwft_bench.state.layout import aligned
+from lwft_bench.state.store import StateStore
+from lwft_bench.training.groups import Groups
+from lwft_bench.training.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Between two checksums: what was to be trained, and what changed."""
+
+    first_step: int
+    expected: frozenset[str]
+    changed: frozenset[str]
+
+
+def judge(
+    trace: Trace,
+    groups: Groups,
+    store: StateStore,
+    method: MethodConfig,
+    frozen_unchanged: bool,
+    *,
+    selection_varies: bool,
+) -> Engagement:
+    """The verdict over a finished run.
+
+    frozen_unchanged: whether parameters in no group kept their bits. selection_varies: the strategy's
+    own word that selections differ over time.
+    """
+    always = [group.name for group in groups.always]
+    periods = _periods(trace, always)
+    checks = [
+        _selection_changed(trace, len(groups.units), selection_varies),
+        _selected_changed(periods),
+        _others_kept(periods, frozen_unchanged),
+        _trained_parameters(trace, groups, store),
+        _state_memory(trace, groups, store, method),
+        _state_age(trace, groups, store, method),
+    ]
+    return Engagement(passed=all(check.passed for check in checks), checks=checks)
+
+
+def _periods(trace: Trace, always: list[str]) -> list[Period]:
+    periods = []
+    for before, after in zip(trace.checksums, trace.checksums[1:], strict=False):
+        expected = set(always)
+        for row in trace.selections:
+            if before["step"] <= row["step"] < after["step"]:
+                expected.update(f"layer.{unit}" for unit in row["units"])
+        changed = {n for n, value in after["groups"].items() if before["groups"][n] != value}
+        periods.append(Period(before["step"], frozenset(expected), frozenset(changed)))
+    return periods
+
+
+def _selection_changed(trace: Trace, num_units: int, selection_varies: bool) -> Check:
+    selections = [tuple(row["units"]) for row in trace.selections]
+    distinct = len(set(selections))
+    partial = any(len(units) < num_units for units in selections)
+    should = selection_varies and partial and len(selections) > 1
+    detail = f"{distinct} different selections in {len(selections)} periods"
+    return Check(name="selection_changes", passed=distinct > 1 or not should, detail=detail)
+
+
+def _selected_changed(periods: list[Period]) -> Check:
+    failures = [
+        f"{', '.join(sorted(p.expected - p.changed))} from step {p.first_step}"
+        for p in periods
+        if p.expected - p.changed
+    ]
+    detail = f"unchanged though selected: {'; '.join(failures[:3])}" if failures else "all changed"
+    return Check(name="selected_change", passed=bool(periods) and not failures, detail=detail)
+
+
+def _others_kept(periods: list[Period], frozen_unchanged: bool) -> Check:
+    failures = [
+        f"{', '.join(sorted(p.changed - p.expected))} from step {p.first_step}"
+        for p in periods
+        if p.changed - p.expected
+    ]
+    if not frozen_unchanged:
+        failures.append("parameters outside all groups")
+    detail = f"changed though frozen: {'; '.join(failures[:3])}" if failures else "none changed"
+    return Check(name="others_frozen", passed=not failures, detail=detail)
+
+
+def _visited(trace: Trace, groups: Groups) -> set[str]:
+    units = {f"layer.{unit}" for row in trace.selections for unit in row["units"]}
+    return units | {group.name for group in groups.always}
+
+
+def _trained_parameters(trace: Trace, groups: Groups, store: StateStore) -> Check:
+    visited = _visited(trace, groups)
+    expected = sum(group.num_parameters for group in groups.all if group.name in visited)
+    counted = store.trained_parameters
+    detail = f"{counted:,} parameters updated, {expected:,} in the groups selected"
+    return Check(name="trained_parameters", passed=counted == expected, detail=detail)
+
+
+def _state_memory(trace: Trace, groups: Groups, store: StateStore, method: MethodConfig) -> Check:
+    """State exists for all visited units under `keep`, for the last selection under `reset`."""
+    last = {f"layer.{unit}" for unit in trace.selections[-1]["units"]}
+    elements = 0
+    for group in groups.all:
+        held = group.name in _visited(trace, groups)
+        if group.unit is not None and method.state_policy == "reset":
+            held = group.name in last
+        if held:
+            elements += sum(aligned(p.numel()) for p in group.parameters.values())
+    expected = elements * store.bytes_per_element
+    device, host = store.device_bytes, store.host_bytes
+    placed = {"all": host == 0, "none": device == 0}.get(str(method.state_on_device), True)
+    detail = f"{device:,} B on the device, {host:,} B on the host, {expected:,} B by the policy"
+    return Check(name="state_memory", passed=device + host == expected and placed, detail=detail)
+
+
+def _state_age(trace: Trace, groups: Groups, store: StateStore, method: MethodConfig) -> Check:
+    """Each group's step counters equal the steps it trained (since its state was last reset)."""
+    ages = _expected_ages(trace, groups, method)
+    steps: Mapping[str, list[int]] = store.steps()
+    wrong = [
+        f"{name}: {sorted(set(steps[name]))} instead of {age}"
+        for name, age in ages.items()
+        if name in steps and set(steps[name]) != {age}
+    ]
+    detail = "; ".join(wrong[:3]) if wrong else "as the policy says"
+    return Check(name="state_age", passed=not wrong, detail=detail)
+
+
+def _expected_ages(trace: Trace, groups: Groups, method: MethodConfig) -> dict[str, int]:
+    ages = {group.name: 0 for group in groups.all}
+    previous: set[str] = set()
+    end = trace.checksums[-1]["step"]
+    starts = [row["step"] for row in trace.selections] + [end]
+    for row, next_start in zip(trace.selections, starts[1:], strict=True):
+        selected = {f"layer.{unit}" for unit in row["units"]}
+        switched = bool(previous) and selected != previous
+        for group in groups.all:
+            if group.unit is None:
+                if switched and method.always_train_state_policy == "reset":
+                    ages[group.name] = 0
+            elif group.name not in selected:
+                if method.state_policy == "reset":
+                    ages[group.name] = 0
+                continue
+            ages[group.name] += next_start - row["step"]
+        previous = selected
+    return ages

@@ -1,0 +1,146 @@
+"""The loss: the sum of cross-entropies over target tokens, without full logits where possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from lwft_bench.data.batching import IGNORED, Batch
+from lwft_bench.data.masks import unmasked
+from lwft_bench.training.meters import Account
+
+CHUNK_LOGITS = 2**23
+"""Logits held at a time: 32 MiB in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceBatch:
+    """A micro-batch on the device.
+
+    input_ids: [B, L]. positions: [T], where in the flattened [B * L] hidden states the next token is
+    a target; targets: [T], that token. Positions are found on the host, so that nothing depends on
+    values on the device.
+    """
+
+    input_ids: torch.Tensor
+    positions: torch.Tensor
+    targets: torch.Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, device: torch.device) -> DeviceBatch:
+        """Copies a micro-batch to the device."""
+        following = torch.full_like(batch.labels, IGNORED)
+        following[:, :-1] = batch.labels[:, 1:]
+        flat = following.flatten()
+        positions = (flat != IGNORED).nonzero().squeeze(1)
+        tensors = (batch.input_ids, positions, flat[positions])
+        return cls(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+
+
+class CausalLoss:
+    """Sum over target tokens of -log p(token), in float32.
+
+    By default the head is applied to the hidden states of target tokens only, in chunks. Models that
+    do more to their logits than apply the head (soft caps, scales) need `own_logits=True`.
+    """
+
+    def __init__(self, model: nn.Module, account: Account, *, own_logits: bool = False) -> None:
+        self._model = model
+        self._account = account
+        self._head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
+        self.own_logits = own_logits or not isinstance(self._head, nn.Linear)
+
+    def __call__(self, batch: DeviceBatch) -> torch.Tensor:
+        """Scalar float32; divide by the number of target tokens of the optimizer step."""
+        if self.own_logits:
+            logits = self._forward(batch)
+            with self._account.component("logits_and_loss"):
+                chosen = logits.flatten(0, 1)[batch.positions].float()
+                return functional.cross_entropy(chosen, batch.targets, reduction="sum")
+        with _hidden_states_as_logits(self._head):
+            hidden = self._forward(batch)
+        with self._account.component("logits_and_loss"):
+            chosen = hidden.flatten(0, 1)[batch.positions]
+            return ChunkedCrossEntropy.apply(
+                chosen, self._head.weight, self._head.bias, batch.targets
+            )
+
+    def _forward(self, batch: DeviceBatch) -> torch.Tensor:
+        with unmasked():
+            return self._model(input_ids=batch.input_ids, use_cache=False).logits
+
+    def agrees_with_model(self, batch: DeviceBatch) -> bool:
+        """Whether both ways give the same loss on this batch, to a relative 1e-5 (bf16: 1e-2)."""
+        if self.own_logits:
+            return True
+        with torch.no_grad():
+            chunked = self(batch)
+            self.own_logits = True
+            own = self(batch)
+            self.own_logits = False
+        tolerance = 1e-5 if self._head.weight.dtype == torch.float32 else 1e-2
+        return bool(torch.isclose(chunked, own, rtol=tolerance, atol=0.0))
+
+
+@contextmanager
+def _hidden_states_as_logits(head: nn.Module) -> Iterator[None]:
+    """The model returns what its head would have been given."""
+    head.forward = lambda hidden: hidden  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del head.forward
+
+
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """Cross-entropy of `hidden @ weight.T + bias`, summed; gradients are made in the forward pass.
+
+    Holds the logits of one chunk of tokens at a time, so peak memory does not grow with
+    tokens x vocabulary. Gradients of weight and bias are made only if they are asked for.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+    ) -> torch.Tensor:
+        """hidden [T, d], weight [V, d], bias [V] or None, targets [T] -> scalar float32."""
+        wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if wants_hidden else None
+        grad_weight = torch.zeros_like(weight) if wants_weight else None
+        grad_bias = torch.zeros_like(bias) if wants_bias and bias is not None else None
+        rows = max(1, CHUNK_LOGITS // weight.shape[0])
+        for start in range(0, hidden.shape[0], rows):
+            part = slice(start, start + rows)
+            logits = functional.linear(hidden[part], weight, bias).float()
+            chosen = targets[part].unsqueeze(1)
+            normaliser = logits.logsumexp(1, keepdim=True)
+            total += (normaliser - logits.gather(1, chosen)).sum()
+            if not (wants_hidden or wants_weight or wants_bias):
+                continue
+            slope = logits.sub_(normaliser).exp_()
+            slope.scatter_add_(1, chosen, torch.full_like(chosen, -1, dtype=slope.dtype))
+            slope = slope.to(hidden.dtype)
+            if grad_hidden is not None:
+                grad_hidden[part] = slope @ weight
+            if grad_weight is not None:
+                grad_weight.addmm_(slope.T, hidden[part])
+            if grad_bias is not None:
+                grad_bias += slope.sum(0)
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        gradients = ctx.saved_tensors
+        return *(g if g is None else g.mul_(grad_output) for g in gradients), None

@@ -1,0 +1,68 @@
+"""Every number that leaves the device: collected per step, fetched in one copy."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+CHUNK_ELEMENTS = 2**20
+
+
+def sum_of_squares(tensor: torch.Tensor) -> torch.Tensor:
+    """float64 scalar: float32 within chunks of CHUNK_ELEMENTS, float64 across them.
+
+    A bfloat16 sum over 1e8 terms saturates; a float32 one loses the small ones.
+    """
+    total = torch.zeros((), dtype=torch.float64, device=tensor.device)
+    for chunk in tensor.reshape(-1).split(CHUNK_ELEMENTS):
+        # Not torch.dot, whose running sums lose four digits over a chunk; this one is pairwise.
+        total += chunk.float().square().sum()
+    return total
+
+
+class Readings:
+    """One row a step: the loss, and each unit's sum of squared gradients.
+
+    The step never looks at a value: it adds device scalars here, and `fetch` brings all rows since
+    the last fetch to the host at once. On fake tensors there are no values; `fetch` then gives ones.
+    """
+
+    def __init__(self, device: torch.device, num_units: int, *, fake: bool = False) -> None:
+        self._device = device
+        self._num_units = num_units
+        self._fake = fake
+        self._rows: list[torch.Tensor] = []
+        self._measured: list[set[int]] = []
+
+    def begin_step(self) -> None:
+        """Starts a row."""
+        self._rows.append(
+            torch.zeros(1 + self._num_units, dtype=torch.float64, device=self._device)
+        )
+        self._measured.append(set())
+
+    def add_loss(self, loss: torch.Tensor) -> None:
+        self._rows[-1][0] += loss.detach()
+
+    def add_squares(self, unit: int, squares: torch.Tensor) -> None:
+        """Adds to the unit's sum of squared gradients."""
+        self._rows[-1][1 + unit] += squares
+        self._measured[-1].add(unit)
+
+    def discard_step(self) -> None:
+        """Forgets the last row (a pre-flight is no step)."""
+        del self._rows[-1], self._measured[-1]
+
+    def fetch(self) -> tuple[np.ndarray, np.ndarray]:
+        """loss [steps] and squares [steps, units] (NaN where a unit had no gradient); then forgets."""
+        shape = (len(self._rows), 1 + self._num_units)
+        if self._fake or not self._rows:
+            table = np.ones(shape)
+        else:
+            table = torch.stack(self._rows).cpu().numpy()
+        squares = np.full((len(self._rows), self._num_units), np.nan)
+        for row, units in enumerate(self._measured):
+            columns = sorted(units)
+            squares[row, columns] = table[row, [1 + unit for unit in columns]]
+        self._rows, self._measured = [], []
+        return table[:, 0], squares

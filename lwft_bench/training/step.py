@@ -1,0 +1,153 @@
+"""One optimizer step: the same for every method, on real and on fake tensors.
+
+Nothing here looks at a value on the device, so the step never waits for it and can be run dry.
+Gradients are taken as they become complete, in hooks; what becomes of each is decided there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import nn
+
+from lwft_bench.config.models import ClipConfig
+from lwft_bench.state.store import StateStore
+from lwft_bench.training.groups import Group
+from lwft_bench.training.loss import CausalLoss, DeviceBatch
+from lwft_bench.training.meters import Account
+from lwft_bench.training.readings import Readings, sum_of_squares
+
+CLIP_EPSILON = 1e-6
+"""Added to the norm, as torch.nn.utils.clip_grad_norm_ does."""
+
+
+class TrainingStep:
+    """Activates groups, and runs steps over them."""
+
+    def __init__(
+        self,
+        loss: CausalLoss,
+        store: StateStore,
+        readings: Readings,
+        account: Account,
+        clip: ClipConfig,
+        update: Literal["in_backward", "after_backward"],
+    ) -> None:
+        self.loss = loss
+        self._store = store
+        self._readings = readings
+        self._account = account
+        self._clip = clip
+        self._in_backward = update == "in_backward"
+        self._active: list[Group] = []
+        self._updated: set[str] = set()
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+        self._last_micro_batch = False
+        self._lr: float | None = None
+        self._arrived: set[nn.Parameter] = set()
+        self._missing: dict[str, int] = {}
+
+    def activate(self, updated: Sequence[Group], measured: Sequence[Group] = ()) -> None:
+        """From now on the `updated` groups train; the gradients of `measured` ones are only taken.
+
+        All others have requires_grad off and no gradient, so that autograd stops below the lowest
+        active layer.
+        """
+        for handle in self._hooks:
+            handle.remove()
+        for group in self._active:
+            for parameter in group.parameters.values():
+                parameter.requires_grad_(False)
+                parameter.grad = None
+        self._updated = {group.name for group in updated}
+        self._active = [*updated, *(g for g in measured if g.name not in self._updated)]
+        self._hooks = []
+        for group in self._active:
+            for index, parameter in enumerate(group.parameters.values()):
+                parameter.requires_grad_(True)
+                self._hooks.append(
+                    parameter.register_post_accumulate_grad_hook(self._hook(group, index))
+                )
+
+    def run(self, batches: Sequence[DeviceBatch], num_targets: int, lr: float | None) -> None:
+        """Forward and backward over the micro-batches of one optimizer step, then the update.
+
+        num_targets: target tokens of all of them, which the loss is divided by. lr: None measures
+        gradients and updates nothing (probing, pre-flight).
+        """
+        probing = lr is None
+        self._lr = lr
+        self._arrived = set()
+        self._missing = {group.name: len(group.parameters) for group in self._active}
+        self._readings.begin_step()
+        for number, batch in enumerate(batches):
+            self._last_micro_batch = number == len(batches) - 1
+            with self._account.phase("probe" if probing else "forward"):
+                loss = self.loss(batch) / num_targets
+            self._readings.add_loss(loss)
+            with self._account.phase("probe" if probing else "backward"):
+                loss.backward()
+        with self._account.phase("probe" if probing else "update"):
+            self._finish()
+
+    def _hook(self, group: Group, index: int):
+        def on_gradient(parameter: nn.Parameter) -> None:
+            assert parameter.grad is not None
+            self._account.relabel(parameter.grad, "gradients")
+            if self._last_micro_batch:
+                self._take(group, index, parameter)
+
+        return on_gradient
+
+    def _take(self, group: Group, index: int, parameter: nn.Parameter) -> None:
+        """The parameter's gradient of the whole step is complete."""
+        assert parameter.grad is not None
+        self._arrived.add(parameter)
+        if group.unit is not None:
+            self._readings.add_squares(group.unit, sum_of_squares(parameter.grad))
+        self._missing[group.name] -= 1
+        if self._lr is None or group.name not in self._updated:
+            parameter.grad = None
+        elif self._in_backward and self._clip.mode == "none":
+            self._update(group, index, parameter)
+        elif self._in_backward and self._missing[group.name] == 0:
+            self._finish_group(group)
+
+    def _finish(self) -> None:
+        """Takes gradients whose hook did not fire in the last micro-batch; updates what is left."""
+        self._last_micro_batch = True
+        for group in self._active:
+            for index, parameter in enumerate(group.parameters.values()):
+                if parameter.grad is not None and parameter not in self._arrived:
+                    self._take(group, index, parameter)
+        if self._lr is None:
+            return
+        if self._clip.mode == "global":
+            self._scale_down([g for g in self._active if g.name in self._updated])
+        for group in self._active:
+            if group.name in self._updated:
+                self._finish_group(group)
+
+    def _finish_group(self, group: Group) -> None:
+        if self._clip.mode == "unit":
+            self._scale_down([group])
+        for index, parameter in enumerate(group.parameters.values()):
+            if parameter.grad is not None:
+                self._update(group, index, parameter)
+
+    def _update(self, group: Group, index: int, parameter: nn.Parameter) -> None:
+        assert self._lr is not None
+        self._store.update(group.name, index, self._lr)
+        parameter.grad = None
+
+    def _scale_down(self, groups: Sequence[Group]) -> None:
+        """Clips the gradients of the groups by their joint norm."""
+        gradients = [p.grad for g in groups for p in g.parameters.values() if p.grad is not None]
+        if not gradients:
+            return
+        norm = torch.stack([sum_of_squares(gradient) for gradient in gradients]).sum().sqrt()
+        scale = (self._clip.max_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(scale.to(gradient.dtype))

@@ -1,0 +1,362 @@
+"""The trainer: one for every method. It knows units, a strategy and a step, and no method's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lwft_bench.config.models import MethodConfig, TrainingConfig
+from lwft_bench.data.batching import Batch, DataOrder
+from lwft_bench.strategies.base import Context, Strategy, Window
+from lwft_bench.strategies.selections import validate_selection
+from lwft_bench.training import checkpoints
+from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.errors import Diverged, Interrupted
+from lwft_bench.training.groups import Group
+from lwft_bench.training.loss import DeviceBatch
+from lwft_bench.training.measures import measure_units
+from lwft_bench.training.meters import Account, synchronised_clock
+from lwft_bench.training.schedule import learning_rate
+from lwft_bench.training.streams import (
+    RandomStreams,
+    generator_state,
+    set_torch_state,
+    torch_state,
+    undisturbed,
+)
+from lwft_bench.training.trace import Trace, checksum
+
+READING_INTERVAL = 10
+"""Steps after which readings are fetched at the latest: one synchronisation, one progress line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the trainer tells the outside, and asks it.
+
+    emit: an event. should_stop: whether to write a checkpoint and raise Interrupted. validate: the
+    validation loss now.
+    """
+
+    emit: Callable[[dict[str, Any]], None]
+    should_stop: Callable[[], bool]
+    validate: Callable[[], float | None]
+
+
+class Trainer:
+    """Runs probing and training; `run` goes on from the folder's checkpoint if there is one."""
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        strategy: Strategy,
+        method: MethodConfig,
+        config: TrainingConfig,
+        order: DataOrder,
+        probing_order: DataOrder,
+        streams: RandomStreams,
+        device: torch.device,
+        account: Account,
+        hooks: Hooks,
+        folder: Path,
+    ) -> None:
+        self._groups = assembly.groups
+        self._step = assembly.step
+        self._store = assembly.store
+        self._readings = assembly.readings
+        self._strategy = strategy
+        self._method = method
+        self._config = config
+        self._order = order
+        self._probing_order = probing_order
+        self._streams = streams
+        self._device = device
+        self._account = account
+        self._hooks = hooks
+        self._folder = folder
+        self._rng = streams.generator("selection")
+        self._probing_steps = strategy.needs.probing_steps
+        self._at = -self._probing_steps
+        """The step to be done next; negative while probing."""
+        self._selected: tuple[int, ...] | None = None
+        self._period_end = 0
+        self._window_start = self._at
+        self._window: list[tuple[np.ndarray, np.ndarray]] = []
+        self._fetched_at = self._at
+        self._clock = 0.0
+        self._saved_at = self._at
+        self.trace = Trace.of(self._groups.seen_by_strategy(), self._probing_steps)
+        self.frozen_unchanged = True
+
+    def run(self) -> None:
+        """Probes and trains to the end, or raises Interrupted or Diverged.
+
+        Afterwards `trace` holds what happened and the model the result.
+        """
+        frozen_before = self._frozen_checksum()
+        self._start_strategy()
+        torch.manual_seed(self._streams.seed("dropout"))
+        checkpoint = checkpoints.load_latest(self._folder)
+        if checkpoint is None:
+            self._begin()
+        else:
+            self._restore(checkpoint)
+        if self._at < 0:
+            self._hooks.emit({"event": "phase", "phase": "probe"})
+            self._probe()
+        self._hooks.emit({"event": "phase", "phase": "train"})
+        if self._selected is None:
+            self._record_checksums()
+        self._train()
+        self.frozen_unchanged = self._frozen_checksum() == frozen_before
+
+    def _start_strategy(self) -> None:
+        context = Context(
+            units=self._groups.seen_by_strategy(),
+            total_steps=self._config.steps,
+            steps_per_epoch=self._order.steps_per_epoch,
+            rng=self._rng,
+        )
+        if self._strategy.needs.measure:
+            context.measure = lambda statistic: measure_units(statistic, self._groups.units)
+        self._strategy.start(context)
+
+    def _begin(self) -> None:
+        self._record_validation()
+        self._store.switch([], [group.name for group in self._groups.always])
+
+    def _probe(self) -> None:
+        # Parameter gradients of the units only: always-trained parts are not measured.
+        self._step.activate([], measured=self._groups.units)
+        self._preflight()
+        self._restart_clock()
+        while self._at < 0:
+            self._run_step(self._probing_order, lr=None)
+            self._fetch_if_due(end=0)
+            if self._at == 0:
+                self._observe(probing=True)
+            self._save_if_due()
+
+    def _train(self) -> None:
+        self._restart_clock()
+        while self._at < self._config.steps:
+            if self._at >= self._period_end:
+                self._begin_period()
+            self._run_step(self._order, learning_rate(self._config, self._at))
+            end = min(self._period_end, self._config.steps)
+            self._fetch_if_due(end)
+            if self._at == end:
+                self._observe(probing=False)
+                self._record_checksums()
+            self._validate_if_due()
+            self._save_if_due()
+
+    def _activate(self, units: Sequence[int]) -> None:
+        updated = [*(self._groups.units[unit] for unit in units), *self._groups.always]
+        everything = self._strategy.needs.gradients == "all"
+        self._step.activate(updated, measured=self._groups.units if everything else ())
+
+    def _begin_period(self) -> None:
+        first = self._selected is None
+        selection = self._strategy.select(self._at)
+        validate_selection(selection, len(self._groups.units))
+        self.trace.add_selection(self._at, selection)
+        units = tuple(sorted(int(unit) for unit in selection.units))
+        with self._account.phase("switch"):
+            self._switch(units)
+        self._selected = units
+        self._period_end = self._at + selection.num_steps
+        if first:
+            self._preflight()
+        self._restart_clock()
+
+    def _switch(self, units: tuple[int, ...]) -> None:
+        before = set(self._selected or ())
+        names = [group.name for group in self._groups.units]
+        leaving = [names[unit] for unit in before - set(units)]
+        starting = [names[unit] for unit in units]
+        if before and before != set(units):
+            always = [group.name for group in self._groups.always]
+            leaving += always
+            starting += always
+        self._store.switch(leaving, starting)
+        self._activate(units)
+
+    def _preflight(self) -> None:
+        """A discarded forward and backward on the longest batch: running out of memory shows now.
+
+        Weights, state, data order and random streams are left as they were.
+        """
+        batches = self._order.longest_batch()
+        with undisturbed(self._device):
+            self._step.run(
+                [DeviceBatch.of(batch, self._device) for batch in batches],
+                sum(batch.num_target_tokens for batch in batches),
+                lr=None,
+            )
+        self._readings.discard_step()
+
+    def _run_step(self, order: DataOrder, lr: float | None) -> None:
+        batches = order.next_batch()
+        num_targets = sum(batch.num_target_tokens for batch in batches)
+        self._step.run([DeviceBatch.of(b, self._device) for b in batches], num_targets, lr)
+        self.trace.steps.append(self._row(batches, num_targets, lr))
+        self._at += 1
+
+    def _row(self, batches: list[Batch], num_targets: int, lr: float | None) -> dict[str, Any]:
+        return {
+            "step": self._at,
+            "loss": None,
+            "lr": lr or 0.0,
+            "tokens": sum(batch.num_tokens for batch in batches),
+            "target_tokens": num_targets,
+            "seconds": None,
+            "timed": False,
+            "period": len(self.trace.selections) - 1,
+        }
+
+    def _fetch_if_due(self, end: int) -> None:
+        if self._at == end or self._at - self._fetched_at >= READING_INTERVAL:
+            self._fetch()
+
+    def _save_if_due(self) -> None:
+        """Saves when it is time, when training is done, and when asked to stop."""
+        stop = self._hooks.should_stop()
+        due = self._at - self._saved_at >= self._config.checkpoint_every
+        if stop or due or self._at == self._config.steps:
+            if self._at > self._fetched_at:
+                self._fetch()
+            self._save()
+            self._restart_clock()
+        if stop:
+            raise Interrupted
+
+    def _fetch(self) -> None:
+        """Brings the readings since the last fetch to the host, and times the steps in between."""
+        losses, squares = self._readings.fetch()
+        now = synchronised_clock(self._device)
+        rows = self.trace.steps[len(self.trace.steps) - len(losses) :]
+        seconds = (now - self._clock) / len(rows)
+        for row, loss in zip(rows, losses, strict=True):
+            if not np.isfinite(loss):
+                raise Diverged(f"the loss is {loss} at step {row['step']}")
+            # The first training steps warm caches up and allocate state: they are not timed.
+            row.update(loss=float(loss), seconds=seconds, timed=row["step"] >= READING_INTERVAL)
+        self._window.append((losses, squares))
+        self._fetched_at = self._at
+        self._clock = now
+        tokens = sum(row["tokens"] for row in rows)
+        self._hooks.emit(
+            {
+                "event": "step",
+                "step": self._at,
+                "steps": self._config.steps,
+                "loss": float(losses[-1]),
+                "tokens_per_second": tokens / max(seconds * len(rows), 1e-9),
+                "memory_bytes": _allocated(self._device),
+            }
+        )
+
+    def _restart_clock(self) -> None:
+        """What came before (a switch, a checkpoint, validation) is not part of the next steps' time."""
+        self._clock = synchronised_clock(self._device)
+
+    def _observe(self, *, probing: bool) -> None:
+        """Hands the strategy everything since the last call, as one table."""
+        losses = np.concatenate([loss for loss, _ in self._window])
+        squares = np.concatenate([squares for _, squares in self._window])
+        sizes = np.array([group.num_parameters for group in self._groups.units], dtype=np.float64)
+        window = Window(self._window_start, np.sqrt(squares / sizes), losses, probing)
+        self._strategy.observe(window)
+        self._window = []
+        self._window_start = self._at
+
+    def _validate_if_due(self) -> None:
+        every = self._config.validate_every
+        if self._at == self._config.steps or (every and self._at % every == 0):
+            self._record_validation()
+
+    def _record_validation(self) -> None:
+        loss = self._hooks.validate()
+        if loss is not None:
+            self.trace.validation.append({"step": self._at, "loss": loss})
+        self._restart_clock()
+
+    def _record_checksums(self) -> None:
+        values = torch.stack([checksum(g.parameters.values()) for g in self._groups.all]).tolist()
+        names = [group.name for group in self._groups.all]
+        self.trace.checksums.append(
+            {"step": self._at, "groups": dict(zip(names, values, strict=True))}
+        )
+
+    def _frozen_checksum(self) -> int | None:
+        frozen = self._groups.frozen.values()
+        return int(checksum(frozen)) if frozen else None
+
+    def _trained_groups(self) -> list[Group]:
+        trained = self._store.trained()
+        return [group for group in self._groups.all if trained[group.name]]
+
+    def _save(self) -> None:
+        tensors = {f"state/{name}": tensor for name, tensor in self._store.state_tensors().items()}
+        for group in self._trained_groups():
+            for name, parameter in group.parameters.items():
+                tensors[f"weight/{name}"] = parameter.detach()
+        for name, tensor in torch_state(self._device).items():
+            tensors[f"random/{name}"] = tensor
+        values = {
+            "at": self._at,
+            "selected": self._selected,
+            "period_end": self._period_end,
+            "window_start": self._window_start,
+            "window": self._window,
+            "trace": self.trace.rows(),
+            "strategy": self._strategy.state_dict(),
+            "rng": generator_state(self._rng),
+            "order": self._order.state_dict(),
+            "probing_order": self._probing_order.state_dict(),
+            "state_steps": self._store.steps(),
+            "trained": self._store.trained(),
+        }
+        checkpoints.save(
+            self._folder,
+            self._at + self._probing_steps,
+            checkpoints.Checkpoint({n: t.cpu() for n, t in tensors.items()}, values),
+        )
+        self._saved_at = self._at
+
+    def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
+        values = checkpoint.values
+        parts: dict[str, dict[str, torch.Tensor]] = {"state": {}, "weight": {}, "random": {}}
+        for name, tensor in checkpoint.tensors.items():
+            kind, _, rest = name.partition("/")
+            parts[kind][rest] = tensor
+        parameters = {n: p for group in self._groups.all for n, p in group.parameters.items()}
+        with torch.no_grad():
+            for name, tensor in parts["weight"].items():
+                parameters[name].copy_(tensor)
+        self._store.load(parts["state"], values["state_steps"], values["trained"])
+        self._at = self._fetched_at = self._saved_at = values["at"]
+        self._period_end = values["period_end"]
+        self._window_start = values["window_start"]
+        self._window = [(losses, squares) for losses, squares in values["window"]]
+        self.trace.restore(values["trace"])
+        self._strategy.load_state_dict(values["strategy"])
+        self._rng.bit_generator.state = values["rng"]
+        self._order.load_state_dict(values["order"])
+        self._probing_order.load_state_dict(values["probing_order"])
+        if values["selected"] is not None:
+            self._selected = tuple(values["selected"])
+            self._activate(self._selected)
+        set_torch_state(parts["random"], self._device)
+
+
+def _allocated(device: torch.device) -> int | None:
+    if device.type == "cpu":
+        return None
+    return int(torch.get_device_module(device).memory_allocated(device))

@@ -1,0 +1,49 @@
+"""Every strategy that ships, and the documented plugin, through every check."""
+
+from pathlib import Path
+
+import pytest
+
+from lwft_bench.registry import BUILT_IN, load_plugin, strategies
+from lwft_bench.testing import CHECKS, check_strategy
+
+DOCS = Path(__file__).parents[2] / "docs"
+ONE_ACTIVE = {"num_active": 1}
+"""With these options a strategy can be tried on a model of one layer instead of refusing it."""
+CASES = [
+    (name, options)
+    for name in strategies.names()
+    if strategies.origin(name) == BUILT_IN
+    for options in ({}, ONE_ACTIVE)
+    if options.keys() <= strategies.get(name).Options.model_fields.keys()
+]
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_shipped_strategies_pass_every_check(name, options):
+    outcomes = check_strategy(name, options)
+    assert [outcome.name for outcome in outcomes] == list(CHECKS)
+    assert [outcome for outcome in outcomes if not outcome.passed] == []
+    if options == ONE_ACTIVE:
+        assert not any(outcome.detail.startswith("refused") for outcome in outcomes)
+
+
+@pytest.mark.parametrize("normalise", ["none", "max", "sum", "zscore"])
+@pytest.mark.parametrize("temperature", [1e-300, 1e-6, 1e6])
+def test_grass_passes_at_the_edges_of_its_options(normalise, temperature):
+    options = {"normalise": normalise, "temperature": temperature, "period": 7, "refresh": 14}
+    failures = {outcome.name for outcome in check_strategy("grass", options) if not outcome.passed}
+    # Cold, it trains the largest for ever.
+    assert failures <= ({"varies as it says"} if temperature < 1 else set())
+
+
+def test_documented_plugin_passes_every_check():
+    load_plugin(DOCS / "my_lisa.py")
+    assert strategies.origin("my-lisa") == str(DOCS / "my_lisa.py")
+    assert [outcome for outcome in check_strategy("my-lisa") if not outcome.passed] == []
+
+
+def test_documented_plugin_is_the_one_shown():
+    shown = (DOCS / "plugins.md").read_text(encoding="utf-8")
+    plugin = (DOCS / "my_lisa.py").read_text(encoding="utf-8")
+    assert f"```python\n{plugin}```" in shown

@@ -1,0 +1,204 @@
+"""Suites of cells that only pretend to train, to see how cells of every fate are dealt with.
+
+Run as a program, it runs such a suite: `python fake_cells.py OUT WORKERS STEP_SECONDS FATE...`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from lwft_bench.config.models import (
+    Cell,
+    EvaluationConfig,
+    MethodConfig,
+    ModelConfig,
+    TaskConfig,
+    TrainingConfig,
+)
+from lwft_bench.execution.outcomes import new_result
+from lwft_bench.execution.provenance import now, provenance
+from lwft_bench.execution.runner import RunOptions, run_suite
+from lwft_bench.results.atomic import publish_folder
+from lwft_bench.results.schema import CellResult
+from lwft_bench.results.store import RunStore, read_cell_record, write_result
+from lwft_bench.training.errors import Diverged, Interrupted
+
+STEPS = 8
+FATAL_STEP = 4
+CHECKPOINT_EVERY = 2
+
+
+@dataclass
+class FakeSuite:
+    """One cell for each fate, named after it."""
+
+    fates: tuple[str, ...]
+    step_seconds: float = 0.0
+    name: str = "fake"
+    title: str = ""
+    description: str = ""
+    baseline: str | None = None
+    source_text: str = "name: fake\n"
+    strategy_digest: str = "s1"
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [self._cell(fate) for fate in self.fates]
+
+    def identity(self, cell: Cell) -> SimpleNamespace:
+        components = {"config": "c1", "strategy": self.strategy_digest}
+        digest = hashlib.sha256(json.dumps(components).encode()).hexdigest()
+        return SimpleNamespace(components=components, digest=digest)
+
+    def _cell(self, fate: str) -> Cell:
+        return Cell(
+            id=f"tiny--{fate}--task--seed0",
+            model=ModelConfig(name="tiny", path="embedded"),
+            method=MethodConfig(name=fate, title=fate, citation="none"),
+            task=TaskConfig(name="task", data="none", train_examples=1, benchmarks=("none",)),
+            training=TrainingConfig(
+                steps=STEPS, device="cpu", checkpoint_every=CHECKPOINT_EVERY, **self.training
+            ),
+            evaluation=EvaluationConfig(),
+            seed=0,
+            ablation={"step_seconds": self.step_seconds},
+        )
+
+
+def run_cell(
+    cell: Cell,
+    folder: Path,
+    emit: Callable[[dict[str, Any]], None],
+    should_stop: Callable[[], bool],
+    *,
+    save: bool,
+) -> None:
+    """A chain of digests stands for the weights, so that a lost or repeated step shows."""
+    started = now()
+    fate = cell.method.name
+    with (folder / "starts").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    first_time = len((folder / "starts").read_text().splitlines()) == 1
+    print("output of the cell")
+    step, weights = _load(folder)
+    emit({"event": "phase", "phase": "train"})
+    while step < cell.training.steps:
+        step += 1
+        weights = hashlib.sha256(f"{weights} {step}".encode()).hexdigest()
+        time.sleep(cell.ablation["step_seconds"])
+        emit(_step_event(step, cell.training.steps))
+        if step % cell.training.checkpoint_every == 0:
+            _save(folder, step, weights)
+        if step >= FATAL_STEP and (first_time or not fate.endswith("-once")):
+            FATES.get(fate.removesuffix("-once"), lambda: None)()
+        if should_stop() and fate != "deaf":
+            _save(folder, step, weights)
+            raise Interrupted
+    emit({"event": "phase", "phase": "evaluate"})
+    result = new_result(
+        cell,
+        read_cell_record(folder),
+        "done",
+        average=0.5,
+        weights_digest=weights,
+        provenance=provenance(started),
+    )
+    write_result(folder, result)
+
+
+def _step_event(step: int, steps: int) -> dict[str, Any]:
+    return {
+        "event": "step",
+        "step": step,
+        "steps": steps,
+        "loss": 1.0 / step,
+        "tokens_per_second": 100.0,
+        "memory_bytes": None,
+    }
+
+
+def _save(folder: Path, step: int, weights: str) -> None:
+    target = folder / f"checkpoint-{step:06d}"
+    if target.exists():
+        return
+    partial = folder / f".checkpoint-{os.getpid()}"
+    partial.mkdir()
+    (partial / "state.json").write_text(json.dumps([step, weights]))
+    publish_folder(partial, target)
+
+
+def _load(folder: Path) -> tuple[int, str]:
+    found = sorted(folder.glob("checkpoint-*"))
+    if not found:
+        return 0, ""
+    step, weights = json.loads((found[-1] / "state.json").read_text())
+    return step, weights
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+FATES: dict[str, Callable[[], object]] = {
+    "exit": lambda: os._exit(7),
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "terminated": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "memory": lambda: _raise(MemoryError("no room")),
+    "diverged": lambda: _raise(Diverged("the loss is nan at step 4")),
+    "raises": lambda: _raise(KeyError("[red]no\nsuch key")),
+    "hang": lambda: time.sleep(1000),
+    "busy": lambda: re.match("(a+)+$", "a" * 60 + "b"),  # in C, and never lets go of the GIL
+}
+
+
+def write_report(out: Path) -> str:
+    """Stands in for the report, which takes seconds to import."""
+    (out / "report.md").write_text("report")
+    return "the table"
+
+
+def run(
+    suite: FakeSuite,
+    out: Path,
+    *,
+    run_cell: str = "fake_cells:run_cell",
+    report: Callable[[Path], str] | None = write_report,
+    **options: Any,
+) -> int:
+    """Run a fake suite in cells' processes that inherit few imports, so that it is quick."""
+    preload = ("lwft_bench.execution.worker", *os.environ.get("FAKE_PRELOAD", "").split())
+    chosen = RunOptions(run_cell=run_cell, preload=preload, **options)
+    return run_suite(suite, out, chosen, report=report)
+
+
+def results(out: Path) -> dict[str, CellResult]:
+    """Results by fate."""
+    return {result.method: result for result in RunStore(out).results()}
+
+
+def undisturbed_weights() -> str:
+    """What every cell that is done ends with."""
+    weights = ""
+    for step in range(1, STEPS + 1):
+        weights = hashlib.sha256(f"{weights} {step}".encode()).hexdigest()
+    return weights
+
+
+if __name__ == "__main__":
+    out, workers, step_seconds, *fates = sys.argv[1:]
+    suite = FakeSuite(tuple(fates), step_seconds=float(step_seconds))
+    stop_seconds = 2.0 if "hang" in fates else 60.0
+    sys.exit(run(suite, Path(out), workers=int(workers), stop_seconds=stop_seconds))

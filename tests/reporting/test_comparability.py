@@ -1,0 +1,112 @@
+"""Records that differ in what they ran on are never merged in silence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lwft_bench.reporting.comparison import AVERAGE, Comparison, compare
+from lwft_bench.reporting.records import read_run
+
+if TYPE_CHECKING:
+    from conftest import RunMaker
+
+OTHER_TORCH = {"versions": {"python": "3.11.9", "torch": "2.12.0"}}
+
+
+def comparison(maker: RunMaker) -> Comparison:
+    (only,) = compare(read_run(maker.finish()))
+    return only
+
+
+def test_seeds_on_another_torch_are_a_row_of_their_own(maker: RunMaker) -> None:
+    method = maker.method("fft", 0.5)
+    for seed in range(3):
+        maker.add(method, seed, provenance=OTHER_TORCH if seed == 2 else None)
+    rows = comparison(maker).rows
+    assert [row.label for row in rows] == ["fft", "fft [torch 2.12.0]"]
+    assert [[cell.seed for cell in row.cells] for row in rows] == [[0, 1], [2]]
+    assert rows[0].accuracy[AVERAGE].num_seeds == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"provenance": OTHER_TORCH}, "torch (2.13.0: fft; 2.12.0: lisa)"),
+        ({"provenance": {"accelerator": "H100"}}, "hardware"),
+        ({"identity_components": {"protocol": "2"}}, "protocol"),
+        ({"identity_components": {"protocol": "1", "data": "f" * 64}}, "data"),
+    ],
+)
+def test_methods_that_ran_on_different_things_are_not_subtracted(
+    maker: RunMaker, change: dict[str, Any], named: str
+) -> None:
+    components = {"protocol": "1", "data": "d" * 64, "model": "e" * 64}
+    change = {**change}
+    if "identity_components" in change:
+        change["identity_components"] = components | change["identity_components"]
+    maker.add(maker.method("fft", 0.5), 0)
+    maker.add(maker.method("lisa", 0.4), 0, **change)
+    found = comparison(maker)
+    assert found.rows[1].differences == {}
+    assert any(f"differ in {named}" in warning for warning in found.warnings)
+
+
+def test_equal_settings_are_subtracted_without_a_warning(maker: RunMaker) -> None:
+    maker.add(maker.method("fft", 0.5), 0)
+    maker.add(maker.method("lisa", 0.4), 0)
+    found = comparison(maker)
+    assert AVERAGE in found.rows[1].differences
+    assert found.warnings == ()
+
+
+def test_another_precision_is_a_confound_and_said_so(maker: RunMaker) -> None:
+    maker.add(maker.method("fft", 0.5), 0)
+    maker.add(maker.method("lisa", 0.4), 0, training={"precision": "bf16"})
+    found = comparison(maker)
+    assert AVERAGE in found.rows[1].differences
+    assert any("precision (float32: fft; bf16: lisa)" in warning for warning in found.warnings)
+
+
+def test_seeds_of_another_config_are_not_averaged(maker: RunMaker) -> None:
+    method = maker.method("fft", 0.5)
+    maker.add(method, 0)
+    maker.add(method, 1)
+    maker.add(method, 2, training={"lr": 0.5})
+    labels = [row.label for row in comparison(maker).rows]
+    assert labels == ["fft", "fft [other resolved config]"]
+
+
+def test_unrecorded_torch_is_said_so(maker: RunMaker) -> None:
+    maker.add(maker.method("fft", 0.5), 0, provenance={"versions": {}})
+    assert any("Not recorded: torch" in warning for warning in comparison(maker).warnings)
+
+
+def test_scores_that_contradict_the_samples_are_pointed_out(maker: RunMaker) -> None:
+    method = maker.method("fft", 0.5)
+    folder = maker.add(method, 0)
+    samples = (folder / "samples.jsonl").read_text()
+    (folder / "samples.jsonl").write_text(samples.replace('"correct": false', '"correct": true'))
+    assert any("the samples count" in warning for warning in comparison(maker).warnings)
+
+
+def test_a_failed_cell_stays_with_its_method(maker: RunMaker) -> None:
+    method = maker.method("fft", 0.5)
+    maker.add(method, 0)
+    maker.fail(method, 1, "crashed", "killed")
+    (row,) = comparison(maker).rows
+    assert row.status == "1 done, 1 crashed"
+    assert row.accuracy[AVERAGE].num_seeds == 1
+
+
+def test_only_seeds_that_both_finished_are_paired(maker: RunMaker) -> None:
+    baseline, method = maker.method("fft", 0.5), maker.method("lisa", 0.4)
+    maker.add(baseline, 0)
+    maker.add(baseline, 1)
+    maker.fail(baseline, 2, "crashed", "killed")
+    for seed in (1, 2, 3, 0):
+        maker.add(method, seed)
+    row = comparison(maker).rows[1]
+    assert row.accuracy[AVERAGE].num_seeds == 4
+    assert row.differences[AVERAGE].estimate.num_seeds == 2

@@ -1,0 +1,101 @@
+"""Markdown that renders and LaTeX that compiles, whatever the names hold."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lwft_bench.reporting import formatting
+from lwft_bench.reporting.latex import escape, to_latex
+from lwft_bench.reporting.markdown import to_markdown
+from lwft_bench.reporting.report import print_table
+from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.tables import TABLE_NAMES
+
+NASTY = r"a|b & 50% $x_1^2$ #1 {y} ~z \cmd <t> ± − → 日 a--b"
+
+
+def nasty_table() -> Table:
+    frame = pd.DataFrame({"method": [NASTY, "[x] first"], NASTY: ["1.0 ± 0.1", "line\nbreak"]})
+    return Table("nasty_name", NASTY, frame, frame, (NASTY,))
+
+
+def columns(line: str) -> int:
+    """Cells of a Markdown row: unescaped bars, less one."""
+    return len(re.findall(r"(?<!\\)\|", line)) - 1
+
+
+def test_markdown_rows_have_as_many_cells_as_the_header(run: Path) -> None:
+    for text in (
+        to_markdown(nasty_table()),
+        *(print_table(run, "markdown", n) for n in TABLE_NAMES),
+    ):
+        rows = [line for line in text.splitlines() if line.startswith("|")]
+        assert len(rows) >= 3
+        assert len({columns(row) for row in rows}) == 1
+
+
+def test_latex_escapes_every_special_character() -> None:
+    assert escape("50% & a_b #1 ${x}$") == r"50\% \& a\_b \#1 \$\{x\}\$"
+    assert escape("\\") == r"\textbackslash{}"
+    assert escape("a--b---c") == "a-{}-b-{}-{}-c"
+    assert escape("± −") == r"$\pm$ $-$"
+    assert escape("日") == "[U+65E5]"
+
+
+def test_latex_rows_have_as_many_cells_as_columns(run: Path) -> None:
+    for text in (to_latex(nasty_table()), *(print_table(run, "latex", n) for n in TABLE_NAMES)):
+        alignment = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)
+        assert alignment is not None
+        rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(alignment[1])}
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(run: Path, tmp_path: Path) -> None:
+    tables = [to_latex(nasty_table()), *(print_table(run, "latex", name) for name in TABLE_NAMES)]
+    preamble = [
+        r"\documentclass{article}",
+        r"\usepackage{booktabs,graphicx}",
+        r"\usepackage[T1]{fontenc}",
+    ]
+    document = "\n".join([*preamble, r"\begin{document}", *tables, r"\end{document}"])
+    (tmp_path / "tables.tex").write_text(document)
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "tables.pdf").exists()
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "shown"),
+    [
+        (None, "–"),
+        (0, "0"),
+        (512, "0.000488 MiB"),
+        (51 * 2**20, "51.0 MiB"),
+        (1023 * 2**20, "1,023 MiB"),
+        (2**30, "1.00 GiB"),
+        (int(79.6 * 2**30), "79.6 GiB"),
+    ],
+)
+def test_memory_has_three_digits(num_bytes: int | None, shown: str) -> None:
+    assert formatting.memory(num_bytes) == shown
+
+
+def test_counts_and_operations_have_units() -> None:
+    assert formatting.count(1_620_000) == "1.62 M"
+    assert formatting.count(400_000) == "400 k"
+    assert formatting.count(7_240_000_000) == "7.24 B"
+    assert formatting.flops(3.21e12) == "3.21 TFLOP"
+    assert formatting.flops(5.4e20) == "540 EFLOP"

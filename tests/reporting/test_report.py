@@ -1,0 +1,100 @@
+"""The whole report, written from files."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from lwft_bench.errors import UserError
+from lwft_bench.reporting.report import print_table, write_report
+
+if TYPE_CHECKING:
+    from conftest import RunMaker
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_report_is_complete_and_never_imports_torch(maker: RunMaker) -> None:
+    run = maker.fill()
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from lwft_bench.reporting.report import write_report\n"
+        "print(write_report(Path(sys.argv[1])))\n"
+        "heavy = {'torch', 'transformers', 'lm_eval', 'datasets', 'scipy', 'matplotlib.pyplot'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(run)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == run / "report.md"
+    text = (run / "report.md").read_text()
+    for heading in (
+        "Differences",
+        "What differs",
+        "Engagement",
+        "Memory",
+        "Training",
+        "Provenance",
+    ):
+        assert re.search(f"^##+ {heading}", text, re.MULTILINE), heading
+    linked = re.findall(r"!\[[^]]*\]\((\S+)\)", text)
+    assert len(linked) == 4
+    assert all((run / path).read_bytes().startswith(PNG) for path in linked)
+    assert {path.suffix for path in (run / "tables").iterdir()} == {".md", ".tex", ".csv"}
+    assert not list(run.rglob("*.partial"))
+
+
+def test_a_second_report_replaces_the_first(maker: RunMaker) -> None:
+    method = maker.method("fft", 0.5)
+    maker.add(method, 0)
+    maker.plan(maker.cell(method, 1))
+    first = write_report(maker.finish()).read_text()
+    assert "1 of 2 cells are done (1 not run)." in first
+    maker.planned.pop()
+    maker.add(method, 1)
+    second = write_report(maker.finish()).read_text()
+    assert "All cells are done (2)." in second
+    assert write_report(maker.folder).read_text() == second
+
+
+@pytest.mark.parametrize("state", ["base only", "all failed", "nothing run"])
+def test_a_run_in_any_state_has_a_report(maker: RunMaker, state: str) -> None:
+    if state == "base only":
+        maker.add(maker.method("base", 0.1, trains=False), 0)
+    elif state == "all failed":
+        for seed in (0, 1):
+            maker.fail(maker.method("fft", 0.5), seed, "crashed", "killed by signal 9")
+    else:
+        maker.plan(maker.cell(maker.method("fft", 0.5), 0))
+    text = write_report(maker.finish()).read_text()
+    for planned in maker.planned:
+        assert planned.id in text
+
+
+def test_csv_has_plain_numbers_of_every_model(maker: RunMaker) -> None:
+    for model in ("tiny", "small"):
+        for seed in (0, 1):
+            maker.add(maker.method("fft", 0.5), seed, model=model)
+    frame = pd.read_csv(io.StringIO(print_table(maker.finish(), "csv")))
+    assert frame["model"].tolist() == ["tiny", "small"]
+    assert frame["average"].between(0.3, 0.7).all()
+    assert frame["peak_memory_bytes"].tolist() == [40 * 2**20] * 2
+
+
+def test_an_unknown_table_names_those_there_are(run: Path) -> None:
+    with pytest.raises(UserError, match="confounds"):
+        print_table(run, "markdown", "mian")
+
+
+def test_a_table_without_content_is_an_error(maker: RunMaker) -> None:
+    maker.add(maker.method("fft", 0.5), 0)
+    with pytest.raises(UserError, match="ablations"):
+        print_table(maker.finish(), "markdown", "ablations")

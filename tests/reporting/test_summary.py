@@ -1,0 +1,58 @@
+"""What the paragraph on top claims, and what it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lwft_bench.reporting.comparison import compare
+from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.summary import summary
+
+if TYPE_CHECKING:
+    from conftest import RunMaker
+
+
+def summarise(run: Path) -> str:
+    records = read_run(run)
+    return summary(records, compare(records))
+
+
+def sentence(text: str, beginning: str) -> str:
+    (found,) = [part for part in text.split(". ") if beginning in part]
+    return found
+
+
+def test_only_clear_differences_are_claimed(run: Path) -> None:
+    text = summarise(run)
+    clear = sentence(text, "Beyond noise below")
+    assert "lisa" in clear
+    assert "grass" not in clear
+    unclear = sentence(text, "Within noise")
+    assert "grass (temperature=0.1)" in unclear
+    assert "lisa" not in unclear
+
+
+def test_a_method_that_does_not_learn_is_said_so(run: Path) -> None:
+    text = summarise(run)
+    assert "lora does not learn here" in text
+    assert "lora" not in sentence(text, "Above the untrained model")
+
+
+def test_incomplete_runs_say_so(run: Path) -> None:
+    assert "15 of 16 cells are done (1 out_of_memory)." in summarise(run)
+
+
+def test_one_seed_says_what_its_interval_leaves_out(maker: RunMaker) -> None:
+    text = summarise(maker.fill(seeds=(0,)))
+    assert "not the choice of seed" in text
+    assert "All cells are done (6)." in text
+
+
+def test_several_seeds_do_not_say_it(run: Path) -> None:
+    assert "choice of seed" not in summarise(run)
+
+
+def test_without_scores_nothing_is_claimed(maker: RunMaker) -> None:
+    maker.fail(maker.method("fft", 0.5), 0, "hung", "no sign of life")
+    assert "Nothing can be compared" in summarise(maker.finish())

@@ -1,0 +1,154 @@
+"""The tables' numbers against the files, read and averaged in plain Python."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lwft_bench.reporting.comparison import Comparison, compare
+from lwft_bench.reporting.records import RunRecords, read_run
+from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.tables import comparison_tables, run_tables
+
+if TYPE_CHECKING:
+    from conftest import RunMaker
+
+
+@pytest.fixture(scope="module")
+def records(run: Path) -> RunRecords:
+    return read_run(run)
+
+
+@pytest.fixture(scope="module")
+def comparison(records: RunRecords) -> Comparison:
+    (only,) = compare(records)
+    return only
+
+
+@pytest.fixture(scope="module")
+def tables(comparison: Comparison) -> dict[str, Table]:
+    return comparison_tables(comparison)
+
+
+def shares(run: Path, cell: str) -> dict[str, float]:
+    """Benchmark -> share of correct samples."""
+    found: dict[str, list[bool]] = {}
+    for line in (run / "cells" / cell / "samples.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        found.setdefault(row["benchmark"], []).append(row["correct"])
+    return {benchmark: sum(right) / len(right) for benchmark, right in found.items()}
+
+
+def test_accuracies_are_those_of_the_samples(run: Path, tables: dict[str, Table]) -> None:
+    values = tables["main"].values.set_index("method")
+    cells = [shares(run, f"tiny--lisa--arith--seed{seed}") for seed in range(3)]
+    for benchmark in cells[0]:
+        expected = statistics.fmean(cell[benchmark] for cell in cells)
+        assert values.loc["lisa", benchmark] == pytest.approx(expected)
+    averages = [statistics.fmean(cell.values()) for cell in cells]
+    assert values.loc["lisa", "average"] == pytest.approx(statistics.fmean(averages))
+    shown = tables["main"].display.set_index("method").loc["lisa", "average"]
+    assert shown.startswith(f"{100 * statistics.fmean(averages):.1f} ± ")
+
+
+def test_difference_is_paired_over_the_shared_seeds(run: Path, tables: dict[str, Table]) -> None:
+    """lora's third seed failed: two seeds are left, and one degree of freedom."""
+    per_seed = [
+        statistics.fmean(shares(run, f"tiny--lora--arith--seed{seed}").values())
+        - statistics.fmean(shares(run, f"tiny--fft--arith--seed{seed}").values())
+        for seed in range(2)
+    ]
+    mean = statistics.fmean(per_seed)
+    margin = 12.7062 * statistics.stdev(per_seed) / 2**0.5
+    row = tables["main"].values.set_index("method").loc["lora"]
+    assert row["difference"] == pytest.approx(mean)
+    assert row["difference_low"] == pytest.approx(mean - margin, abs=1e-5)
+    assert row["difference_high"] == pytest.approx(mean + margin, abs=1e-5)
+
+
+def test_failed_cells_are_rows(tables: dict[str, Table], records: RunRecords) -> None:
+    row = tables["main"].display.set_index("method").loc["lora"]
+    assert row["status"] == "2 done, 1 out_of_memory"
+    assert row["seeds"] == "2 of 3"
+    failures = run_tables(records)["failures"].display
+    assert failures.values.tolist() == [
+        [
+            "tiny--lora--arith--seed2",
+            "out_of_memory",
+            "train",
+            "OutOfMemoryError: 3 GiB & more | a_b",
+        ]
+    ]
+
+
+def test_memory_and_speed_carry_units_and_spread(tables: dict[str, Table], run: Path) -> None:
+    row = tables["main"].display.set_index("method").loc["fft"]
+    assert row["peak memory"] == "51.0 MiB"
+    rates = [
+        json.loads((run / "cells" / f"tiny--fft--arith--seed{seed}" / "result.json").read_text())[
+            "throughput"
+        ]["target_tokens_per_second"]
+        for seed in range(3)
+    ]
+    expected = f"{statistics.fmean(rates):,.0f} ± {statistics.stdev(rates):,.0f}"
+    assert row["tokens/s"] == expected
+    notes = " ".join(tables["main"].notes)
+    assert "accounted" in notes
+    assert "Made-up CPU, 2 cores (2 CPU threads)" in notes
+
+
+def test_untrained_row_has_no_training_figures(tables: dict[str, Table]) -> None:
+    row = tables["main"].display.set_index("method").loc["base"]
+    assert row[["peak memory", "tokens/s", "seeds"]].tolist() == ["–", "–", "–"]
+    assert "base" not in tables["memory"].display.columns
+
+
+def test_confounds_are_what_differs_for_the_same_seed(tables: dict[str, Table]) -> None:
+    """`target_tokens` follows the seed and is the same for all methods, so it is no confound."""
+    table = tables["confounds"]
+    assert table.display["differs"].tolist() == ["adapter", "always_train", "probing_steps"]
+    row = table.display.set_index("differs").loc["adapter"]
+    assert (row["fft"], row["lora"]) == ("full", "lora")
+    (note,) = table.notes
+    assert "weights_dtype: float32" in note
+    assert "target_tokens: 30,000 to 30,002" in note
+
+
+def test_ablated_values_are_rows_of_the_main_table_and_compared(tables: dict[str, Table]) -> None:
+    methods = tables["main"].display["method"].tolist()
+    assert methods[-2:] == ["grass (temperature=0.1)", "grass (temperature=1.0)"]
+    ablations = tables["ablations"]
+    assert ablations.display["option"].tolist() == ["temperature=0.1", "temperature=1.0"]
+    main = tables["main"].values.set_index("method")["average"]
+    assert ablations.values["difference"].iloc[1] == pytest.approx(main.iloc[-1] - main.iloc[-2])
+
+
+def test_a_failed_engagement_check_is_named_with_its_cell(maker: RunMaker) -> None:
+    folder = maker.add(maker.method("fft", 0.5), 0)
+    result = json.loads((folder / "result.json").read_text())
+    check = {"name": "selected_change", "passed": False, "detail": "layer.3 kept its bits"}
+    result["engagement"] = {"passed": False, "checks": [check]}
+    (folder / "result.json").write_text(json.dumps(result))
+    (comparison,) = compare(read_run(maker.finish()))
+    table = comparison_tables(comparison)["engagement"]
+    assert table.display["engaged"].tolist() == ["0 of 1 cells"]
+    assert any("layer.3 kept its bits" in note for note in table.notes)
+
+
+def test_components_at_the_peak_are_shown(tables: dict[str, Table]) -> None:
+    table = tables["memory"].display.set_index("memory")
+    assert table.loc["at the peak: weights", "fft"] == "25.5 MiB"
+    assert table.loc["by phase: forward", "fft"] == "38.2 MiB"
+    assert table.loc["own peak: activations", "fft"] == "17.0 MiB"
+
+
+def test_several_models_have_a_table_each(maker: RunMaker) -> None:
+    for model in ("tiny", "small"):
+        maker.add(maker.method("fft", 0.5), 0, model=model)
+    comparisons = compare(read_run(maker.finish()))
+    names = [comparison_tables(one)["main"].name for one in comparisons]
+    assert names == ["main--tiny--arith", "main--small--arith"]

@@ -1,0 +1,249 @@
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lwft_bench.config.models import (
+    Cell,
+    EvaluationConfig,
+    MethodConfig,
+    ModelConfig,
+    TaskConfig,
+    TrainingConfig,
+)
+from lwft_bench.errors import UserError
+from lwft_bench.results.atomic import write_json_atomic, write_text_atomic
+from lwft_bench.results.records import SuiteCell, SuiteRecord, plain_ablation
+from lwft_bench.results.schema import CellResult, Status
+from lwft_bench.results.store import CellState, RunStore, State, write_result
+
+IDENTITY = SimpleNamespace(digest="a" * 64, components={"config": "1", "strategy": "1"})
+CHANGED = SimpleNamespace(digest="b" * 64, components={"config": "1", "strategy": "2"})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path)
+
+
+def make_cell(name: str = "m--x--t--seed0", temperature: float = 1.0) -> Cell:
+    return Cell(
+        id=name,
+        model=ModelConfig(name="m", path="embedded"),
+        method=MethodConfig(name="x", title="X", citation="none"),
+        task=TaskConfig(name="t", data="none", train_examples=1, benchmarks=("none",)),
+        training=TrainingConfig(steps=1),
+        evaluation=EvaluationConfig(),
+        seed=0,
+        ablation={"strategy.temperature": temperature},
+    )
+
+
+CELL = make_cell()
+
+
+def finish(store: RunStore, status: Status = "done", cell: Cell = CELL) -> CellResult:
+    """Run the cell, so to speak."""
+    record = store.begin(cell, IDENTITY, threads=1)
+    folder = store.work_folder(cell.id)
+    (folder / "checkpoint-000010").mkdir(exist_ok=True)
+    (folder / ".checkpoint-tmp").mkdir(exist_ok=True)
+    write_result(folder, result_of(cell, record.digest, status))
+    return store.publish(cell.id)
+
+
+def result_of(cell: Cell, identity: str, status: Status) -> CellResult:
+    return CellResult(
+        status=status,
+        cell=cell.id,
+        model="m",
+        method="x",
+        task="t",
+        seed=0,
+        identity=identity,
+        identity_components=IDENTITY.components,
+    )
+
+
+def record_of(*names: str, suite: str = "s") -> SuiteRecord:
+    cells = tuple(
+        SuiteCell(
+            id=name,
+            model="m",
+            method="x",
+            task="t",
+            seed=0,
+            identity=IDENTITY.digest,
+            identity_components=IDENTITY.components,
+        )
+        for name in names
+    )
+    return SuiteRecord(
+        schema_version=1, name=suite, title="", description="", baseline=None, cells=cells
+    )
+
+
+def test_states_in_the_life_of_a_cell(store: RunStore) -> None:
+    assert store.state(CELL.id, IDENTITY) == CellState(State.NEW)
+    store.begin(CELL, IDENTITY, threads=1)
+    assert store.state(CELL.id, IDENTITY) == CellState(State.NEW)
+    (store.work_folder(CELL.id) / "checkpoint-000010").mkdir()
+    assert store.state(CELL.id, IDENTITY) == CellState(State.INTERRUPTED)
+    assert store.state(CELL.id, CHANGED) == CellState(State.STALE, ("strategy",))
+    finish(store)
+    assert store.state(CELL.id, IDENTITY) == CellState(State.DONE)
+    assert store.state(CELL.id, CHANGED) == CellState(State.STALE, ("strategy",))
+
+
+@pytest.mark.parametrize("status", ["failed", "out_of_memory", "diverged", "crashed", "hung"])
+def test_every_status_but_done_is_failed(store: RunStore, status: Status) -> None:
+    finish(store, status)
+    assert store.state(CELL.id, IDENTITY) == CellState(State.FAILED)
+
+
+def test_a_half_written_checkpoint_is_none(store: RunStore) -> None:
+    store.begin(CELL, IDENTITY, threads=1)
+    (store.work_folder(CELL.id) / ".checkpoint-tmp").mkdir()
+    assert store.state(CELL.id, IDENTITY).state is State.NEW
+
+
+def test_begin_keeps_a_checkpoint_and_its_threads(store: RunStore) -> None:
+    store.begin(CELL, IDENTITY, threads=2)
+    checkpoint = store.work_folder(CELL.id) / "checkpoint-000010"
+    checkpoint.mkdir()
+    assert store.begin(CELL, IDENTITY, threads=8).threads == 2
+    assert checkpoint.exists()
+
+
+def test_begin_clears_what_has_no_checkpoint(store: RunStore) -> None:
+    store.begin(CELL, IDENTITY, threads=2)
+    (store.work_folder(CELL.id) / "samples.jsonl").write_text("{}\n")
+    assert store.begin(CELL, IDENTITY, threads=8).threads == 8
+    assert not (store.work_folder(CELL.id) / "samples.jsonl").exists()
+
+
+def test_a_failed_cell_goes_on_from_its_checkpoint(store: RunStore) -> None:
+    finish(store, "crashed")
+    store.begin(CELL, IDENTITY, threads=1)
+    work = store.work_folder(CELL.id)
+    assert (work / "checkpoint-000010").exists()
+    assert json.loads((work / "failure.json").read_text())["status"] == "crashed"
+    assert store.state(CELL.id, IDENTITY) == CellState(State.INTERRUPTED)
+    assert finish(store).status == "done"
+
+
+def test_a_done_cell_keeps_its_files_but_no_checkpoint(store: RunStore) -> None:
+    finish(store)
+    files = {path.name for path in store.cell_folder(CELL.id).iterdir()}
+    assert files == {"config.json", "identity.json", "result.json"}
+    assert store.config(CELL.id) == CELL
+    assert not store.work_folder(CELL.id).exists()
+
+
+def test_archives_never_overwrite_one_another(store: RunStore) -> None:
+    for _ in range(3):
+        finish(store)
+        store.archive(CELL.id)
+    kept = {path.name for path in (store.directory / "stale").iterdir()}
+    stem = f"{CELL.id}--aaaaaaaa"
+    assert kept == {stem, f"{stem}-2", f"{stem}-3"}
+    assert store.state(CELL.id, IDENTITY) == CellState(State.NEW)
+
+
+def test_a_result_written_before_the_run_died_is_recovered(store: RunStore) -> None:
+    record = store.begin(CELL, IDENTITY, threads=1)
+    write_result(store.work_folder(CELL.id), result_of(CELL, record.digest, "done"))
+    store.recover()
+    assert store.state(CELL.id, IDENTITY) == CellState(State.DONE)
+
+
+@pytest.mark.parametrize("found", [0, 2, None])
+def test_another_schema_version_is_refused_with_both_versions(
+    store: RunStore, found: int | None
+) -> None:
+    finish(store)
+    path = store.cell_folder(CELL.id) / "result.json"
+    values = json.loads(path.read_text()) | {"schema_version": found}
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError) as caught:
+        store.state(CELL.id, IDENTITY)
+    assert f"{path} has schema version {found}, and this lwft-bench reads 1" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 1, "status": "fine"}'])
+def test_a_broken_result_is_named(store: RunStore, text: str) -> None:
+    finish(store)
+    path = store.cell_folder(CELL.id) / "result.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=str(path)):
+        store.read_result(CELL.id)
+
+
+def test_the_suite_is_kept_and_results_come_in_its_order(store: RunStore) -> None:
+    names = ("b", "a", "c")
+    assert store.write_suite(record_of(*names), "name: s\n")
+    assert not store.write_suite(record_of(*names), "name: s\n")
+    assert store.read_suite() == record_of(*names)
+    assert (store.directory / "suite.yaml").read_text() == "name: s\n"
+    for name in ("a", "b"):
+        finish(store, cell=make_cell(name))
+    assert [result.cell for result in store.results()] == ["b", "a"]
+
+
+def test_another_suite_is_refused_and_leaves_the_first(store: RunStore) -> None:
+    store.write_suite(record_of("a"), "name: s\n")
+    with pytest.raises(UserError, match="holds a run of suite `s`, not `other`"):
+        store.write_suite(record_of("a", suite="other"), "name: other\n")
+    assert store.read_suite().name == "s"
+
+
+def test_a_directory_without_a_run_is_refused(store: RunStore) -> None:
+    with pytest.raises(UserError, match="is not a run directory"):
+        store.read_suite()
+
+
+def test_rows_of_a_cell(store: RunStore) -> None:
+    finish(store)
+    assert store.samples(CELL.id) == store.steps(CELL.id) == []
+    assert store.selections(CELL.id) == ({}, [])
+    folder = store.cell_folder(CELL.id)
+    (folder / "steps.jsonl").write_text('{"step": -1}\n{"step": 0}\n')
+    (folder / "selections.jsonl").write_text('{"units": []}\n{"step": 0}\n')
+    assert store.steps(CELL.id) == [{"step": -1}, {"step": 0}]
+    assert store.selections(CELL.id) == ({"units": []}, [{"step": 0}])
+
+
+def test_an_infinite_option_survives_in_the_config(store: RunStore) -> None:
+    cell = make_cell(temperature=float("inf"))
+    finish(store, cell=cell)
+    assert store.config(cell.id) == cell
+    assert plain_ablation(cell.ablation) == {"strategy.temperature": "inf"}
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_json_atomic(path, {"value": 1.0})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json_atomic(path, {"value": float("nan")})
+    with pytest.raises(UnicodeEncodeError):
+        write_text_atomic(path, "x" * 10**6 + "\udc80")
+    assert json.loads(path.read_text()) == {"value": 1.0}
+
+
+def test_the_lock_is_exclusive_names_its_holder_and_is_freed(store: RunStore) -> None:
+    with (
+        store.lock(),
+        pytest.raises(UserError, match=rf"process {os.getpid()}\)"),
+        RunStore(store.directory).lock(),
+    ):
+        pass
+    with store.lock():
+        pass
+
+
+def test_an_unwritable_directory_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written to"), RunStore(tmp_path / "file").lock():
+        pass

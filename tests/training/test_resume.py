@@ -1,0 +1,59 @@
+"""An interrupted run goes on to the same weights, wherever it was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lwft_bench.config.models import MethodConfig
+from lwft_bench.training.errors import Interrupted
+from tests.training.tiny import assert_same, full_fine_tuning, make_run, method, training
+
+STEPS = 11
+"""2 T_u + 3"""
+
+METHODS: dict[str, MethodConfig] = {
+    "fft": full_fine_tuning(),
+    "lora": method("all", adapter={"name": "lora", "r": 2, "alpha": 4, "dropout": 0.1}),
+    "lisa": method(
+        "lisa", strategy_num_active=2, strategy_period=2, always_train=("embed", "head")
+    ),
+    "lisa-reset": method("lisa", strategy_num_active=2, strategy_period=2, state_policy="reset"),
+    "ows-norm": method("ows-norm", strategy_num_active=2, strategy_period=3),
+    "grass-static": method(
+        "grass-static", strategy_num_active=2, strategy_period=2, strategy_probing_steps=3
+    ),
+    "grass": method(
+        "grass",
+        strategy_num_active=2,
+        strategy_period=2,
+        strategy_probing_steps=3,
+        strategy_refresh=4,
+        state_on_device="none",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_stopped_at_any_step_it_goes_on_to_the_same_weights(tmp_path: Path, name: str) -> None:
+    card, config = METHODS[name], training(steps=STEPS)
+    undisturbed = make_run(tmp_path / "whole", card, config, "gpt2")
+    undisturbed.trainer.run()
+    probing = undisturbed.trainer.trace.probing_steps
+    for stop in range(STEPS + probing):
+        folder = tmp_path / f"stopped-{stop}"
+        first = make_run(folder, card, config, "gpt2", stop_when=lambda n, stop=stop: n == stop)
+        with pytest.raises(Interrupted):
+            first.trainer.run()
+        second = make_run(folder, card, config, "gpt2")
+        second.trainer.run()
+        assert_same(second.weights(), undisturbed.weights())
+        assert second.trainer.trace.selections == undisturbed.trainer.trace.selections
+        assert second.trainer.trace.checksums == undisturbed.trainer.trace.checksums
+
+
+def test_a_second_checkpoint_replaces_the_first(tmp_path: Path) -> None:
+    run = make_run(tmp_path, full_fine_tuning(), training(steps=6, checkpoint_every=2))
+    run.trainer.run()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000006"]
