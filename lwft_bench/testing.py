@@ -67,7 +67,7 @@ def _outcome(name: str, check: Callable[[Simulation], str], simulation: Simulati
         return CheckOutcome(name, True, check(simulation))
     except _Failed as failure:
         return CheckOutcome(name, False, str(failure))
-    except Exception as error:  # noqa: BLE001 (a strategy may raise anything)
+    except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         source = getattr(sys.modules[simulation.strategy.__module__], "__file__", None)
         last = [frame for frame in frames if frame.filename == source][-1:] or frames[-1:]

@@ -109,7 +109,7 @@ def _bad_keys(
         for key, value in node.value:
             here = (*path, str(key.value))
             line = key.start_mark.line + 1
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+            if key.value in seen:
                 yield here, line, f"given twice: first on line {seen[key.value]}"
             seen[key.value] = line
             yield from _bad_keys(value, here, (*above, node))

@@ -69,7 +69,7 @@ class SuiteReader:
         loaded = self._load_plugins(plugins)
         entries = EntryReader(self.document, self.folder, self.problems)
         written = entries.methods()
-        joining = [] if file is None else self._methods_of_plugins(plugins, written)
+        joining = self._methods_of_plugins(plugins, written)
         methods = [find_components(entry, self.problems) for entry in [*written, *joining]]
         models, tasks = entries.models(), entries.tasks()
         names = {

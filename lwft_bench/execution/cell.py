@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def run_cell(
         parts = _train(prepared, folder, emit, should_stop)
     emit({"event": "phase", "phase": "evaluate"})
     evaluation, seconds = _evaluate(prepared, emit)
-    _write_rows(folder / "samples.jsonl", map(_sample_row, evaluation.samples))
+    _write_rows(folder / "samples.jsonl", map(asdict, evaluation.samples))
     if "throughput" in parts:
         parts["throughput"].evaluation_seconds = seconds
     if save:
@@ -232,10 +232,6 @@ def _evaluate(prepared: Prepared, emit: Emit) -> tuple[Evaluation, float]:
     for score in evaluation.scores:
         emit({"event": "evaluated", "benchmark": score.benchmark, "value": score.value})
     return evaluation, seconds
-
-
-def _sample_row(sample: Any) -> dict[str, Any]:
-    return {name: getattr(sample, name) for name in sample.__slots__}
 
 
 def _host_peak_bytes() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -58,17 +59,16 @@ def memory(
 
 def process_bytes(device: torch.device) -> int | None:
     """NVML's figure for this process on the device now; None where there is no NVML."""
-    import os
+    import pynvml
 
+    if device.type != "cuda":
+        return None
     try:
-        import pynvml
-
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(
-            f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-        )
+        uuid = torch.cuda.get_device_properties(device).uuid
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    except (ImportError, AttributeError, RuntimeError, pynvml.NVMLError):
+    except pynvml.NVMLError:
         return None
     return next((p.usedGpuMemory for p in processes if p.pid == os.getpid()), None)
 
@@ -124,6 +124,7 @@ def training_summary(
         validation_loss_before=trace.validation[0]["loss"] if trace.validation else None,
         validation_loss_after=trace.validation[-1]["loss"] if trace.validation else None,
         loss_jump_at_switch=_loss_jump(trace, losses),
+        surviving_update_share=assembly.store.surviving_update_share(),
         truncated_examples=examples.num_truncated,
     )
 

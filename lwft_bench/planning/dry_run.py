@@ -99,6 +99,7 @@ def dry_run(
             fake=True,
             own_logits=own_logits,
         )
+        assembly.store.counts_survival = True  # the dearest steps are those that count it
         batches = [_fake_batch(shape) for shape in shapes]
         num_targets = sum(shape.num_targets for shape in shapes)
         groups = assembly.groups

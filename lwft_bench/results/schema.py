@@ -117,7 +117,8 @@ class Training(Record):
     loss_jump_at_switch: float | None = None
     """Mean over switches of loss(first step after) - loss(last step before); None without switches."""
     surviving_update_share: float | None = None
-    """Share of update elements that changed the stored weight (1.0 in float32 up to ties)."""
+    """Of the weights that the optimizer wanted to move, the share whose stored value changed, over
+    one step in ten: the rest was lost to rounding."""
     truncated_examples: int = 0
 
 
@@ -154,7 +155,7 @@ class CellResult(Record):
     training: Training | None = None
     engagement: Engagement | None = None
     weights_digest: str | None = None
-    """sha256 over the fine-tuned weights: see lwft_bench.training.digests.weights_digest."""
+    """sha256 over the fine-tuned weights: see lwft_bench.models.digests.weights_digest."""
     confounds: dict[str, Any] = {}
     """Everything that could differ between methods besides their name, as flat key -> value."""
     provenance: dict[str, Any] = {}

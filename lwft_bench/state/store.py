@@ -10,13 +10,14 @@ import torch
 
 from lwft_bench.state.adamw import AdamW
 from lwft_bench.state.layout import ALIGNMENT, Bucket, Layout, aligned, make_layout
-from lwft_bench.state.precision import Precision, mix, update_slice
+from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, mix, update_slice
 from lwft_bench.training.accounting import HOST
 from lwft_bench.training.meters import Account
 
 NUM_SLOTS = 3
 """Device buckets that offloaded state passes through."""
 
+SURVIVAL = "survival"
 Slabs = dict[str, torch.Tensor]
 
 
@@ -68,6 +69,9 @@ class StateStore:
         self.bytes_per_element = sum(dtype.itemsize for dtype in self._dtypes.values())
         elements = bucket_bytes // self.bytes_per_element // ALIGNMENT * ALIGNMENT
         self._bucket_elements = max(elements, ALIGNMENT)
+        self._survival = torch.zeros(2, dtype=torch.int64, device=device)
+        self.counts_survival = False
+        """Whether updates count how many elements' updates survive rounding."""
         self._slots: list[Slabs] = []
         self._next_slot = 0
         self.groups: dict[str, GroupState] = {}
@@ -121,9 +125,15 @@ class StateStore:
             state = host if group.resident else self._fetch(host, first_touch)
             if first_touch and self._precision.master:
                 state["master"].copy_(weight[part])
+            sample = slice(bucket.start, min(bucket.stop, bucket.start + CHUNK_ELEMENTS))
+            before = weight[sample].clone() if self.counts_survival else None
             update_slice(
                 self._precision, kernel, weight[part], gradient[part], state, key, bucket.start
             )
+            if before is not None:
+                moving = state[self._optimizer.state_names[0]][: before.numel()] != 0
+                changed = (weight[sample] != before) & moving
+                self._survival += torch.stack([changed.sum(), moving.sum()])
             if not group.resident:
                 for tensor_name, tensor in host.items():
                     tensor.copy_(state[tensor_name])
@@ -137,6 +147,15 @@ class StateStore:
     def host_bytes(self) -> int:
         """State offloaded to the host."""
         return self._bytes(resident=False)
+
+    def surviving_update_share(self) -> float | None:
+        """Of the elements with a moment that is not zero, the share whose stored weight changed.
+
+        Over the updates made while `counts_survival` was on, of the first CHUNK_ELEMENTS of each
+        bucket. None before any.
+        """
+        changed, moving = self._survival.tolist()
+        return changed / moving if moving else None
 
     @property
     def trained_parameters(self) -> int:
@@ -152,12 +171,12 @@ class StateStore:
         return {name: sorted(group.trained) for name, group in self.groups.items()}
 
     def state_tensors(self) -> dict[str, torch.Tensor]:
-        """Every slab under `<group>/<state>`, for a checkpoint."""
+        """Every slab under `<group>/<state>` and the survival counts, for a checkpoint."""
         return {
             f"{name}/{state}": slab
             for name, group in self.groups.items()
             for state, slab in (group.slabs or {}).items()
-        }
+        } | {SURVIVAL: self._survival}
 
     def steps(self) -> dict[str, list[int]]:
         """Step counters of the groups that have state, JSON-able."""
@@ -170,6 +189,7 @@ class StateStore:
         trained: dict[str, list[int]],
     ) -> None:
         """Restores what `state_tensors`, `steps` and `trained` gave."""
+        self._survival.copy_(tensors[SURVIVAL])
         for name, indices in trained.items():
             self.groups[name].trained = set(indices)
         for name, counters in steps.items():

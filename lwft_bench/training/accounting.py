@@ -179,8 +179,9 @@ class MemoryAccount(TorchDispatchMode):
     ) -> Any:
         reuses = in_place_unwatched(func, args, self._sole_owner)
         result = func(*args, **(kwargs or {}))
-        if reuses:
-            self._forget(args[0], result)
+        # Counted out before the result is counted in: the two are one where nobody watches.
+        if reuses and (ref := self._storages.get(id(args[0].untyped_storage()))) is not None:
+            self._free(ref)
         self._see_all(result)
         return result
 
@@ -207,12 +208,6 @@ class MemoryAccount(TorchDispatchMode):
         self._num_seen += 1
         ref.seen = self._num_seen
         self._count(ref.component, nbytes - old, rounded(nbytes) - rounded(old))
-
-    def _forget(self, tensor: torch.Tensor, result: torch.Tensor) -> None:
-        """Stops counting what torch, unwatched, would have overwritten with `result`."""
-        ref = self._storages.get(id(tensor.untyped_storage()))
-        if ref is not None and ref.nbytes == result.untyped_storage().nbytes():
-            self._free(ref)
 
     def _free(self, ref: _StorageRef) -> None:
         del self._storages[ref.key]

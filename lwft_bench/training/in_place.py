@@ -39,7 +39,8 @@ def in_place_unwatched(
     in the math kernel of scaled_dot_product_attention and from the bias of a linear layer.
 
     All of these are sums whose first summand a single C++ variable holds, which is told from its
-    reference counts: a tensor that Python holds, if only on its stack, has more.
+    reference counts: a tensor that Python holds, if only on its stack, has more; so has a view,
+    which keeps its base.
 
     Args:
         func: the operation as `__torch_dispatch__` got it. Call this directly from there, before

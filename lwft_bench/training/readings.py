@@ -56,10 +56,8 @@ class Readings:
     def fetch(self) -> tuple[np.ndarray, np.ndarray]:
         """loss [steps] and squares [steps, units] (NaN where a unit had no gradient); then forgets."""
         shape = (len(self._rows), 1 + self._num_units)
-        if self._fake or not self._rows:
-            table = np.ones(shape)
-        else:
-            table = torch.stack(self._rows).cpu().numpy()
+        known = self._rows and not self._fake
+        table = torch.stack(self._rows).cpu().numpy() if known else np.ones(shape)
         squares = np.full((len(self._rows), self._num_units), np.nan)
         for row, units in enumerate(self._measured):
             columns = sorted(units)

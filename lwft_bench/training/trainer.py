@@ -34,6 +34,9 @@ from lwft_bench.training.trace import Trace, checksum
 READING_INTERVAL = 10
 """Steps after which readings are fetched at the latest: one synchronisation, one progress line."""
 
+SURVIVAL_INTERVAL = 10
+"""In one step of so many it is counted how much of the update survives rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
@@ -147,6 +150,7 @@ class Trainer:
         while self._at < self._config.steps:
             if self._at >= self._period_end:
                 self._begin_period()
+            self._store.counts_survival = self._at % SURVIVAL_INTERVAL == SURVIVAL_INTERVAL // 2
             self._run_step(self._order, learning_rate(self._config, self._at))
             end = min(self._period_end, self._config.steps)
             self._fetch_if_due(end)

@@ -74,7 +74,8 @@ def test_later_layers_win(load, write: Write):
     text = replaced(
         methods="[mine.yaml, fft]",
         training="{steps: 8, lr: 0.1, batch_size: 2, clip: {max_norm: 3}}",
-        overrides="[{set: {training.batch_size: 4}}, {method: mine, set: {strategy.alpha: 0.5}},"
+        overrides="[{set: {training.batch_size: 4, training.max_length: 7, strategy.alpha: 1}},"
+        " {method: mine, set: {strategy.alpha: 0.5}},"
         " {method: mine, model: [embedded], task: arith, set: {training.warmup_steps: 1}},"
         " {method: mine, model: [], set: {training.warmup_steps: 2}}]",
         ablate="{strategy.alpha: [0.75]}",

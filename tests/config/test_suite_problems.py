@@ -119,6 +119,13 @@ def test_five_mistakes_are_five_messages(problems: Problems):
             "found 0",
         ),
         (
+            {
+                "training": "{steps: 1, clip: {mode: unit}}",
+                "overrides": "[{set: {training.clip: {mode: globl}}}]",
+            },
+            "suite.yaml:7: overrides[0].set.training.clip.mode: expected 'none', ",
+        ),
+        (
             {"overrides": "[{model: embedded, set: {method.name: x}}]"},
             "suite.yaml:7: overrides[0].set.method.name: no method has such option; "
             "expected one of always_train, ",

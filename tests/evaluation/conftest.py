@@ -62,7 +62,7 @@ def trained() -> LlamaForCausalLM:
     order = DataOrder(examples, batch_size=16, seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.0)
     model.eval()
-    for _ in range(150):
+    for _ in range(250):
         (batch,) = order.next_batch()
         with unmasked():
             model(input_ids=batch.input_ids, labels=batch.labels, use_cache=False).loss.backward()

@@ -266,9 +266,14 @@ def test_code_that_comes_with_a_model_is_not_run_unasked(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "custom", "auto_map": {"AutoConfig": "custom.Config"}}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError) as error:
-        load_model(at(folder), **FLOAT, seed=0)
-    assert "trust_remote_code: true" in (error.value.hint or "")
+    for load in (
+        load_tokenizer,
+        lambda config: load_model(config, **FLOAT, seed=0),
+        lambda config: empty_model(config, **FLOAT),
+    ):
+        with pytest.raises(UserError) as error:
+            load(at(folder))
+        assert "trust_remote_code: true" in (error.value.hint or "")
     assert not (folder / "ran").exists()
 
 

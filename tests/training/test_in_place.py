@@ -57,11 +57,11 @@ def biased_linear(w: torch.Tensor) -> torch.Tensor:
     return F.linear(x, w, torch.zeros(SIZE))
 
 
-def joined_with_a_constant(w: torch.Tensor) -> torch.Tensor:
-    """The first summand is part of a larger gradient, which is not written to."""
+def awaited_elsewhere(w: torch.Tensor) -> torch.Tensor:
+    """The first summand is also the gradient of `early`, which autograd comes to last."""
+    early = w.exp()
     x = w * 2
-    y = x.sin()
-    return torch.cat([x, torch.ones_like(x)], 1) * torch.cat([y, y], 1)
+    return x.sin() + (x + early)
 
 
 def indexed(w: torch.Tensor) -> torch.Tensor:
@@ -78,7 +78,7 @@ COMPUTATIONS = [
     leaf_used_twice,
     masked_attention,
     biased_linear,
-    joined_with_a_constant,
+    awaited_elsewhere,
     indexed,
 ]
 
