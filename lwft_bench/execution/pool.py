@@ -13,8 +13,8 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 from lwft_bench.execution.outcomes import SERVER_DIED, Ended, num_oom_kills
-from lwft_bench.execution.provenance import accelerator, now
-from lwft_bench.execution.worker import Event, Job, work
+from lwft_bench.execution.provenance import now
+from lwft_bench.execution.worker import Event, Job, tell_accelerator, work
 from lwft_bench.results.schema import Phase
 
 _ENVIRONMENT = {
@@ -25,7 +25,10 @@ _ENVIRONMENT = {
 """Of the server, so that no library starts threads while it loads: they would not survive the fork.
 Cells set their own number."""
 
-_STARTS = 3
+_STARTS = 5
+_RESTART_SECONDS = 0.5
+"""For a server that is dying to be dead, which is when another is started."""
+
 _CLOSING_SECONDS = 5.0
 _TRACEBACK_SECONDS = 0.5
 
@@ -48,7 +51,7 @@ class Server:
 
     def accelerator(self) -> str | None:
         """The name of the accelerator that cells would find, asked in a process of its own."""
-        process, events = self._start(_tell_accelerator, None)
+        process, events = self._start(tell_accelerator, None)
         name = None
         with events, suppress(EOFError):
             name = events.recv()
@@ -71,6 +74,7 @@ class Server:
                 process.start()
             except (EOFError, ConnectionError):  # the server died; a child dies with these ends
                 ours.close()
+                time.sleep(_RESTART_SECONDS)
                 continue
             finally:
                 theirs.close()
@@ -177,10 +181,6 @@ class CellProcess:
                     self._events.recv()
                 else:
                     os.kill(self.pid, signal.SIGKILL)
-
-
-def _tell_accelerator(_: None, events: connection.Connection) -> None:
-    events.send(accelerator())
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from lwft_bench.config.models import Cell
 from lwft_bench.execution.outcomes import raised
-from lwft_bench.execution.provenance import now
+from lwft_bench.execution.provenance import accelerator, now
 from lwft_bench.results.records import CellRecord
 from lwft_bench.results.schema import Phase
 from lwft_bench.results.store import write_result
@@ -100,6 +100,12 @@ def work(job: Job, connection: Connection) -> None:
     except Exception as error:
         traceback.print_exc()
         write_result(job.folder, raised(job.cell, job.record, error, phase, started))
+
+
+def tell_accelerator(_: None, connection: Connection) -> None:
+    """Tell the name of the accelerator that a cell would find here, or None."""
+    _die_with_parent()
+    connection.send(accelerator())
 
 
 def _die_with_parent() -> None:

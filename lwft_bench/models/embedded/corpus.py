@@ -96,7 +96,7 @@ def documents(seed: int) -> Iterator[str]:
     """An endless stream of documents, the same for the same seed."""
     rng = Random(seed)
     kinds = (_facts, _worded_facts, _changes, _story, _two_things, _three_people, _plain)
-    weights = (32, 4, 21, 22, 10, 5, 6)
+    weights = (20, 5, 25, 25, 12, 6, 7)
     while True:
         yield rng.choices(kinds, weights)[0](rng)
 
@@ -126,7 +126,7 @@ def _facts(rng: Random) -> str:
             left = result
             operation, right, result = _change_of(rng, left)
         else:
-            operation = rng.choices("+-*/", (5, 5, 1, 1))[0]
+            operation = rng.choices("+-*/", (4, 4, 2, 2))[0]
             left, right, result = _operands(rng, operation)
         facts.append(f"{left} {operation} {right} = {result}")
     return rng.choice((". ", ". ", "\n")).join(facts) + "."

@@ -24,12 +24,12 @@ from lwft_bench.models.embedded.corpus import documents
 PAD, EOS = "<pad>", "<eos>"
 CONTEXT = 256
 ROW_LENGTH = 128
-ROWS_PER_STEP = 32
-PEAK_LR = 3e-3
-WARMUP_STEPS = 50
+ROWS_PER_STEP = 16
+PEAK_LR = 2.5e-3
+WARMUP_STEPS = 100
 VOCABULARY_DOCUMENTS = 20_000
 LOG_EVERY = 50
-CHECKPOINT_EVERY = 100
+CHECKPOINT_EVERY = 200
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -187,7 +187,7 @@ def pretrain(out: Path, steps: int, seed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--steps", type=int, default=2000, help="optimizer steps of 4096 tokens")
+    parser.add_argument("--steps", type=int, default=3600, help="optimizer steps of 2048 tokens")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     pretrain(arguments.out, arguments.steps, arguments.seed)
