@@ -65,15 +65,15 @@ def benchmark_items(benchmark: str, count: int, seed: int = TEST_SEED) -> list[I
         text, chain = _draw_wording(rng, TEST[benchmark])
         numbers = _draw_numbers(rng, text, chain, "test")
         prompt = _prompt(rng, text, numbers)
-        identifier = f"{benchmark}-{len(items)}"
         if prompt in items:
             continue
+        identifier = f"{benchmark}-{len(items)}"
         if benchmark == MULTIPLE_CHOICE:
             choices = _choices(rng, chain, numbers)
             if len(choices) == NUM_CHOICES:
                 items[prompt] = Item(identifier, prompt, solution(chain, numbers), choices)
         else:
-            items[prompt] = Item(identifier, prompt, str(evaluate(chain, numbers)[-1]))
+            items[prompt] = Item(identifier, prompt, str(final_result(chain, numbers)))
     return list(items.values())
 
 
@@ -107,6 +107,13 @@ def evaluate(chain: tuple[Step, ...], numbers: dict[str, int]) -> list[int] | No
     return results
 
 
+def final_result(chain: tuple[Step, ...], numbers: dict[str, int]) -> int:
+    """The answer, for numbers with which the chain works out."""
+    results = evaluate(chain, numbers)
+    assert results is not None
+    return results[-1]
+
+
 def solution(chain: tuple[Step, ...], numbers: dict[str, int]) -> str:
     """The chain of equations and the answer, as a continuation of the prompt."""
     results = evaluate(chain, numbers)
@@ -121,7 +128,7 @@ def solution(chain: tuple[Step, ...], numbers: dict[str, int]) -> str:
 
 def wrong_solutions(chain: tuple[Step, ...], numbers: dict[str, int]) -> list[str]:
     """Solutions whose arithmetic is right and whose answer is not: another operation somewhere."""
-    right_answer = evaluate(chain, numbers)[-1]
+    right_answer = final_result(chain, numbers)
     wrong = []
     for operations in itertools.product(OPERATIONS, repeat=len(chain)):
         changed = tuple(
