@@ -33,7 +33,7 @@ MAX_RESULT = 99
 MAX_NUMBER = 60
 MAX_FACTOR = 12
 
-TEST_SEED = 731_902_446
+TEST_SEED = 235_688_084
 """Drawn once, after the generator was frozen; whoever changes the generator draws another."""
 
 OPERATIONS = {
