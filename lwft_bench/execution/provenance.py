@@ -51,7 +51,8 @@ def num_cores() -> int:
 def command_line() -> str:
     """The command that is running, as one would type it."""
     program = Path(sys.argv[0]).name
-    return shlex.join([program, *sys.argv[1:]])
+    name = ["python", "-m", "lwft_bench"] if program == "__main__.py" else [program]
+    return shlex.join([*name, *sys.argv[1:]])
 
 
 def versions() -> dict[str, str | None]:

@@ -30,7 +30,10 @@ ALL_DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How to run, which never changes what is measured but for time."""
+    """How to run: no part of a cell's identity.
+
+    Nothing measured depends on it but time and, through the threads of a cell, the last bits.
+    """
 
     workers: int | None = None
     """Cells at once. None: one a core, or one alone where there is an accelerator."""
@@ -174,7 +177,7 @@ def _conclude(store: RunStore, console: Console) -> int:
     for result in failures:
         _say(console, f"{result.cell}: {outcome(result)}")
     if failures:
-        _say(console, f"to run the failed cells again: {command_line()} --retry failed")
+        _say(console, "failed cells run again with --retry failed")
     if num_left:
         _say(console, f"{num_left} of {num_cells} cells are left, and nothing done is lost")
         _say(console, f"to go on: {command_line()}")

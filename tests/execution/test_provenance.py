@@ -7,7 +7,7 @@ import pytest
 
 import lwft_bench
 from lwft_bench.execution import provenance as module
-from lwft_bench.execution.provenance import commit, provenance, versions
+from lwft_bench.execution.provenance import command_line, commit, provenance, versions
 
 
 def test_versions_of_what_numbers_depend_on() -> None:
@@ -31,6 +31,17 @@ def test_the_host_is_not_named() -> None:
     assert record["cpu"]
     assert record["memory_bytes"] > 2**20
     assert socket.gethostname() not in {str(value) for value in record.values()}
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"),
+    [("/a/bin/lwft-bench", "lwft-bench"), ("/a/lwft_bench/__main__.py", "python -m lwft_bench")],
+)
+def test_the_command_is_one_that_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch, program: str, shown: str
+) -> None:
+    monkeypatch.setattr("sys.argv", [program, "run", "a b.yaml"])
+    assert command_line() == f"{shown} run 'a b.yaml'"
 
 
 def test_commit_and_dirty_flag_of_the_packages_checkout(

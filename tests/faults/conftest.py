@@ -8,7 +8,3 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "execution"))  # for processe
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=3, help="kills of a run at random moments")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "faults: minutes of killing and resuming real runs")
