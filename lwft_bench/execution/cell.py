@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import PreTrainedTokenizerBase
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import DataOrder, TokenisedExamples, batches, tokenise
+from lwft_bench.data.examples import Item
 from lwft_bench.data.sources import load_examples, load_items
 from lwft_bench.evaluation.harness import Evaluation, evaluate
 from lwft_bench.execution.outcomes import new_result
@@ -52,9 +53,10 @@ class Prepared:
     streams: RandomStreams
     tokenizer: PreTrainedTokenizerBase
     adapter: Adapter
-    model: nn.Module
+    model: PreTrainedModel | PeftModel
     train: TokenisedExamples
     validation: TokenisedExamples
+    items: dict[str, list[Item]]
 
 
 def run_cell(
@@ -108,15 +110,18 @@ def _prepare(cell: Cell) -> Prepared:
         seed=streams.seed("initialisation"),
     )
     adapter = make_adapter(cell)
+    adapted = adapter.apply(model, streams.seed("initialisation"))
+    torch.nn.Module.to(adapted, device)  # transformers' own `to` is typed as if it took a model
     return Prepared(
         cell=cell,
         device=device,
         streams=streams,
         tokenizer=tokenizer,
         adapter=adapter,
-        model=adapter.apply(model, streams.seed("initialisation")).to(device),
+        model=adapted,
         train=tokenise(data.train, tokenizer, config.max_length, config.loss_on),
         validation=tokenise(data.validation, tokenizer, config.max_length, "target"),
+        items={name: load_items(cell.task, name) for name in cell.task.benchmarks},
     )
 
 
@@ -225,9 +230,8 @@ def _plan(
 
 def _evaluate(prepared: Prepared, emit: Emit) -> tuple[Evaluation, float]:
     cell = prepared.cell
-    items = {name: load_items(cell.task, name) for name in cell.task.benchmarks}
     started = time.perf_counter()
-    evaluation = evaluate(prepared.model, prepared.tokenizer, items, cell.evaluation)
+    evaluation = evaluate(prepared.model, prepared.tokenizer, prepared.items, cell.evaluation)
     seconds = time.perf_counter() - started
     for score in evaluation.scores:
         emit({"event": "evaluated", "benchmark": score.benchmark, "value": score.value})

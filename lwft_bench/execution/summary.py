@@ -32,7 +32,7 @@ def memory(
     Components always come from the dry run: an allocator does not know them.
     """
     report = planned.memory
-    shared = {
+    shared: dict[str, Any] = {
         "components": report.components,
         "component_peaks": report.component_peaks,
         "host_peak_bytes": host_peak,

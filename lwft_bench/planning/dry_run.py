@@ -34,7 +34,8 @@ class BatchShape:
 
     @classmethod
     def of(cls, batch: Batch) -> BatchShape:
-        return cls(*batch.input_ids.shape, batch.num_target_tokens)
+        rows, length = batch.input_ids.shape
+        return cls(rows, length, batch.num_target_tokens)
 
 
 CostClass = tuple[int, tuple[int, ...]]
@@ -79,11 +80,11 @@ def dry_run(
     """
     adapter = make_adapter(cell)
     dtype = PRECISIONS[cell.training.precision].weight
-    model = empty_model(cell.model, dtype, cell.training.attention)
-    with torch.device("meta"):
-        model = adapter.apply(model, seed=0)
+    empty = empty_model(cell.model, dtype, cell.training.attention)
     mode = FakeTensorMode()
-    model = fake_model(model, mode)
+    with torch.device("meta"):
+        adapted = adapter.apply(empty, seed=0)
+    model = fake_model(adapted, mode)
     counter, account = FlopCount(), MemoryAccount()
     flops: dict[CostClass, int] = {}
     with mode, counter, account:

@@ -62,7 +62,8 @@ class StateStore:
         self._device = device
         self._account = account
         self._rounding_seed = rounding_seed
-        self._budget = {"all": None, "none": 0}.get(on_device, on_device)
+        self._budget = on_device if isinstance(on_device, int) else 0
+        self._unlimited = on_device == "all"
         self._dtypes = dict.fromkeys(optimizer.state_names, precision.state)
         if precision.master:
             self._dtypes["master"] = torch.float32
@@ -209,7 +210,7 @@ class StateStore:
 
     def _create(self, group: GroupState) -> None:
         num_bytes = group.layout.num_elements * self.bytes_per_element
-        group.resident = self._budget is None or self.device_bytes + num_bytes <= self._budget
+        group.resident = self._unlimited or self.device_bytes + num_bytes <= self._budget
         size = group.layout.num_elements
         if group.resident:
             with self._account.component("optimizer_state"):

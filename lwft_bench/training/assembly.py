@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from lwft_bench.config.models import MethodConfig, TrainingConfig
 from lwft_bench.models.adapters import Adapter
@@ -45,14 +47,14 @@ def assemble(
     own_logits: bool = False,
 ) -> Assembly:
     """Makes an adapted model ready for steps: all parameters frozen, in training mode."""
-    groups = make_groups(model, find_parts(model), method, adapter.trains)
+    parts = find_parts(model)
+    groups = make_groups(model, parts, method, adapter.trains)
     model.requires_grad_(False)
     if not config.dropout:
         _remove_dropout(model)
     if config.checkpointing:
-        model.gradient_checkpointing_enable(  # type: ignore[operator]
-            gradient_checkpointing_kwargs={"use_reentrant": False}
-        )
+        for layer in parts.layers:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     model.train()
     optimizer_class = optimizers.get(method.optimizer.name)
     store = StateStore(

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from lwft_bench.config.models import MethodConfig
-from lwft_bench.models.parts import ModelParts
+from lwft_bench.models.parts import PARTS, ModelParts
 from lwft_bench.strategies.base import Unit
-
-PARTS = ("embed", "final_norm", "head", "other")
 
 
 @dataclass(frozen=True, slots=True)

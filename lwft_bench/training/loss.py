@@ -91,7 +91,7 @@ class CausalLoss:
 @contextmanager
 def _hidden_states_as_logits(head: nn.Module) -> Iterator[None]:
     """The model returns what its head would have been given."""
-    head.forward = lambda hidden: hidden  # type: ignore[method-assign]
+    head.forward = lambda hidden: hidden
     try:
         yield
     finally:
@@ -106,7 +106,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         hidden: torch.Tensor,
         weight: torch.Tensor,
@@ -141,6 +141,6 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[Any, ...]:
         gradients = ctx.saved_tensors
         return *(g if g is None else g.mul_(grad_output) for g in gradients), None

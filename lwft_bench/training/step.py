@@ -6,7 +6,7 @@ Gradients are taken as they become complete, in hooks; what becomes of each is d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -92,9 +92,9 @@ class TrainingStep:
         with self._account.phase("probe" if probing else "update"):
             self._finish()
 
-    def _hook(self, group: Group, index: int):
-        def on_gradient(parameter: nn.Parameter) -> None:
-            assert parameter.grad is not None
+    def _hook(self, group: Group, index: int) -> Callable[[torch.Tensor], None]:
+        def on_gradient(parameter: torch.Tensor) -> None:
+            assert isinstance(parameter, nn.Parameter) and parameter.grad is not None
             self._account.relabel(parameter.grad, "gradients")
             if self._last_micro_batch:
                 self._take(group, index, parameter)
