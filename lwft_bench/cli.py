@@ -6,6 +6,7 @@ Every command imports what it needs when it runs, so that `--help` and errors co
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-BAD_INPUT = 2
+BAD_INPUT, INTERRUPTED = 2, 130
 
 
 class Retry(StrEnum):
@@ -47,6 +48,8 @@ Plugins = Annotated[
 
 def main() -> None:
     """The console script. What the user can mend is shown as a message, with exit code 2."""
+    # Until a run takes Ctrl-C over: typer would make exit code 1 of it.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
     try:
         app()
     except UserError as error:

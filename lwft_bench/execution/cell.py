@@ -161,7 +161,6 @@ def _train(
     trainer = Trainer(
         assembly,
         strategy,
-        cell.method,
         config,
         order,
         probing_order,

@@ -19,7 +19,7 @@ from lwft_bench.training.meters import Account, PhasePeaks
 from lwft_bench.training.trace import Trace
 
 PLANNED = (
-    "the step on fake tensors with the longest batch, one for each lowest layer selected; "
+    "The step on fake tensors with the longest batch, one for each lowest layer selected; "
     "temporaries within a kernel not counted"
 )
 
@@ -43,9 +43,9 @@ def memory(
             method="allocator",
             peak_bytes=max(account.peaks.values()),
             phases=account.peaks,
-            reserved_bytes=torch.get_device_module(device).max_memory_reserved(device),
+            reserved_bytes=account.reserved,
             process_bytes=process_bytes(device),
-            note=f"components accounted: {PLANNED}",
+            note=f"Components are accounted. {PLANNED}",
             **shared,
         )
     return Memory(

@@ -47,6 +47,8 @@ class PhasePeaks(NoAccount):
         self._module = torch.get_device_module(device)
         self._device = device
         self.peaks: dict[str, int] = {}
+        self.reserved = 0
+        """Peak of what the allocator held, over all phases."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -56,6 +58,7 @@ class PhasePeaks(NoAccount):
         finally:
             peak = self._module.max_memory_allocated(self._device)
             self.peaks[name] = max(self.peaks.get(name, 0), peak)
+            self.reserved = max(self.reserved, self._module.max_memory_reserved(self._device))
 
 
 def synchronised_clock(device: torch.device) -> float:

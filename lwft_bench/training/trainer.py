@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from lwft_bench.config.models import MethodConfig, TrainingConfig
+from lwft_bench.config.models import TrainingConfig
 from lwft_bench.data.batching import Batch, DataOrder
-from lwft_bench.strategies.base import Context, Strategy, Window
+from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
 from lwft_bench.training import checkpoints
 from lwft_bench.training.assembly import Assembly
-from lwft_bench.training.errors import Diverged, Interrupted
+from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.groups import Group
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.measures import measure_units
-from lwft_bench.training.meters import Account, synchronised_clock
+from lwft_bench.training.meters import Account
 from lwft_bench.training.schedule import learning_rate
 from lwft_bench.training.streams import (
     RandomStreams,
@@ -30,9 +29,7 @@ from lwft_bench.training.streams import (
     undisturbed,
 )
 from lwft_bench.training.trace import Trace, checksum
-
-READING_INTERVAL = 10
-"""Steps after which readings are fetched at the latest: one synchronisation, one progress line."""
+from lwft_bench.training.windows import Windows
 
 SURVIVAL_INTERVAL = 10
 """In one step of so many it is counted how much of the update survives rounding."""
@@ -58,7 +55,6 @@ class Trainer:
         self,
         assembly: Assembly,
         strategy: Strategy,
-        method: MethodConfig,
         config: TrainingConfig,
         order: DataOrder,
         probing_order: DataOrder,
@@ -73,7 +69,6 @@ class Trainer:
         self._store = assembly.store
         self._readings = assembly.readings
         self._strategy = strategy
-        self._method = method
         self._config = config
         self._order = order
         self._probing_order = probing_order
@@ -88,12 +83,10 @@ class Trainer:
         """The step to be done next; negative while probing."""
         self._selected: tuple[int, ...] | None = None
         self._period_end = 0
-        self._window_start = self._at
-        self._window: list[tuple[np.ndarray, np.ndarray]] = []
-        self._fetched_at = self._at
-        self._clock = 0.0
         self._saved_at = self._at
         self.trace = Trace.of(self._groups.seen_by_strategy(), self._probing_steps)
+        sizes = [group.num_parameters for group in self._groups.units]
+        self._windows = Windows(assembly.readings, self.trace, sizes, device)
         self.frozen_unchanged = True
 
     def run(self) -> None:
@@ -137,7 +130,7 @@ class Trainer:
         # Parameter gradients of the units only: always-trained parts are not measured.
         self._step.activate([], measured=self._groups.units)
         self._preflight()
-        self._restart_clock()
+        self._windows.restart_clock()
         while self._at < 0:
             self._run_step(self._probing_order, lr=None)
             self._fetch_if_due(end=0)
@@ -146,7 +139,7 @@ class Trainer:
             self._save_if_due()
 
     def _train(self) -> None:
-        self._restart_clock()
+        self._windows.restart_clock()
         while self._at < self._config.steps:
             if self._at >= self._period_end:
                 self._begin_period()
@@ -177,7 +170,7 @@ class Trainer:
         self._period_end = self._at + selection.num_steps
         if first:
             self._preflight()
-        self._restart_clock()
+        self._windows.restart_clock()
 
     def _switch(self, units: tuple[int, ...]) -> None:
         before = set(self._selected or ())
@@ -225,60 +218,30 @@ class Trainer:
         }
 
     def _fetch_if_due(self, end: int) -> None:
-        if self._at == end or self._at - self._fetched_at >= READING_INTERVAL:
+        if self._at == end or self._windows.is_due(self._at):
             self._fetch()
+
+    def _fetch(self) -> None:
+        told = self._windows.fetch(self._at)
+        if told is not None:
+            memory = _allocated(self._device)
+            place = {"step": self._at, "steps": self._config.steps, "memory_bytes": memory}
+            self._hooks.emit({"event": "step", **place, **told})
+
+    def _observe(self, *, probing: bool) -> None:
+        """Hands the strategy everything since the last call, as one table."""
+        self._strategy.observe(self._windows.take(self._at, probing=probing))
 
     def _save_if_due(self) -> None:
         """Saves when it is time, when training is done, and when asked to stop."""
         stop = self._hooks.should_stop()
         due = self._at - self._saved_at >= self._config.checkpoint_every
         if stop or due or self._at == self._config.steps:
-            if self._at > self._fetched_at:
-                self._fetch()
+            self._fetch()
             self._save()
-            self._restart_clock()
+            self._windows.restart_clock()
         if stop:
             raise Interrupted
-
-    def _fetch(self) -> None:
-        """Brings the readings since the last fetch to the host, and times the steps in between."""
-        losses, squares = self._readings.fetch()
-        now = synchronised_clock(self._device)
-        rows = self.trace.steps[len(self.trace.steps) - len(losses) :]
-        seconds = (now - self._clock) / len(rows)
-        for row, loss in zip(rows, losses, strict=True):
-            if not np.isfinite(loss):
-                raise Diverged(f"the loss is {loss} at step {row['step']}")
-            # The first training steps warm caches up and allocate state: they are not timed.
-            row.update(loss=float(loss), seconds=seconds, timed=row["step"] >= READING_INTERVAL)
-        self._window.append((losses, squares))
-        self._fetched_at = self._at
-        self._clock = now
-        tokens = sum(row["tokens"] for row in rows)
-        self._hooks.emit(
-            {
-                "event": "step",
-                "step": self._at,
-                "steps": self._config.steps,
-                "loss": float(losses[-1]),
-                "tokens_per_second": tokens / max(seconds * len(rows), 1e-9),
-                "memory_bytes": _allocated(self._device),
-            }
-        )
-
-    def _restart_clock(self) -> None:
-        """What came before (a switch, a checkpoint, validation) is not part of the next steps' time."""
-        self._clock = synchronised_clock(self._device)
-
-    def _observe(self, *, probing: bool) -> None:
-        """Hands the strategy everything since the last call, as one table."""
-        losses = np.concatenate([loss for loss, _ in self._window])
-        squares = np.concatenate([squares for _, squares in self._window])
-        sizes = np.array([group.num_parameters for group in self._groups.units], dtype=np.float64)
-        window = Window(self._window_start, np.sqrt(squares / sizes), losses, probing)
-        self._strategy.observe(window)
-        self._window = []
-        self._window_start = self._at
 
     def _validate_if_due(self) -> None:
         every = self._config.validate_every
@@ -289,7 +252,7 @@ class Trainer:
         loss = self._hooks.validate()
         if loss is not None:
             self.trace.validation.append({"step": self._at, "loss": loss})
-        self._restart_clock()
+        self._windows.restart_clock()
 
     def _record_checksums(self) -> None:
         values = torch.stack([checksum(g.parameters.values()) for g in self._groups.all]).tolist()
@@ -317,8 +280,7 @@ class Trainer:
             "at": self._at,
             "selected": self._selected,
             "period_end": self._period_end,
-            "window_start": self._window_start,
-            "window": self._window,
+            "windows": self._windows.state_dict(),
             "trace": self.trace.rows(),
             "strategy": self._strategy.state_dict(),
             "rng": generator_state(self._rng),
@@ -345,10 +307,9 @@ class Trainer:
             for name, tensor in parts["weight"].items():
                 parameters[name].copy_(tensor)
         self._store.load(parts["state"], values["state_steps"], values["trained"])
-        self._at = self._fetched_at = self._saved_at = values["at"]
+        self._at = self._saved_at = values["at"]
         self._period_end = values["period_end"]
-        self._window_start = values["window_start"]
-        self._window = [(losses, squares) for losses, squares in values["window"]]
+        self._windows.load_state_dict(values["windows"])
         self.trace.restore(values["trace"])
         self._strategy.load_state_dict(values["strategy"])
         self._rng.bit_generator.state = values["rng"]

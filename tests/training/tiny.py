@@ -157,7 +157,6 @@ def make_run(
     trainer = Trainer(
         assembly,
         strategy,
-        card,
         config,
         order,
         probing_order,

@@ -1,0 +1,91 @@
+"""Readings over time: fetched now and then, timed, and gathered into what strategies observe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from lwft_bench.strategies.base import Window
+from lwft_bench.training.errors import Diverged
+from lwft_bench.training.meters import synchronised_clock
+from lwft_bench.training.readings import Readings
+from lwft_bench.training.trace import Trace
+
+READING_INTERVAL = 10
+"""Steps after which readings are fetched at the latest: one synchronisation, one progress line."""
+
+
+class Windows:
+    """Fills in the loss and time of the trace's rows, and makes the windows.
+
+    Steps count from -probing_steps. `first_step` is the first one of the window being gathered.
+    """
+
+    def __init__(
+        self, readings: Readings, trace: Trace, unit_sizes: list[int], device: torch.device
+    ) -> None:
+        self._readings = readings
+        self._trace = trace
+        self._unit_sizes = np.array(unit_sizes, dtype=np.float64)
+        self._device = device
+        self.first_step = -trace.probing_steps
+        self._fetched_to = self.first_step
+        self._tables: list[tuple[np.ndarray, np.ndarray]] = []
+        self._clock = 0.0
+
+    def restart_clock(self) -> None:
+        """What came before (a switch, a checkpoint, validation) is not part of the next steps' time."""
+        self._clock = synchronised_clock(self._device)
+
+    def is_due(self, step: int) -> bool:
+        """Whether enough steps were done since the last fetch; `step` is the next one."""
+        return step - self._fetched_to >= READING_INTERVAL
+
+    def fetch(self, step: int) -> dict[str, Any] | None:
+        """Brings the readings of the steps before `step` to the host, and times these steps.
+
+        Returns:
+            What there is to tell of them, None if nothing was read since the last fetch.
+
+        Raises:
+            Diverged: a loss is not finite.
+        """
+        if step == self._fetched_to:
+            return None
+        losses, squares = self._readings.fetch()
+        now = synchronised_clock(self._device)
+        rows = self._trace.steps[len(self._trace.steps) - len(losses) :]
+        total_seconds = now - self._clock
+        for row, loss in zip(rows, losses, strict=True):
+            if not np.isfinite(loss):
+                raise Diverged(f"the loss is {loss} at step {row['step']}")
+            # The first training steps warm caches up and allocate state: they are not timed.
+            timed = row["step"] >= READING_INTERVAL
+            row.update(loss=float(loss), seconds=total_seconds / len(rows), timed=timed)
+        self._tables.append((losses, squares))
+        self._fetched_to = step
+        self._clock = now
+        return {
+            "loss": float(losses[-1]),
+            "tokens_per_second": sum(row["tokens"] for row in rows) / max(total_seconds, 1e-9),
+        }
+
+    def take(self, step: int, *, probing: bool) -> Window:
+        """The window up to `step`, all of it fetched; the next one starts there."""
+        losses = np.concatenate([table[0] for table in self._tables])
+        squares = np.concatenate([table[1] for table in self._tables])
+        window = Window(self.first_step, np.sqrt(squares / self._unit_sizes), losses, probing)
+        self._tables = []
+        self.first_step = step
+        return window
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is fetched, for a checkpoint; to be called right after a fetch."""
+        return {"first_step": self.first_step, "to": self._fetched_to, "tables": self._tables}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes what `state_dict` gave."""
+        self.first_step, self._fetched_to = state["first_step"], state["to"]
+        self._tables = [(losses, squares) for losses, squares in state["tables"]]

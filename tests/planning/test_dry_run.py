@@ -1,0 +1,75 @@
+"""What the step needs on a model nobody here could load: LLaMA-2-7B's shape, in bf16."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from lwft_bench.config.cards import shipped
+from lwft_bench.config.models import (
+    Cell,
+    EvaluationConfig,
+    MethodConfig,
+    ModelConfig,
+    TaskConfig,
+    TrainingConfig,
+)
+from lwft_bench.planning.dry_run import PROBING, BatchShape, DryRun, dry_run
+from lwft_bench.registry import strategies
+
+LLAMA_2_7B = {
+    "model_type": "llama",
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+}
+LARGEST_IN_LAYER = 4096 * 11008 * 2
+LARGEST = 32000 * 4096 * 2
+
+
+def plan(method: str, selections: list[tuple[int, ...]], **training: object) -> DryRun:
+    card = MethodConfig(**yaml.safe_load(shipped("methods")[method].read_text()))
+    cell = Cell(
+        id="x",
+        model=ModelConfig(name="llama2-7b", config=LLAMA_2_7B),
+        method=card,
+        task=TaskConfig(
+            name="x", data="generated-arithmetic", train_examples=1, benchmarks=("add-sub",)
+        ),
+        training=TrainingConfig(steps=1, precision="bf16", **training),
+        evaluation=EvaluationConfig(),
+        seed=0,
+    )
+    strategy = strategies.get(card.strategy.name)
+    needs = strategy(strategy.Options(**card.strategy.options)).needs
+    return dry_run(cell, [BatchShape(4, 512, 1024)], selections, needs)
+
+
+def test_updated_in_the_backward_pass_one_gradient_lives_at_a_time() -> None:
+    found = plan("fft", [tuple(range(32))], update="in_backward").memory
+    assert 0 < found.component_peaks["gradients"] <= LARGEST
+    assert found.component_peaks["weights"] == pytest.approx(2 * 6.738e9, rel=1e-3)
+    assert found.component_peaks["optimizer_state"] == pytest.approx(4 * 6.738e9, rel=1e-3)
+
+
+def test_probing_needs_one_gradient_and_a_chunk() -> None:
+    found = plan("grass", [(30, 31)], update="in_backward")
+    assert found.memory.component_peaks["gradients"] <= LARGEST_IN_LAYER
+    assert "optimizer_state" not in found.memory.component_peaks
+    assert found.memory.component_peaks["staging"] <= 3 * 32 * 2**20
+    assert found.flops[PROBING] > 0
+
+
+def test_after_the_backward_pass_all_gradients_live_at_once() -> None:
+    """The tests above can fail."""
+    found = plan("fft", [tuple(range(32))], update="after_backward").memory
+    assert found.component_peaks["gradients"] > 10 * LARGEST
+
+
+def test_nothing_is_computed_below_the_lowest_layer() -> None:
+    found = plan("grass", [(0, 1), (30, 31)]).flops
+    low, high = (flops for kind, flops in sorted(found.items()) if kind != PROBING)
+    assert low > 1.5 * high
