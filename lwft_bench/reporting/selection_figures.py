@@ -68,6 +68,15 @@ def selections_figure(
     return figure, caption
 
 
+def spread(values: np.ndarray) -> np.ndarray:
+    """[2, units]: how far the mean over seeds is above the smallest and below the largest.
+
+    The mean of equal numbers can miss them by a rounding, in either direction.
+    """
+    mean = values.mean(axis=0)
+    return np.maximum(0.0, [mean - values.min(axis=0), values.max(axis=0) - mean])
+
+
 def probabilities_figure(
     records: RunRecords, comparison: Comparison, colors: Mapping[str, str]
 ) -> tuple[Figure, str] | None:
@@ -102,7 +111,7 @@ def probabilities_figure(
             panel.errorbar(
                 units + shift,
                 mean,
-                yerr=(mean - values.min(axis=0), values.max(axis=0) - mean),
+                yerr=spread(values),
                 fmt="o",
                 color=colors[label],
                 markerfacecolor=colors[label] if filled else "white",

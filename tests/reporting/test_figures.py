@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from lwft_bench.reporting.comparison import compare
 from lwft_bench.reporting.figures import draw, styles
 from lwft_bench.reporting.labels import place_labels
 from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.selection_figures import spread
 
 if TYPE_CHECKING:
     from conftest import RunMaker
@@ -54,3 +56,10 @@ def test_labels_keep_clear_of_each_other_and_of_the_points(spacing: float) -> No
     for number, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:number])
         assert not any(box.contains(*axes.transData.transform(point)) for point in points)
+
+
+def test_the_spread_of_equal_numbers_is_not_negative():
+    values = np.random.default_rng(0).random((1, 50)).repeat(5, axis=0)
+    assert (values.mean(axis=0) != values[0]).any()  # roundings, in both directions
+    assert (spread(values) >= 0).all()
+    assert spread(values).max() < 1e-15
