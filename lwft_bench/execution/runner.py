@@ -162,10 +162,10 @@ def _inventory(name: str, states: Mapping[str, CellState], num_to_do: int) -> st
 
 
 def _report(out: Path) -> str:
-    from lwft_bench.reporting.report import print_table, write_report
+    from lwft_bench.reporting.report import terminal_summary, write_report
 
     write_report(out)
-    return print_table(out, "markdown")
+    return f"\n{terminal_summary(out)}\n"
 
 
 def _conclude(store: RunStore, console: Console) -> int:

@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from lwft_bench.errors import UserError
-from lwft_bench.reporting.comparison import compare
+from lwft_bench.reporting.comparison import AVERAGE, compare
 from lwft_bench.reporting.latex import to_latex
 from lwft_bench.reporting.markdown import to_titled_markdown
 from lwft_bench.reporting.records import read_run
@@ -75,6 +75,18 @@ def print_table(run: Path, format: Format, name: str = "main") -> str:
         return pd.concat([table.values for table in tables]).to_csv(index=False)
     render = to_latex if format == "latex" else to_titled_markdown
     return "\n".join(render(table) for table in tables)
+
+
+def terminal_summary(run: Path) -> str:
+    """The main tables for a terminal: averages over benchmarks only, and no notes."""
+    records = read_run(run)
+    return "\n\n".join(_summary(table) for table in tables_named("main", records, compare(records)))
+
+
+def _summary(table: Table) -> str:
+    scores = {name.removesuffix("_stderr") for name in table.values if name.endswith("_stderr")}
+    columns = [name for name in table.display if name == AVERAGE or name not in scores]
+    return f"{table.title}\n\n{table.display[columns].to_string(index=False)}"
 
 
 def _renderings(table: Table) -> dict[str, str]:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from lwft_bench.errors import UserError
-from lwft_bench.reporting.report import print_table, write_report
+from lwft_bench.reporting.report import print_table, terminal_summary, write_report
 
 if TYPE_CHECKING:
     from conftest import RunMaker
@@ -98,3 +98,12 @@ def test_a_table_without_content_is_an_error(maker: RunMaker) -> None:
     maker.add(maker.method("fft", 0.5), 0)
     with pytest.raises(UserError, match="ablations"):
         print_table(maker.finish(), "markdown", "ablations")
+
+
+def test_a_terminal_shows_averages_without_notes(run: Path) -> None:
+    text = terminal_summary(run)
+    header = text.splitlines()[2]
+    assert "average" in header
+    assert "peak memory" in header
+    assert "add-sub" not in text
+    assert "Accuracy:" not in text
