@@ -25,6 +25,7 @@ from lwft_bench.execution.provenance import now, provenance
 from lwft_bench.execution.summary import confounds, memory, throughput, training_summary
 from lwft_bench.models.adapters import Adapter
 from lwft_bench.models.digests import weights_digest
+from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model, load_tokenizer
 from lwft_bench.planning.dry_run import BatchShape, DryRun, dry_run, make_adapter
 from lwft_bench.registry import load_plugin, strategies
@@ -109,6 +110,8 @@ def _prepare(cell: Cell) -> Prepared:
         attention=config.attention,
         seed=streams.seed("initialisation"),
     )
+    if not config.dropout:
+        remove_dropout(model)
     adapter = make_adapter(cell)
     adapted = adapter.apply(model, streams.seed("initialisation"))
     torch.nn.Module.to(adapted, device)  # transformers' own `to` is typed as if it took a model

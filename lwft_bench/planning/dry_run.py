@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import Batch
 from lwft_bench.models.adapters import Adapter
+from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import empty_model
 from lwft_bench.planning.fake import fake_model
 from lwft_bench.planning.flops import FlopCount
@@ -81,6 +82,8 @@ def dry_run(
     adapter = make_adapter(cell)
     dtype = PRECISIONS[cell.training.precision].weight
     empty = empty_model(cell.model, dtype, cell.training.attention)
+    if not cell.training.dropout:
+        remove_dropout(empty)
     mode = FakeTensorMode()
     with torch.device("meta"):
         adapted = adapter.apply(empty, seed=0)

@@ -50,8 +50,6 @@ def assemble(
     parts = find_parts(model)
     groups = make_groups(model, parts, method, adapter.trains)
     model.requires_grad_(False)
-    if not config.dropout:
-        _remove_dropout(model)
     if config.checkpointing:
         for layer in parts.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
@@ -75,18 +73,3 @@ def assemble(
     loss = CausalLoss(model, account, own_logits=own_logits)
     step = TrainingStep(loss, store, readings, account, config.clip, config.update)
     return Assembly(model, groups, store, readings, loss, step)
-
-
-def _remove_dropout(model: nn.Module) -> None:
-    """Sets the model's own dropout probabilities to zero; an adapter's dropout is its own option.
-
-    Modules keep them as nn.Dropout or as numbers that they hand to a function.
-    """
-    for name, module in model.named_modules():
-        if ".lora_" in name:
-            continue
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        for key, value in vars(module).items():
-            if "drop" in key and isinstance(value, float):
-                setattr(module, key, 0.0)

@@ -14,6 +14,7 @@ from torch import nn
 from lwft_bench.config.models import MethodConfig, ModelConfig, Named, TrainingConfig
 from lwft_bench.data.batching import DataOrder, TokenisedExamples
 from lwft_bench.models.adapters import Full
+from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model
 from lwft_bench.registry import adapters, strategies
 from lwft_bench.state.precision import PRECISIONS
@@ -135,6 +136,8 @@ def make_run(
         attention=config.attention,
         seed=0,
     )
+    if not config.dropout:
+        remove_dropout(model)
     adapter_class = adapters.get(card.adapter.name)
     adapter: Full = adapter_class(adapter_class.Options(**card.adapter.options))
     adapted = adapter.apply(model, 0)
