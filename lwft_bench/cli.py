@@ -33,6 +33,10 @@ class Retry(StrEnum):
     FAILED = "failed"
 
 
+class Pluggable(StrEnum):
+    STRATEGY = "strategy"
+
+
 class Format(StrEnum):
     MARKDOWN = "markdown"
     LATEX = "latex"
@@ -185,6 +189,53 @@ def list_(
         typer.echo("\n\n".join(f"{each}\n{listing.as_text(rows)}" for each, rows in found.items()))
     for problem in (problem for registry in REGISTRIES for problem in registry.problems):
         typer.echo(problem, err=True)
+
+
+@app.command()
+def new(
+    kind: Annotated[Pluggable, typer.Argument(help="What to write.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as my-strategy.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write it.")] = Path("."),
+) -> None:
+    """Write a strategy that works, to begin with, and its test."""
+    from lwft_bench.scaffolding import write_strategy
+
+    strategy, test = write_strategy(name, out)
+    typer.echo(f"{strategy}\n{test}\n\nCheck it:  lwft-bench check {kind.value} {strategy}")
+
+
+@app.command()
+def check(
+    kind: Annotated[Pluggable, typer.Argument(help="What to check.")],
+    file_or_name: Annotated[
+        str, typer.Argument(metavar="FILE_OR_NAME", help="A plugin file, or a name.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="OPTION=VALUE", help="Check it with this. Repeatable."),
+    ] = None,
+) -> None:
+    """Check a strategy on a simulated trainer; exit code 1 if it fails a check."""
+    from lwft_bench import checking
+
+    checked = checking.check_strategies(file_or_name, settings or ())
+    typer.echo(checking.as_text(checked))
+    raise typer.Exit(0 if checking.all_passed(checked) else 1)
+
+
+@app.command()
+def selftest(
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="cpu, simulated, or the accelerator: cuda.")
+    ] = "cpu",
+) -> None:
+    """Check the engine that streams optimizer state on this device; reports then cite it.
+
+    Takes some three minutes. Exit code 1 if a check fails.
+    """
+    from lwft_bench.selftest.run import run_selftest
+
+    raise typer.Exit(0 if run_selftest(device, typer.echo) else 1)
 
 
 @app.command()

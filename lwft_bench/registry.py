@@ -25,6 +25,7 @@ from lwft_bench.errors import UserError
 
 if TYPE_CHECKING:
     from lwft_bench.models.adapters import Adapter
+    from lwft_bench.state.optimizer import Optimizer
     from lwft_bench.strategies.base import Strategy
 
 Base = TypeVar("Base")
@@ -213,10 +214,23 @@ strategies: Registry[Strategy] = Registry(
     base="lwft_bench.strategies.base:Strategy",
     built_in={
         "all": "lwft_bench.strategies.all_units:AllUnits",
+        "no-units": "lwft_bench.strategies.fixed:NoUnits",
+        "fixed": "lwft_bench.strategies.fixed:Fixed",
         "lisa": "lwft_bench.strategies.lisa:Lisa",
-        "ows-norm": "lwft_bench.strategies.ows_norm:OwsNorm",
+        "lisa-d": "lwft_bench.strategies.lisa:LisaD",
+        "lift": "lwft_bench.strategies.sweeps:Lift",
+        "badam": "lwft_bench.strategies.sweeps:BAdam",
+        "adagradselect": "lwft_bench.strategies.adagradselect:AdaGradSelect",
+        "ows-norm": "lwft_bench.strategies.ows:OwsNorm",
+        "ows-outlier": "lwft_bench.strategies.ows:OwsOutlier",
+        "spectrum": "lwft_bench.strategies.spectrum:Spectrum",
+        "ist": "lwft_bench.strategies.ist:Ist",
+        "hift": "lwft_bench.strategies.hift:Hift",
         "grass": "lwft_bench.strategies.grass:Grass",
         "grass-static": "lwft_bench.strategies.grass:GrassStatic",
+        "rgn": "lwft_bench.strategies.rgn:RelativeGradientNorm",
+        "greedy": "lwft_bench.strategies.greedy:Greedy",
+        "permuted": "lwft_bench.strategies.permuted:Permuted",
     },
 )
 adapters: Registry[Adapter] = Registry(
@@ -226,13 +240,19 @@ adapters: Registry[Adapter] = Registry(
     built_in={
         "full": "lwft_bench.models.adapters:Full",
         "lora": "lwft_bench.models.adapters:Lora",
+        "qlora": "lwft_bench.models.qlora:Qlora",
     },
 )
-optimizers: Registry[Any] = Registry(
+optimizers: Registry[Optimizer] = Registry(
     "optimizer",
     "optimizers",
-    base=None,
-    built_in={"adamw": "lwft_bench.state.adamw:AdamW"},
+    base="lwft_bench.state.optimizer:Optimizer",
+    built_in={
+        "adamw": "lwft_bench.optimizers.adamw:AdamW",
+        "adamw8bit": "lwft_bench.optimizers.adamw8bit:AdamW8bit",
+        "galore": "lwft_bench.optimizers.galore:GaLore",
+        "apollo": "lwft_bench.optimizers.apollo:Apollo",
+    },
 )
 REGISTRIES: tuple[Registry[Any], ...] = (strategies, adapters, optimizers)
 

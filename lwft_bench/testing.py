@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import statistics
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -31,6 +34,8 @@ from lwft_bench.strategies.simulation import SimulatedTrainer, Simulation, ordin
 
 MAX_CALL_SECONDS = 0.02
 """What `select` and `observe` may take, in the median, with 100 units."""
+MAX_CHECK_SECONDS = 4.0
+"""What one check may take: all of them together end within a minute, whatever the strategy does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,8 @@ def check_strategy(
 
 def _outcome(name: str, check: Callable[[Simulation], str], simulation: Simulation) -> CheckOutcome:
     try:
-        return CheckOutcome(name, True, check(simulation))
+        with _time_limit(MAX_CHECK_SECONDS):
+            return CheckOutcome(name, True, check(simulation))
     except _Failed as failure:
         return CheckOutcome(name, False, str(failure))
     except Exception as error:
@@ -73,6 +79,26 @@ def _outcome(name: str, check: Callable[[Simulation], str], simulation: Simulati
         last = [frame for frame in frames if frame.filename == source][-1:] or frames[-1:]
         where = f"{last[0].filename}:{last[0].lineno}"
         return CheckOutcome(name, False, f"{type(error).__name__}: {error} ({where})")
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError inside when the time is up. Signals reach the main thread only: in another
+    one there is no limit."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"not done after {seconds:g} s")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    timer_before = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer_before)
+        signal.signal(signal.SIGALRM, before)
 
 
 class _Failed(Exception):
@@ -103,9 +129,12 @@ def _states_its_needs(simulation: Simulation) -> str:
 
 def _varies_as_it_says(simulation: Simulation) -> str:
     """A run that says it varies, and selects some units only, must not always train the same."""
-    trace = SimulatedTrainer(simulation).finish()
+    trainer = SimulatedTrainer(simulation)
+    trace = trainer.finish()
     selected = {tuple(sorted(row["units"])) for row in trace}
-    varies = simulation.strategy.varies
+    varies = trainer.strategy.varies
+    if varies is None:
+        return f"varies by what it observes: {len(selected)} different selections"
     could_vary = len(trace) > 1 and min(map(len, selected)) < simulation.num_units
     if (varies and could_vary) != (len(selected) > 1):
         raise _Failed(f"varies is {varies}, but {len(selected)} different selections were made")

@@ -94,7 +94,7 @@ def test_an_unknown_name_suggests_the_nearest():
         registry.strategies.get("gras")
     assert caught.value.message == "unknown strategy 'gras'; did you mean 'grass'?"
     assert caught.value.hint == "lwft-bench list strategies"
-    with pytest.raises(UserError, match="unknown adapter 'x'; expected one of full, lora"):
+    with pytest.raises(UserError, match="unknown adapter 'x'; expected one of full, lora, qlora"):
         registry.adapters.get("x")
 
 

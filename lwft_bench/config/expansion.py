@@ -25,6 +25,7 @@ from lwft_bench.config.models import (
 from lwft_bench.config.problems import KeyPath, Problem, validate
 from lwft_bench.config.settings import Place, Setting, Settings, leaves
 from lwft_bench.config.tasks import resolve_task
+from lwft_bench.state.optimizer import PRECISIONS_OF_ELEMENTS
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -154,10 +155,13 @@ class Expansion:
                 method_values[section] = {"name": name} | options.model_dump(mode="json")
         method, problems = validate(MethodConfig, method_values, settings.locate)
         self.problems.extend(problems)
+        training = checked(TrainingConfig, "training")
+        if method and method.trains and training and not self.problems:
+            self.problems.extend(_impossible(method, training, point.method, settings))
         return {
             "method": method,
             "task": task,
-            "training": checked(TrainingConfig, "training"),
+            "training": training,
             "evaluation": checked(EvaluationConfig, "evaluation"),
         }
 
@@ -171,6 +175,34 @@ class Expansion:
             key = last if last_keys[last] == 1 else assignment.key
             parts.append(f"{key}={_label(assignment.value)}")
         return "--".join(parts)
+
+
+def _impossible(
+    method: MethodConfig, training: TrainingConfig, point: Method, settings: Settings
+) -> Iterator[Problem]:
+    """Combinations that make no sense, though each part is valid."""
+    strategy, adapter = (point.components[section] for section in ("strategy", "adapter"))
+    needs = strategy(strategy.Options(**method.strategy.options)).needs
+    if needs.suppress and not adapter.can_suppress:
+        yield Problem(
+            *settings.locate(("adapter",)),
+            f"strategy {method.strategy.name!r} measures the loss with units suppressed, which "
+            f"adapter {method.adapter.name!r} cannot do; expected one that adds to frozen weights, "
+            "e.g. lora",
+        )
+    if strategy.may_be_empty and not method.always_train:
+        yield Problem(
+            *settings.locate(("always_train",)),
+            f"strategy {method.strategy.name!r} selects no unit, so that nothing would train; "
+            "expected parts, e.g. [embed, final_norm, head]",
+        )
+    kind = point.components["optimizer"].kind
+    if kind != "elementwise" and training.precision in PRECISIONS_OF_ELEMENTS:
+        yield Problem(
+            *settings.locate(("training", "precision")),
+            f"{training.precision} works on single elements, and the state of optimizer "
+            f"{method.optimizer.name!r} is {kind}; expected float32 or bf16",
+        )
 
 
 def _task_settings(task: Entry[TaskConfig]) -> Iterator[Setting]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lwft_bench.config.key_paths import COMPONENTS, component_name
 from lwft_bench.config.models import Cell, ModelConfig, TaskConfig
-from lwft_bench.registry import BUILT_IN, Registry
+from lwft_bench.registry import BUILT_IN, Registry, strategies
 from lwft_bench.results.schema import PROTOCOL_VERSION
 
 METHOD_DOCUMENTATION = {"title", "citation", "description", "provenance", "unknown", "training"}
@@ -74,11 +74,15 @@ def _sources(cell: Cell) -> dict[str, str]:
     """
     if not cell.method.trains:
         return {}
-    return {
+    sources = {
         section: registry.source_digest(name)
         for section, registry in COMPONENTS.items()
         if _counts(section, registry, name := component_name(cell.method, section))
     }
+    strategy = strategies.get(cell.method.strategy.name)
+    for name in strategy.wraps(strategy.Options(**cell.method.strategy.options)):
+        sources[f"strategy {name}"] = strategies.source_digest(name)
+    return sources
 
 
 def _counts(section: str, registry: Registry[Any], name: str) -> bool:

@@ -19,7 +19,14 @@ COMPONENTS: dict[str, Registry[Any]] = {
     "optimizer": optimizers,
 }
 """Keys of a method whose options belong to registered classes."""
-METHOD_SETTINGS = ("always_train", "state_policy", "always_train_state_policy", "state_on_device")
+METHOD_SETTINGS = (
+    "always_train",
+    "units",
+    "state_policy",
+    "always_train_state_policy",
+    "state_on_device",
+    "lr_clock",
+)
 SECTIONS: dict[str, type[BaseModel]] = {
     "training": TrainingConfig,
     "evaluation": EvaluationConfig,

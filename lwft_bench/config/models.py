@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -15,7 +15,15 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+StatePolicy = Literal["keep", "reset", "restart"]
 Part = Literal["embed", "final_norm", "head", "other"]
+UnitKind = Literal["embed", "layers", "head"]
+PARTS_OF_UNIT: dict[UnitKind, tuple[Part, ...]] = {
+    "embed": ("embed", "other"),
+    "layers": (),
+    "head": ("final_norm", "head"),
+}
+"""The parts that a unit beside the layers is made of."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 """Fit for a folder's name: cell ids are made of names."""
 
@@ -127,8 +135,8 @@ class TrainingConfig(Config):
     dropout: bool = True
     """Keep the model's own dropout on while training."""
     update: Literal["in_backward", "after_backward"] = "after_backward"
-    bucket_bytes: PositiveInt = 32 * 2**20
-    """Size of one of the three device buckets that offloaded optimizer state passes through."""
+    bucket_bytes: PositiveInt = 16 * 2**20
+    """Size of one of the six device buckets that offloaded optimizer state passes through."""
     stream_seeds: dict[str, NonNegativeInt] = {}
     """Random stream (initialisation, data, dropout, selection, measure, generation, rounding) -> a
     seed of its own; the others follow the cell's seed."""
@@ -181,18 +189,38 @@ class MethodConfig(Config):
     optimizer: Named = Named(name="adamw")
     always_train: Literal["all"] | tuple[Part, ...] = ()
     """Parts trained at every step besides the selected units."""
-    state_policy: Literal["keep", "reset"] = "keep"
-    """What happens to a unit's optimizer state when it is no longer selected."""
-    always_train_state_policy: Literal["keep", "reset"] = "keep"
-    """What happens to the always-trained parts' state at a switch."""
+    units: Literal["modules"] | Annotated[tuple[UnitKind, ...], Field(min_length=1)] = ("layers",)
+    """What the strategy chooses among: decoder layers, `embed` (with position tables and the like)
+    and `head` (with the final norm); or `modules`, each module of a layer that has a weight matrix."""
+    state_policy: StatePolicy = "keep"
+    """What happens to a unit's optimizer state when it is no longer selected. `restart` is `reset`
+    that also clears the state of a unit selected anew while it is still selected."""
+    always_train_state_policy: StatePolicy = "keep"
+    """What happens to the always-trained parts' state: `reset` clears it when other units are
+    selected than before, `restart` at every selection after the first."""
     state_on_device: Literal["all", "none"] | PositiveInt = "all"
     """`all`: no offload; `none`: offloaded and streamed; or a budget in bytes."""
+    lr_clock: Literal["step", "sweep"] = "step"
+    """When the learning rate moves on: at every step, or at the first step of each pass over all
+    units, for strategies that make such passes."""
     training: dict[str, Any] = {}
     """Training options this method needs, under those of the suite's overrides."""
     provenance: dict[str, Provenance] = {}
     """Key path (e.g. `strategy.num_active`) -> where the value comes from."""
     unknown: tuple[str, ...] = ()
     """What no source says, and what was assumed."""
+
+    @model_validator(mode="after")
+    def _parts_are_units_or_always_trained(self) -> Self:
+        always = set(get_args(Part)) if self.always_train == "all" else set(self.always_train)
+        chosen = () if self.units == "modules" else self.units
+        for unit in chosen:
+            if both := sorted(always.intersection(PARTS_OF_UNIT[unit])):
+                raise ValueError(
+                    f"always_train has {', '.join(both)}, which units: {unit} lets the strategy "
+                    "choose: leave it out of one of them"
+                )
+        return self
 
 
 class Cell(Config):

@@ -158,6 +158,9 @@ class DataOrder:
     the same one. An epoch's permutation is drawn from a generator seeded with (seed, epoch), so any
     position is reached without replaying what came before, and the state is one number. A batch
     may straddle two epochs.
+
+    With several ranks the batches hold the same examples. Every rank draws the micro-batches of all,
+    and so knows the step's tokens; rank r trains micro-batches r, r + num_ranks, and so on.
     """
 
     def __init__(
@@ -167,11 +170,14 @@ class DataOrder:
         batch_size: int,
         micro_batch_size: int | None = None,
         seed: int,
+        num_ranks: int = 1,
     ) -> None:
+        assert batch_size >= num_ranks, "a rank would have nothing to train on"
         self._examples = examples
         self._batch_size = batch_size
         self._micro_batch_size = micro_batch_size or batch_size
         self._seed = seed
+        self._num_ranks = num_ranks
         self._num_drawn = 0
         self._epoch = -1
         self._permutation = np.empty(0, dtype=np.int64)
@@ -182,17 +188,22 @@ class DataOrder:
         return -(-len(self._examples) // self._batch_size)
 
     def next_batch(self) -> list[Batch]:
-        """The micro-batches of the next optimizer step."""
+        """The micro-batches of the next optimizer step, of all ranks."""
         end = self._num_drawn + self._batch_size
         indices = [self._example_at(position) for position in range(self._num_drawn, end)]
         self._num_drawn = end
         return self._micro_batches(indices)
 
     def longest_batch(self) -> list[Batch]:
-        """The micro-batches that need most memory: the longest examples. Leaves the order alone."""
+        """The micro-batches that need most memory: the longest examples, of all ranks. Leaves the
+        order alone."""
         lengths = [len(ids) for ids in self._examples.token_ids]
         longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
         return self._micro_batches(np.resize(longest_first, self._batch_size).tolist())
+
+    def largest_share(self) -> list[Batch]:
+        """What one rank has of the longest batch: the first rank's, which is never the smaller."""
+        return self.longest_batch()[:: self._num_ranks]
 
     def state_dict(self) -> dict[str, Any]:
         return {"num_drawn": self._num_drawn}
@@ -210,7 +221,11 @@ class DataOrder:
 
     def _micro_batches(self, indices: Sequence[int]) -> list[Batch]:
         size = self._micro_batch_size
+        shares = [indices[rank :: self._num_ranks] for rank in range(self._num_ranks)]
+        # A later rank has at most as many rows as an earlier one, so the turns stay the ranks'.
         return [
-            collate(self._examples, indices[start : start + size])
-            for start in range(0, len(indices), size)
+            collate(self._examples, share[start : start + size])
+            for start in range(0, len(shares[0]), size)
+            for share in shares
+            if start < len(share)
         ]

@@ -27,7 +27,8 @@ from lwft_bench.models.adapters import Adapter
 from lwft_bench.models.digests import weights_digest
 from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model, load_tokenizer
-from lwft_bench.planning.dry_run import BatchShape, DryRun, dry_run, make_adapter
+from lwft_bench.planning.dry_run import DryRun, dry_run
+from lwft_bench.planning.fake_cell import BatchShape, make_adapter
 from lwft_bench.registry import load_plugin, strategies
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.results.store import read_cell_record, write_result
@@ -37,6 +38,7 @@ from lwft_bench.training.assembly import Assembly, assemble
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.meters import NoAccount, PhasePeaks
+from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.streams import RandomStreams, undisturbed
 from lwft_bench.training.trainer import Hooks, Trainer
 
@@ -61,20 +63,30 @@ class Prepared:
 
 
 def run_cell(
-    cell: Cell, folder: Path, emit: Emit, should_stop: Callable[[], bool], *, save: bool = False
+    cell: Cell,
+    folder: Path,
+    emit: Emit,
+    should_stop: Callable[[], bool],
+    *,
+    save: bool = False,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Runs a cell in its work folder and writes its files there, `result.json` last.
 
     Goes on from the folder's checkpoint, if any. Raises Interrupted after writing one, once
-    should_stop() is true.
+    should_stop() is true. Over several ranks all train, and the first alone evaluates and writes.
     """
     started = now()
     for plugin in cell.plugins:
         load_plugin(plugin)
+    if ranks.rank > 0:
+        if cell.method.trains:
+            _train(_prepare(cell), folder, emit, should_stop, ranks)
+        return
     prepared = _prepare(cell)
     parts: dict[str, Any] = {}
     if cell.method.trains:
-        parts = _train(prepared, folder, emit, should_stop)
+        parts = _train(prepared, folder, emit, should_stop, ranks)
     emit({"event": "phase", "phase": "evaluate"})
     evaluation, seconds = _evaluate(prepared, emit)
     _write_rows(folder / "samples.jsonl", map(asdict, evaluation.samples))
@@ -91,8 +103,8 @@ def run_cell(
         scores=evaluation.scores,
         average=sum(values) / len(values),
         weights_digest=weights_digest(prepared.adapter.tensors(prepared.model)),
-        confounds=confounds(cell),
-        provenance=provenance(started),
+        confounds=confounds(cell, ranks.world),
+        provenance=provenance(started) | {"ranks": ranks.world},
         **parts,
     )
     write_result(folder, result)
@@ -135,9 +147,9 @@ def _device(name: str) -> torch.device:
 
 
 def _train(
-    prepared: Prepared, folder: Path, emit: Emit, should_stop: Callable[[], bool]
+    prepared: Prepared, folder: Path, emit: Emit, should_stop: Callable[[], bool], ranks: Ranks
 ) -> dict[str, Any]:
-    """Trains the model in place; returns the result's parts that tell of it."""
+    """Trains the model in place; returns the result's parts that tell of it (on the first rank)."""
     cell, config, device = prepared.cell, prepared.cell.training, prepared.device
     account = NoAccount() if device.type == "cpu" else PhasePeaks(device)
     assembly = assemble(
@@ -148,6 +160,7 @@ def _train(
         rounding_seed=prepared.streams.seed("rounding"),
         device=device,
         account=account,
+        ranks=ranks,
     )
     order, probing_order = (
         DataOrder(
@@ -155,6 +168,7 @@ def _train(
             batch_size=config.batch_size,
             micro_batch_size=config.micro_batch_size,
             seed=prepared.streams.seed(stream),
+            num_ranks=ranks.world,
         )
         for stream in ("data", "measure")
     )
@@ -174,6 +188,8 @@ def _train(
         folder,
     )
     trainer.run()
+    if ranks.rank > 0:
+        return {}
     engagement = judge(
         trainer.trace,
         assembly.groups,
@@ -223,7 +239,7 @@ def _plan(
     """The dry run of what this cell did: its longest batch, its selections."""
     return dry_run(
         cell,
-        [BatchShape.of(batch) for batch in order.longest_batch()],
+        [BatchShape.of(batch) for batch in order.largest_share()],
         [tuple(row["units"]) for row in trainer.trace.selections],
         needs,
         own_logits=assembly.loss.own_logits,

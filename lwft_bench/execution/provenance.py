@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import lwft_bench
+from lwft_bench.selftest.record import verdict
+from lwft_bench.training.ranks import launched
 
 DISTRIBUTIONS = ("torch", "transformers", "lm_eval", "datasets", "peft", "numpy")
 
@@ -25,14 +27,18 @@ def provenance(started: datetime) -> dict[str, Any]:
     Args:
         started: When the cell's work began, in UTC.
     """
+    found = versions()
+    device = accelerator() if "torch" in sys.modules else None
+    engine = {"offload_engine": verdict(device, str(found["torch"]))} if device else {}
     return {
-        "versions": versions(),
+        "versions": found,
         "commit": commit(),
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": num_cores(),
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        "accelerator": accelerator() if "torch" in sys.modules else None,
+        "accelerator": device,
+        **engine,
         "command": command_line(),
         "started": started.isoformat(timespec="seconds"),
         "finished": now().isoformat(timespec="seconds"),
@@ -52,6 +58,9 @@ def command_line() -> str:
     """The command that is running, as one would type it."""
     program = Path(sys.argv[0]).name
     name = ["python", "-m", "lwft_bench"] if program == "__main__.py" else [program]
+    if launched():
+        ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")
+        name = ["torchrun", "--nproc-per-node", ranks, "-m", "lwft_bench"]
     return shlex.join([*name, *sys.argv[1:]])
 
 

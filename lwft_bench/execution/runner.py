@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,18 @@ from rich.text import Text
 
 from lwft_bench.config.loading import Suite
 from lwft_bench.config.models import Cell
+from lwft_bench.errors import UserError
 from lwft_bench.execution.executor import Executor, Limits
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import outcome, progress_on
 from lwft_bench.execution.provenance import command_line, num_cores
+from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.tracking import RunTracker
 from lwft_bench.results.records import Identity, SuiteCell, SuiteRecord, plain_ablation
 from lwft_bench.results.schema import SCHEMA_VERSION
 from lwft_bench.results.store import CellState, RunStore, State
+from lwft_bench.training.ranks import ALONE, Ranks, launched
 
 REPORT = "report.md"
 
@@ -60,21 +64,33 @@ def run_suite(
 ) -> int:
     """Run the suite's cells that are new, stale or interrupted, and write the report.
 
-    Call it from the main thread: it answers to SIGINT and SIGTERM.
+    Call it from the main thread: it answers to SIGINT and SIGTERM. Under torchrun every process calls
+    it; cells then run one after another, over all of them.
 
     Args:
         report: Makes the report of a run directory and gives what to show of it on the terminal;
             None: `report.md` and everything beside it, and the main table.
 
     Returns:
-        The exit code: ALL_DONE, SOME_FAILED or INTERRUPTED.
+        The exit code: ALL_DONE, SOME_FAILED or INTERRUPTED; under torchrun the first rank's counts,
+        and the others' is ALL_DONE.
 
     Raises:
         UserError: If the directory cannot be used.
     """
     options = options or RunOptions()
-    console = console or Console()
     store = RunStore(out)
+    ranks = ALONE
+    if launched():
+        if options.workers is not None:
+            raise UserError("under torchrun cells run one at a time", "leave --workers out")
+        ranks = Ranks.join()
+        if ranks.rank > 0:
+            follow(suite.cells, store, options.run_cell, ranks)
+            return ALL_DONE
+        # Cells print into this process's output, which then goes to their logs.
+        console = console or Console(file=os.fdopen(os.dup(1), "w"))
+    console = console or Console()
     identities = {cell.id: suite.identity(cell) for cell in suite.cells}
     with store.lock(), stop_requests() as stops:
         store.recover()
@@ -86,7 +102,9 @@ def run_suite(
         leave = {State.DONE} if options.retry_failed else {State.DONE, State.FAILED}
         to_do = [cell for cell in suite.cells if states[cell.id].state not in leave]
         _say(console, _inventory(suite.name, states, len(to_do)))
-        if to_do:
+        if ranks.world > 1:
+            _execute_on_ranks(ranks, to_do, identities, store, options, console, stops)
+        elif to_do:
             _execute(suite, to_do, identities, store, options, console, stops)
         if store.results() and (to_do or changed or not (out / REPORT).exists()):
             _say(console, (report or _report)(out))
@@ -112,6 +130,24 @@ def _execute(
         Executor(
             store, server, options.run_cell, options.save_weights, progress, limits, stops
         ).run((cell, identities[cell.id]) for cell in to_do)
+
+
+def _execute_on_ranks(
+    ranks: Ranks,
+    to_do: Sequence[Cell],
+    identities: Mapping[str, Identity],
+    store: RunStore,
+    options: RunOptions,
+    console: Console,
+    stops: StopRequests,
+) -> None:
+    require_shares(to_do, ranks)
+    if to_do:
+        threads = threads_per_rank()
+        _say(console, f"one at a time over {ranks.world} ranks, {threads} CPU threads each")
+    cells = RankedCells(ranks, store, options.run_cell, options.save_weights, stops)
+    with progress_on(console, RunTracker(len(to_do))) as progress:
+        cells.lead([(cell, identities[cell.id]) for cell in to_do], progress)
 
 
 def _num_workers(cells: Sequence[Cell], server: Server) -> int:

@@ -10,7 +10,7 @@ import torch
 
 from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import DataOrder, TokenisedExamples
-from lwft_bench.planning.dry_run import PROBING, DryRun, cost_class
+from lwft_bench.planning.dry_run import MEASURING, PROBING, DryRun, cost_class
 from lwft_bench.registry import adapters, optimizers, strategies
 from lwft_bench.results.schema import Memory, Throughput, Training
 from lwft_bench.state.precision import PRECISIONS
@@ -91,6 +91,7 @@ def throughput(trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrd
         num_steps_timed=len(timed),
         probing_seconds=sum(probing),
         training_seconds=sum(training),
+        measuring_seconds=sum(row["seconds"] for row in trace.measurements),
         evaluation_seconds=0.0,
         flops_per_second=flops / total,
         threads=torch.get_num_threads(),
@@ -111,14 +112,18 @@ def training_summary(
     sizes = [group.num_parameters for group in assembly.groups.units]
     active = [always + sum(sizes[u] for u in _units(trace, row)) for row in training]
     return Training(
+        num_ranks=assembly.ranks.world,
         optimizer_steps=len(training),
         probing_steps=len(trace.steps) - len(training),
         target_tokens=sum(row["target_tokens"] for row in trace.steps),
         tokens=sum(row["tokens"] for row in trace.steps),
-        flops=round(sum(_step_flops(trace, planned, assembly, order, row) for row in trace.steps)),
+        flops=round(
+            sum(_step_flops(trace, planned, assembly, order, row) for row in trace.steps)
+            + _measuring_flops(trace, planned, order)
+        ),
         trained_parameters=assembly.store.trained_parameters,
         active_parameters_mean=float(np.mean(active)),
-        total_parameters=sum(p.numel() for p in assembly.model.parameters()),
+        total_parameters=assembly.adapter.num_parameters(assembly.model),
         first_loss=float(losses[0]),
         final_loss=float(losses[-max(1, len(losses) // 10) :].mean()),
         validation_loss_before=trace.validation[0]["loss"] if trace.validation else None,
@@ -129,14 +134,14 @@ def training_summary(
     )
 
 
-def confounds(cell: Cell) -> dict[str, Any]:
+def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
     """Everything that could differ between methods besides their name, as flat key -> value."""
     method, training = cell.method, cell.training
     precision = PRECISIONS[training.precision]
     flat: dict[str, Any] = {
         "weights.dtype": _dtype(precision.weight),
         "gradients.dtype": _dtype(precision.weight),
-        "state.dtype": _dtype(precision.state),
+        "state.dtype": optimizers.get(method.optimizer.name).state_dtype or _dtype(precision.state),
         "state.float32_master": precision.master,
         "state.policy": method.state_policy,
         "state.policy_of_always_trained": method.always_train_state_policy,
@@ -144,6 +149,8 @@ def confounds(cell: Cell) -> dict[str, Any]:
         "always_train": method.always_train
         if method.always_train == "all"
         else ", ".join(method.always_train) or "nothing",
+        "units": method.units if method.units == "modules" else ", ".join(method.units),
+        "lr_clock": method.lr_clock,
     }
     for kind, named, registry in (
         ("adapter", method.adapter, adapters),
@@ -157,6 +164,7 @@ def confounds(cell: Cell) -> dict[str, Any]:
     for key, value in training.model_dump(mode="json", exclude=skipped).items():
         flat[f"training.{key}"] = value
     clip = training.clip
+    flat["training.ranks"] = num_ranks
     flat["training.clip"] = "none" if clip.mode == "none" else f"{clip.mode} {clip.max_norm}"
     return flat
 
@@ -172,11 +180,19 @@ def _units(trace: Trace, row: dict[str, Any]) -> list[int]:
 def _step_flops(
     trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrder, row: dict[str, Any]
 ) -> float:
-    """The planned step's, scaled from the longest batch to this step's tokens."""
+    """The planned step's, scaled from the longest batch to this step's tokens (of all ranks)."""
     sizes = [group.num_parameters for group in assembly.groups.units]
     kind = PROBING if row["step"] < 0 else cost_class(_units(trace, row), sizes)
-    planned_tokens = sum(batch.num_tokens for batch in order.longest_batch())
-    return planned.flops[kind] * row["tokens"] / planned_tokens
+    return planned.flops[kind] * row["tokens"] / _planned_tokens(order)
+
+
+def _measuring_flops(trace: Trace, planned: DryRun, order: DataOrder) -> float:
+    tokens = sum(row["tokens"] for row in trace.measurements)
+    return planned.flops.get(MEASURING, 0) * tokens / _planned_tokens(order)
+
+
+def _planned_tokens(order: DataOrder) -> int:
+    return sum(batch.num_tokens for batch in order.largest_share())
 
 
 def _loss_jump(trace: Trace, losses: np.ndarray) -> float | None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lwft_bench.config.models import Cell
 from lwft_bench.execution.outcomes import raised
@@ -29,6 +29,9 @@ from lwft_bench.results.records import CellRecord
 from lwft_bench.results.schema import Phase
 from lwft_bench.results.store import write_result
 from lwft_bench.training.errors import Interrupted
+
+if TYPE_CHECKING:
+    from lwft_bench.training.ranks import Ranks
 
 Event = dict[str, Any]
 """What a cell tells while it runs, told apart by its key `event`:
@@ -51,10 +54,12 @@ class RunCell(Protocol):
         should_stop: Callable[[], bool],
         *,
         save: bool,
+        ranks: Ranks = ...,
     ) -> None:
         """Go on from the checkpoint in the work folder if there is one; write `result.json` last.
 
-        Once should_stop() is true it writes a checkpoint and raises Interrupted.
+        Once should_stop() is true it writes a checkpoint and raises Interrupted. Over several ranks
+        all call it, and the first one alone writes.
         """
 
 
@@ -91,7 +96,7 @@ def work(job: Job, connection: Connection) -> None:
 
     emit({"event": "phase", "phase": phase})
     try:
-        _set_threads(job.record.threads)
+        set_threads(job.record.threads)
         module, _, function = job.run_cell.partition(":")
         run_cell: RunCell = getattr(importlib.import_module(module), function)
         run_cell(job.cell, job.folder, emit, stop.is_set, save=job.save_weights)
@@ -143,8 +148,11 @@ def _stop_at_sigterm() -> threading.Event:
     return stop
 
 
-def _set_threads(threads: int) -> None:
-    """torch reads the variable when it loads; where the server has loaded it, it has to be told."""
+def set_threads(threads: int) -> None:
+    """Have this process compute with so many threads.
+
+    torch reads the variable when it loads; where it is loaded already it has to be told.
+    """
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(threads)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
@@ -32,6 +33,8 @@ class Adapter:
         """No options."""
 
     name: ClassVar[str] = ""
+    can_suppress: ClassVar[bool] = False
+    """Whether `suppressed` is there."""
 
     def __init__(self, options: AdapterOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
@@ -47,6 +50,34 @@ class Adapter:
     def trains(self, name: str) -> bool:
         """Whether the parameter of that qualified name, of the applied model, can be trained."""
         raise NotImplementedError
+
+    def adds(self, name: str) -> bool:
+        """Whether the parameter of that qualified name was not in the model given to `apply`."""
+        return False
+
+    def module_of(self, name: str) -> str:
+        """Qualified name of the model's own module that the parameter belongs to or adapts."""
+        return name.rpartition(".")[0]
+
+    def suppressed(
+        self, model: nn.Module, names: Iterable[str], factor: float
+    ) -> AbstractContextManager[None]:
+        """Inside, what the adapters of these parameters add is multiplied by `factor`.
+
+        Afterwards everything is as before, bit for bit.
+
+        Raises:
+            UserError: Not with this adapter.
+        """
+        raise UserError(
+            f"What is trained by adapter {self.name!r} cannot be suppressed: of the weights as they "
+            "were before training nothing is kept.",
+            hint="Use an adapter that adds to frozen weights, such as lora.",
+        )
+
+    def num_parameters(self, model: nn.Module) -> int:
+        """Of the applied model, trained or not."""
+        return sum(parameter.numel() for parameter in model.parameters())
 
     def tensors(self, model: Model) -> Iterable[tuple[str, Tensor]]:
         """What fine-tuning made, by name: the input of `weights_digest`."""
@@ -100,6 +131,9 @@ neither its gate nor the attention's output. The first row of each is the one fo
 are what other families call the same, fused where they fuse it (Phi-3's way up with its gate)."""
 
 
+Targets = Literal["llm-adapters", "all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class Lora(Adapter):
     """Low-rank adapters (LoRA, arXiv 2106.09685) or DoRA (arXiv 2402.09353), by peft.
 
@@ -108,6 +142,7 @@ class Lora(Adapter):
     """
 
     name = "lora"
+    can_suppress = True
 
     class Options(AdapterOptions):
         r: PositiveInt
@@ -116,11 +151,9 @@ class Lora(Adapter):
         """The update is scaled by alpha / r."""
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
         """On the adapters' input."""
-        targets: Literal["llm-adapters"] | Annotated[tuple[str, ...], Field(min_length=1)] = (
-            "llm-adapters"
-        )
+        targets: Targets = "llm-adapters"
         """Linear modules to adapt, by the end of their qualified names; `llm-adapters`: query, key,
-        value, up and down, by whatever name the model has for them."""
+        value, up and down, by whatever name the model has for them; `all-linear`: those of layers."""
         rslora: bool = False
         """Scale by alpha / sqrt(r) (rsLoRA, arXiv 2312.03732)."""
         dora: bool = False
@@ -164,6 +197,28 @@ class Lora(Adapter):
         """Adapter parameters: `lora_A`, `lora_B` and DoRA's `lora_magnitude_vector`."""
         return any(module.startswith("lora_") for module in name.split("."))
 
+    def adds(self, name: str) -> bool:
+        return self.trains(name)
+
+    def module_of(self, name: str) -> str:
+        adapted, is_adapter, _ = name.partition(".lora_")
+        return adapted if is_adapter else super().module_of(name).removesuffix(".base_layer")
+
+    @contextmanager
+    def suppressed(self, model: nn.Module, names: Iterable[str], factor: float) -> Iterator[None]:
+        """Scales alpha / r: of LoRA's update, and of the direction's update in DoRA, whose
+        magnitudes stay."""
+        adapted = {self.module_of(name) for name in names if self.adds(name)}
+        modules: list[Any] = [model.get_submodule(name) for name in sorted(adapted)]
+        scalings = [module.scaling for module in modules]
+        try:
+            for module in modules:
+                module.scaling = {key: factor * scale for key, scale in module.scaling.items()}
+            yield
+        finally:
+            for module, scaling in zip(modules, scalings, strict=True):
+                module.scaling = scaling
+
     def tensors(self, model: Model) -> Iterable[tuple[str, Tensor]]:
         """The adapter's tensors under their names in the saved file, `base_model.model.<...>`."""
         from peft import get_peft_model_state_dict
@@ -188,15 +243,17 @@ def _ends_with(name: str, suffixes: Iterable[str]) -> bool:
     return any(name == suffix or name.endswith(f".{suffix}") for suffix in suffixes)
 
 
-def _targets(
-    model: nn.Module, linear: Iterable[str], asked: Literal["llm-adapters"] | tuple[str, ...]
-) -> tuple[str, ...]:
+def _targets(model: nn.Module, linear: Iterable[str], asked: Targets) -> tuple[str, ...]:
     """Suffixes of the modules to adapt, each of which matches at least one."""
     from lwft_bench.models.parts import find_parts
 
     def matches(target: str) -> bool:
         return any(_ends_with(name, [target]) for name in linear)
 
+    stack = f"{find_parts(model).decoder_path}."
+    if asked == "all-linear":
+        in_layers = (name.removeprefix(stack) for name in linear if name.startswith(stack))
+        return tuple(sorted({name.partition(".")[2] for name in in_layers}))
     if asked == "llm-adapters":
         rows = [
             next((row for row in alternatives if all(map(matches, row))), None)
@@ -210,7 +267,6 @@ def _targets(
         if not unmatched:
             return asked
         problem = f"no linear module is named {', '.join(unmatched)}"
-    stack = f"{find_parts(model).decoder_path}."
     present = {
         name.removeprefix(stack).partition(".")[2] if name.startswith(stack) else name
         for name in linear

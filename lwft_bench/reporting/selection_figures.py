@@ -180,7 +180,14 @@ def _chooses(records: RunRecords, selections: pd.DataFrame) -> bool:
 
 def _unit_names(records: RunRecords, selections: pd.DataFrame) -> list[str]:
     units = records.units[records.units["cell"] == selections["cell"].iloc[0]]
-    return [str(unit.depth) if unit.kind == "layer" else unit.kind for unit in units.itertuples()]
+    return [_unit_name(unit.kind, unit.depth) for unit in units.itertuples()]
+
+
+def _unit_name(kind: str, depth: int) -> str:
+    """A layer's number, `embed`, `head`, or the number and path of a module in a layer."""
+    if kind == "layer":
+        return str(depth)
+    return kind if kind in ("embed", "head") else f"{depth} {kind}"
 
 
 def _edges(selections: pd.DataFrame) -> list[int]:

@@ -57,12 +57,13 @@ class Memory(Record):
     host_peak_bytes: int
     """Peak resident set of the process (everything, imports and evaluation included)."""
     offloaded_bytes: int = 0
-    """Optimizer state held in host slabs at the end."""
+    """Optimizer state held on the host at the end."""
     note: str = ""
 
 
 class Throughput(Record):
-    """Training speed; warm-up steps, probing, validation, evaluation and checkpoints excluded."""
+    """Training speed; warm-up steps, probing, measuring, validation, evaluation and checkpoints
+    excluded."""
 
     target_tokens_per_second: float
     """Tokens that count in the loss."""
@@ -74,6 +75,8 @@ class Throughput(Record):
     num_steps_timed: int
     probing_seconds: float
     training_seconds: float
+    measuring_seconds: float = 0.0
+    """What the strategy's statistics of units took."""
     evaluation_seconds: float
     flops_per_second: float | None = None
     threads: int | None = None
@@ -97,13 +100,16 @@ class Engagement(Record):
 class Training(Record):
     """What training did, in numbers that could differ between methods."""
 
+    num_ranks: int = 1
+    """Processes that trained the cell together, each on its share of every batch. Tokens, operations
+    and speed are those of all; memory and times are the first one's."""
     optimizer_steps: int
     probing_steps: int
     target_tokens: int
     tokens: int
     flops: int
-    """Floating-point operations of forward and backward passes, probing included, counted by
-    torch's flop counter on the traced step and scaled by tokens."""
+    """Floating-point operations of forward and backward passes, probing and the forward passes of
+    measuring included, counted by torch's flop counter on the traced step and scaled by tokens."""
     trained_parameters: int
     """Parameters that received at least one update."""
     active_parameters_mean: float

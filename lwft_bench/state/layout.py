@@ -1,62 +1,72 @@
-"""How the optimizer state of one group of parameters lies in flat slabs, cut into buckets."""
+"""How parameters are cut into buckets, and how a bucket's state lies in one piece of memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
-ALIGNMENT = 64
-"""Elements. torch's fused CPU AdamW vectorises from the start of what it is given: it gives the same
-bits for a tensor and for its slices only where these begin at multiples of 64 elements."""
+import torch
+
+from lwft_bench.state.optimizer import ALIGNMENT, Field, Optimizer
+from lwft_bench.state.precision import Precision
+
+FIELD_BYTES = 128
+"""Fields begin at multiples of this in a bucket: enough for any vectorised load."""
 
 
-def aligned(num_elements: int) -> int:
-    """The next multiple of ALIGNMENT."""
-    return -(-num_elements // ALIGNMENT) * ALIGNMENT
+def aligned(number: int, to: int = ALIGNMENT) -> int:
+    """The next multiple of `to`."""
+    return -(-number // to) * to
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A slice of one parameter and where its state lies in the slab.
+    """A slice of one flattened parameter, elements start to stop, and the fields of its state."""
 
-    parameter: index in the group. start, stop: elements of the flattened parameter. offset: first
-    element in the slab.
-    """
-
-    parameter: int
     start: int
     stop: int
-    offset: int
+    fields: tuple[Field, ...]
 
     @property
-    def num_elements(self) -> int:
-        return self.stop - self.start
+    def num_bytes(self) -> int:
+        return sum(aligned(field.num_bytes, FIELD_BYTES) for field in self.fields)
+
+    def views(self, memory: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The fields by name in `memory`, uint8 [num_bytes]."""
+        views, offset = {}, 0
+        for field in self.fields:
+            part = memory[offset : offset + field.num_bytes]
+            views[field.name] = part.view(field.dtype).view(field.shape)
+            offset += aligned(field.num_bytes, FIELD_BYTES)
+        return views
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Buckets of a group, parameter by parameter: `buckets[i]` are those of parameter i."""
+def cut(
+    shape: Sequence[int], optimizer: Optimizer, precision: Precision, bucket_bytes: int
+) -> tuple[Bucket, ...]:
+    """The buckets of a parameter of that shape, in order.
 
-    buckets: tuple[tuple[Bucket, ...], ...]
-    num_elements: int
-    """Of the slab, alignment gaps included."""
-
-
-def make_layout(sizes: Sequence[int], bucket_elements: int) -> Layout:
-    """Cuts parameters of the given sizes (elements) into buckets.
-
-    Every parameter starts at an aligned offset with a bucket of its own; buckets end at multiples of
-    ALIGNMENT within the parameter, or with it.
+    All but the last are as large as `bucket_bytes` allows, and end at multiples of the optimizer's
+    alignment. A parameter that cannot be cut is one bucket, however large.
     """
-    assert bucket_elements >= ALIGNMENT and bucket_elements % ALIGNMENT == 0
-    offset = 0
-    buckets = []
-    for index, size in enumerate(sizes):
-        buckets.append(
-            tuple(
-                Bucket(index, start, min(start + bucket_elements, size), offset + start)
-                for start in range(0, size, bucket_elements)
-            )
-        )
-        offset += aligned(size)
-    return Layout(tuple(buckets), offset)
+    size = prod(shape)
+    if optimizer.kind == "opaque":
+        return (Bucket(0, size, optimizer.fields(tuple(shape), precision.state)),)
+    unit = optimizer.alignment
+    unit_bytes = sum(f.num_bytes for f in _slice(0, unit, optimizer, precision).fields)
+    elements = max(1, bucket_bytes // unit_bytes) * unit
+    while elements > unit and _slice(0, elements, optimizer, precision).num_bytes > bucket_bytes:
+        elements -= unit  # what aligning the fields took
+    elements = aligned(-(-size // -(-size // elements)), unit)
+    return tuple(
+        _slice(start, min(start + elements, size), optimizer, precision)
+        for start in range(0, size, elements)
+    )
+
+
+def _slice(start: int, stop: int, optimizer: Optimizer, precision: Precision) -> Bucket:
+    fields = optimizer.fields((stop - start,), precision.state)
+    if precision.master:
+        fields = (*fields, Field("master", torch.float32, (stop - start,)))
+    return Bucket(start, stop, fields)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
 
-from lwft_bench.state.adamw import AdamW
-from lwft_bench.state.layout import ALIGNMENT, Bucket, Layout, aligned, make_layout
+from lwft_bench.state.engine import Engine, Queue, Wait
+from lwft_bench.state.layout import Bucket, cut
+from lwft_bench.state.optimizer import Optimizer
 from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, mix, update_slice
+from lwft_bench.state.staging import Home, Staging
 from lwft_bench.training.accounting import HOST
 from lwft_bench.training.meters import Account
 
-NUM_SLOTS = 3
-"""Device buckets that offloaded state passes through."""
-
 SURVIVAL = "survival"
-Slabs = dict[str, torch.Tensor]
+
+Wanted = tuple[str, int]
+"""A group's name and the index of one of its parameters."""
 
 
 @dataclass(slots=True)
@@ -29,27 +31,36 @@ class GroupState:
     numbers: Sequence[int]
     """The parameters' numbers in the model: they key stochastic rounding."""
     policy: Literal["keep", "reset"]
-    layout: Layout
+    rules: tuple[Optimizer, ...]
+    """Of each parameter, as the optimizer chose."""
+    buckets: tuple[tuple[Bucket, ...], ...]
+    """Of each parameter."""
     steps: list[int] = field(default_factory=list)
     """Updates of each parameter since its state began."""
     trained: set[int] = field(default_factory=set)
     """Parameters that were ever updated."""
-    slabs: Slabs | None = None
-    resident: bool = False
+    homes: tuple[tuple[Home, ...], ...] | None = None
+    """Of each bucket; None while the group has no state."""
+
+    @property
+    def state_bytes(self) -> int:
+        """Of the group's state when it has one."""
+        return sum(bucket.num_bytes for row in self.buckets for bucket in row)
 
 
 class StateStore:
     """Keeps, resets, streams and saves state; knows groups by name and no strategy.
 
     on_device: "all"; "none"; or the bytes of state that may stay on the device, given to groups as
-    they are first trained. What does not stay lives in host slabs and passes through NUM_SLOTS
-    device buckets of `bucket_bytes`.
+    they are first trained. What does not stay lives on the host and passes through device buckets
+    of `bucket_bytes`.
     """
 
     def __init__(
         self,
-        optimizer: AdamW,
+        optimizer: Optimizer,
         precision: Precision,
+        engine: Engine,
         *,
         device: torch.device,
         on_device: Literal["all", "none"] | int,
@@ -59,22 +70,17 @@ class StateStore:
     ) -> None:
         self._optimizer = optimizer
         self._precision = precision
+        self._engine = engine
         self._device = device
         self._account = account
         self._rounding_seed = rounding_seed
+        self._bucket_bytes = bucket_bytes
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
-        self._dtypes = dict.fromkeys(optimizer.state_names, precision.state)
-        if precision.master:
-            self._dtypes["master"] = torch.float32
-        self.bytes_per_element = sum(dtype.itemsize for dtype in self._dtypes.values())
-        elements = bucket_bytes // self.bytes_per_element // ALIGNMENT * ALIGNMENT
-        self._bucket_elements = max(elements, ALIGNMENT)
+        self._staging = Staging(engine, account, self._bucket_sizes)
         self._survival = torch.zeros(2, dtype=torch.int64, device=device)
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
-        self._slots: list[Slabs] = []
-        self._next_slot = 0
         self.groups: dict[str, GroupState] = {}
 
     def add(
@@ -83,10 +89,26 @@ class StateStore:
         parameters: Sequence[torch.nn.Parameter],
         numbers: Sequence[int],
         policy: Literal["keep", "reset"],
+        *,
+        in_layer: bool = True,
     ) -> None:
-        """Makes a group known. It costs nothing until it is trained."""
-        layout = make_layout([p.numel() for p in parameters], self._bucket_elements)
-        self.groups[name] = GroupState(parameters, numbers, policy, layout, [0] * len(parameters))
+        """Makes a group known. It costs nothing until it is trained.
+
+        in_layer: whether its parameters belong to a decoder layer.
+        """
+        rules = tuple(
+            self._optimizer.for_parameter(
+                tuple(parameter.shape), in_layer=in_layer, seed=mix(self._rounding_seed, 0, number)
+            )
+            for parameter, number in zip(parameters, numbers, strict=True)
+        )
+        buckets = tuple(
+            cut(parameter.shape, rule, self._precision, self._bucket_bytes)
+            for parameter, rule in zip(parameters, rules, strict=True)
+        )
+        self.groups[name] = GroupState(
+            parameters, numbers, policy, rules, buckets, [0] * len(parameters)
+        )
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
         """At a new selection: `leaving` groups lose their state if their policy says so, and
@@ -94,50 +116,64 @@ class StateStore:
         for name in leaving:
             self.drop(name)
         for name in starting:
-            if self.groups[name].slabs is None:
+            if self.groups[name].homes is None:
                 self._create(self.groups[name])
 
     def drop(self, name: str) -> None:
         """Ends the state of a group with policy `reset`; its next update begins from step 1."""
         group = self.groups[name]
         if group.policy == "reset":
-            group.slabs = None
+            self._staging.release(home for _, home in _homes(group) if not home.resident)
+            group.homes = None
             group.steps = [0] * len(group.parameters)
 
+    def expect(self, wanted: Iterable[Wanted]) -> None:
+        """Updates that will probably come, in order: offloaded state begins to come in."""
+        expected: list[Home] = []
+        for name, index in wanted:
+            homes = self.groups[name].homes
+            assert homes is not None, f"state of {name} was never created"
+            expected.extend(home for home in homes[index] if not home.resident)
+        self._staging.expect(expected)
+
     def update(self, name: str, index: int, lr: float) -> None:
-        """One optimizer step of the group's parameter `index`, from its `.grad`."""
+        """One optimizer step of the group's parameter `index`, from its `.grad`.
+
+        On an accelerator it is queued: `.grad` can be let go of at once, as with any kernel.
+        """
         group = self.groups[name]
-        assert group.slabs is not None, f"state of {name} was never created"
+        assert group.homes is not None, f"state of {name} was never created"
         parameter = group.parameters[index]
-        weight = parameter.detach().view(-1)
-        gradient = parameter.grad.reshape(-1)  # type: ignore[union-attr]
-        first_touch = group.steps[index] == 0
+        weight, gradient = parameter.detach(), parameter.grad
+        assert gradient is not None
+        rule = group.rules[index]
+        if rule.kind != "opaque":
+            weight, gradient = weight.view(-1), gradient.reshape(-1)
         group.steps[index] += 1
         group.trained.add(index)
         step = group.steps[index]
         key = mix(self._rounding_seed, step, group.numbers[index])
-
-        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: Slabs) -> None:
-            self._optimizer.update(weight, gradient, state, step, lr)
-
-        for bucket in group.layout.buckets[index]:
-            part = slice(bucket.start, bucket.stop)
-            host = _views(group.slabs, bucket)
-            state = host if group.resident else self._fetch(host, first_touch)
-            if first_touch and self._precision.master:
-                state["master"].copy_(weight[part])
-            sample = slice(bucket.start, min(bucket.stop, bucket.start + CHUNK_ELEMENTS))
-            before = weight[sample].clone() if self.counts_survival else None
-            update_slice(
-                self._precision, kernel, weight[part], gradient[part], state, key, bucket.start
+        for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
+            part = ... if rule.kind == "opaque" else slice(bucket.start, bucket.stop)
+            work = partial(
+                self._update_bucket,
+                rule,
+                bucket,
+                weight[part],
+                gradient[part],
+                step,
+                lr,
+                key,
+                self.counts_survival and self._optimizer.kind == "elementwise",
             )
-            if before is not None:
-                moving = state[self._optimizer.state_names[0]][: before.numel()] != 0
-                changed = (weight[sample] != before) & moving
-                self._survival += torch.stack([changed.sum(), moving.sum()])
-            if not group.resident:
-                for tensor_name, tensor in host.items():
-                    tensor.copy_(state[tensor_name])
+            if home.resident:
+                self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
+            else:
+                self._staging.update(home, work)
+
+    def catch_up(self) -> None:
+        """Weights are about to be used: see `Engine.catch_up`."""
+        self._engine.catch_up()
 
     @property
     def device_bytes(self) -> int:
@@ -148,6 +184,16 @@ class StateStore:
     def host_bytes(self) -> int:
         """State offloaded to the host."""
         return self._bytes(resident=False)
+
+    @property
+    def host_bytes_allocated(self) -> int:
+        """`host_bytes` as torch's allocator for pinned memory rounds them: to powers of two."""
+        return sum(
+            1 << (home.memory.numel() - 1).bit_length()
+            for group in self.groups.values()
+            for _, home in _homes(group)
+            if not home.resident
+        )
 
     def surviving_update_share(self) -> float | None:
         """Of the elements with a moment that is not zero, the share whose stored weight changed.
@@ -172,16 +218,21 @@ class StateStore:
         return {name: sorted(group.trained) for name, group in self.groups.items()}
 
     def state_tensors(self) -> dict[str, torch.Tensor]:
-        """Every slab under `<group>/<state>` and the survival counts, for a checkpoint."""
-        return {
-            f"{name}/{state}": slab
-            for name, group in self.groups.items()
-            for state, slab in (group.slabs or {}).items()
-        } | {SURVIVAL: self._survival}
+        """All state under `<group>/<parameter>.<bucket>.<field>` and the survival counts, for a
+        checkpoint: views of the state itself."""
+        tensors = {SURVIVAL: self._survival}
+        for name, group in self.groups.items():
+            for place, bucket, home in _filled(group):
+                if not home.resident:
+                    self._engine.wait(Queue.HOST, home.written, Wait.SAVED)
+                    self._engine.host_access([home.memory], [])
+                for state, view in bucket.views(home.memory).items():
+                    tensors[f"{name}/{place}.{state}"] = view
+        return tensors
 
     def steps(self) -> dict[str, list[int]]:
         """Step counters of the groups that have state, JSON-able."""
-        return {name: group.steps for name, group in self.groups.items() if group.slabs is not None}
+        return {name: group.steps for name, group in self.groups.items() if group.homes is not None}
 
     def load(
         self,
@@ -196,60 +247,81 @@ class StateStore:
         for name, counters in steps.items():
             group = self.groups[name]
             self._create(group)
-            assert group.slabs is not None
-            for state, slab in group.slabs.items():
-                slab.copy_(tensors[f"{name}/{state}"])
             group.steps = list(counters)
+            for index, counter in enumerate(counters):
+                for home in group.homes[index] if group.homes else ():
+                    home.filled = home.resident or counter > 0
+            for place, bucket, home in _filled(group):
+                if not home.resident:
+                    self._engine.host_access([], [home.memory])
+                for state, view in bucket.views(home.memory).items():
+                    view.copy_(tensors[f"{name}/{place}.{state}"])
+
+    def _update_bucket(
+        self,
+        rule: Optimizer,
+        bucket: Bucket,
+        weight: torch.Tensor,
+        gradient: torch.Tensor,
+        step: int,
+        lr: float,
+        key: int,
+        counts_survival: bool,
+        memory: torch.Tensor,
+    ) -> None:
+        """The kernels of one bucket's update, on device memory that holds its state."""
+        state = bucket.views(memory)
+        if step == 1 and self._precision.master:
+            state["master"].copy_(weight)
+
+        def kernel(
+            weight: torch.Tensor, gradient: torch.Tensor, state: dict[str, torch.Tensor]
+        ) -> None:
+            rule.update(weight, gradient, state, step, lr)
+
+        if not counts_survival:
+            update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
+            return
+        before = weight[:CHUNK_ELEMENTS].clone()
+        update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
+        moving = state[bucket.fields[0].name][:CHUNK_ELEMENTS] != 0
+        changed = (weight[:CHUNK_ELEMENTS] != before) & moving
+        self._survival += torch.stack([changed.sum(), moving.sum()])
 
     def _bytes(self, *, resident: bool) -> int:
         return sum(
-            group.layout.num_elements * self.bytes_per_element
+            home.memory.numel()
             for group in self.groups.values()
-            if group.slabs is not None and group.resident == resident
+            for _, home in _homes(group)
+            if home.resident == resident
         )
 
     def _create(self, group: GroupState) -> None:
-        num_bytes = group.layout.num_elements * self.bytes_per_element
-        group.resident = self._unlimited or self.device_bytes + num_bytes <= self._budget
-        size = group.layout.num_elements
-        if group.resident:
-            with self._account.component("optimizer_state"):
-                group.slabs = {
-                    name: torch.zeros(size, dtype=dtype, device=self._device)
-                    for name, dtype in self._dtypes.items()
-                }
-        else:
-            with self._account.component(HOST):
-                group.slabs = {
-                    name: torch.zeros(size, dtype=dtype, pin_memory=self._device.type != "cpu")
-                    for name, dtype in self._dtypes.items()
-                }
+        resident = self._unlimited or self.device_bytes + group.state_bytes <= self._budget
+        make: Callable[[Bucket], Home] = self._make_resident if resident else self._make_offloaded
+        with self._account.component("optimizer_state" if resident else HOST):
+            group.homes = tuple(tuple(map(make, row)) for row in group.buckets)
 
-    def _fetch(self, host: Slabs, first_touch: bool) -> Slabs:
-        """Views of the next device bucket, filled from the host, or zeroed if nothing is there."""
-        if not self._slots:
-            self._slots = self._create_slots()
-        slot = self._slots[self._next_slot]
-        self._next_slot = (self._next_slot + 1) % NUM_SLOTS
-        views = {name: slot[name][: tensor.numel()] for name, tensor in host.items()}
-        for name, view in views.items():
-            view.zero_() if first_touch else view.copy_(host[name])
-        return views
+    def _make_resident(self, bucket: Bucket) -> Home:
+        memory = torch.zeros(bucket.num_bytes, dtype=torch.uint8, device=self._device)
+        return Home(memory, resident=True, filled=True)
 
-    def _create_slots(self) -> list[Slabs]:
-        """Device buckets, no larger than the largest bucket of any group."""
-        layouts = [group.layout for group in self.groups.values()]
-        largest = max(b.num_elements for layout in layouts for row in layout.buckets for b in row)
-        with self._account.component("staging"):
-            return [
-                {
-                    name: torch.empty(aligned(largest), dtype=dtype, device=self._device)
-                    for name, dtype in self._dtypes.items()
-                }
-                for _ in range(NUM_SLOTS)
-            ]
+    def _make_offloaded(self, bucket: Bucket) -> Home:
+        return Home(self._engine.allocate_host(bucket.num_bytes), resident=False)
+
+    def _bucket_sizes(self) -> set[int]:
+        groups = self.groups.values()
+        return {bucket.num_bytes for group in groups for row in group.buckets for bucket in row}
 
 
-def _views(slabs: Slabs, bucket: Bucket) -> Slabs:
-    end = bucket.offset + bucket.num_elements
-    return {name: slab[bucket.offset : end] for name, slab in slabs.items()}
+def _homes(group: GroupState) -> Iterator[tuple[Bucket, Home]]:
+    for row, homes in zip(group.buckets, group.homes or (), strict=False):
+        yield from zip(row, homes, strict=True)
+
+
+def _filled(group: GroupState) -> Iterator[tuple[str, Bucket, Home]]:
+    """Buckets that hold state, each with a name: `<parameter>.<bucket>`."""
+    for parameter, (row, homes) in enumerate(zip(group.buckets, group.homes or (), strict=False)):
+        for number, (bucket, home) in enumerate(zip(row, homes, strict=True)):
+            if home.filled:
+                yield f"{parameter}.{number}", bucket, home

@@ -21,7 +21,8 @@ class Unit:
     """What strategies choose among, seen from a strategy.
 
     `index` counts units from 0 in the order of the forward pass; `kind` is "layer", "embed" or
-    "head"; `depth` is the decoder layer's number (-1 for embed, the number of layers for head).
+    "head", or a module's path in its layer, such as "mlp.up_proj", where the method's units are
+    modules; `depth` is the decoder layer's number (-1 for embed, the number of layers for head).
     """
 
     index: int
@@ -39,11 +40,20 @@ class Needs:
     gradients: "selected" observes the selected units only; "all" measures every unit's gradient each
         step (and frees it in its hook).
     measure: whether `context.measure` is called.
+    suppress: whether it is called for `suppressed_loss`, which not every adapter makes possible.
     """
 
     probing_steps: int = 0
     gradients: Literal["selected", "all"] = "selected"
     measure: bool = False
+    suppress: bool = False
+
+    def require(self, statistic: str) -> None:
+        """Refuses a statistic that was not asked for: nobody made sure that it is to be had."""
+        if statistic == "suppressed_loss" and not self.suppress:
+            raise RuntimeError(
+                f"{statistic} was measured without Needs(measure=True, suppress=True)"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,8 @@ class Selection:
     """The units that train for the next `num_steps` steps.
 
     `probabilities` (one per unit, summing to 1) and `scores` (one per unit: the importance they come
-    from, such as the MGN) are recorded when given. `starts_sweep` marks the first selection of a
+    from, such as the MGN) are recorded when given, and so are `ages` (one per unit: steps since what
+    its score rests on was last measured). `starts_sweep` marks the first selection of a
     pass over all units (BAdam, LIFT, HiFT).
     """
 
@@ -59,6 +70,7 @@ class Selection:
     num_steps: int
     probabilities: Sequence[float] | None = None
     scores: Sequence[float] | None = None
+    ages: Sequence[int] | None = None
     starts_sweep: bool = False
 
 
@@ -91,7 +103,17 @@ class Context:
     """Handed to `Strategy.start`.
 
     total_steps: training steps (T), probing not counted. rng: the selection stream, private to the
-    strategy. measure: `measure("weight_norm")` and the like, one float64 per unit.
+    strategy. measure, to be called in `start` or `select`:
+
+    - `measure("weight_norm")`, per unit: the mean of its weight matrices' Frobenius norms.
+    - `measure("weight_rms")`, per unit: the root mean square of the parameters it trains.
+    - `measure("snr")`, per unit: the mean of its weight matrices' signal-to-noise ratios.
+    - `measure("outlier_share", tau=13, batches=8)`, per unit: the percentage of entries of |W| |X|
+      above tau times their mean, on so many batches of training data.
+    - `measure("suppressed_loss", units=[{0, 2}, {1, 3}], beta=0.25)`: the loss on a batch of training
+      data, the same for all sets, with the adapters of each set's units scaled by beta.
+
+    Data come from a stream of their own; the model is in evaluation mode.
     """
 
     units: Sequence[Unit]
@@ -108,12 +130,20 @@ class Strategy:
         """No options."""
 
     name: ClassVar[str] = ""
-    varies: ClassVar[bool] = True
-    """Whether selections differ over time: the run is checked for it."""
+    varies: bool | None = True
+    """Whether selections differ over time: the run is checked for it. None: that depends on what is
+    observed."""
+    may_be_empty: ClassVar[bool] = False
+    """Whether it selects no unit at all, so that only the always-trained parts train."""
 
     def __init__(self, options: StrategyOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
         self.context: Context
+
+    @classmethod
+    def wraps(cls, options: StrategyOptions) -> tuple[str, ...]:
+        """Names of the strategies it runs inside it: when their code changes, so do its results."""
+        return ()
 
     @property
     def needs(self) -> Needs:

@@ -1,4 +1,4 @@
-"""Drawing distinct units by weight."""
+"""Drawing units by weight."""
 
 from __future__ import annotations
 
@@ -30,6 +30,23 @@ def draw_without_replacement(
     # The noise as second key orders the -inf ones; finite sums do not tie.
     descending = np.lexsort((-noise, -(log_weights + noise)))
     return tuple(sorted(int(index) for index in descending[:count]))
+
+
+def draw_with_replacement(
+    rng: np.random.Generator, log_weights: np.ndarray, count: int
+) -> tuple[int, ...]:
+    """Draw `count` times independently by weight; the distinct indices drawn, in ascending order.
+
+    Each draw is the largest of `log_weights` plus independent standard Gumbel noise.
+
+    Args:
+        log_weights: one per index, up to a common constant; -inf allowed but not for all, NaN and
+            +inf not.
+    """
+    assert not np.isnan(log_weights).any() and not np.isposinf(log_weights).any()
+    assert np.isfinite(log_weights).any()
+    drawn = (log_weights + rng.gumbel(size=(count, len(log_weights)))).argmax(axis=1)
+    return tuple(np.unique(drawn).tolist())
 
 
 def require_enough_units(num_active: int, num_units: int) -> None:

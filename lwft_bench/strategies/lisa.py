@@ -1,12 +1,13 @@
-"""LISA: layers drawn uniformly (arXiv 2403.17919, Algorithm 1)."""
+"""LISA: layers drawn uniformly (arXiv 2403.17919, Algorithm 1), and LISA-D, fewer of the deep ones."""
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import PositiveInt
 
 from lwft_bench.registry import register
 from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions
-from lwft_bench.strategies.draws import require_enough_units
+from lwft_bench.strategies.draws import draw_without_replacement, require_enough_units
 
 
 @register("lisa")
@@ -37,4 +38,24 @@ class Lisa(Strategy):
             units=tuple(sorted(drawn.tolist())),
             num_steps=self.options.period,
             probabilities=(1 / num_units,) * num_units,
+        )
+
+
+@register("lisa-d")
+class LisaD(Lisa):
+    """LISA with probabilities that fall linearly with depth: p_l is in proportion to N - l.
+
+    Of N units the first (l = 0, on the input side) is drawn N times as readily as the last. Drawn by
+    weight without replacement, every `period` steps.
+    """
+
+    def select(self, step: int) -> Selection:
+        num_units = len(self.context.units)
+        weights = np.arange(num_units, 0, -1)
+        return Selection(
+            units=draw_without_replacement(
+                self.context.rng, np.log(weights), self.options.num_active
+            ),
+            num_steps=self.options.period,
+            probabilities=tuple((weights / weights.sum()).tolist()),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,7 @@ class SimulatedTrainer:
         self._step = 0 if saved is None else int(saved["step"])
         self._selection: Selection | None = None if saved is None else saved["selection"]
         self._rng = np.random.default_rng(simulation.seed)
+        self._batches_measured = 0
         self.strategy = simulation.strategy(simulation.options)
         self.needs: Needs = self.strategy.needs
         context = Context(
@@ -75,6 +76,7 @@ class SimulatedTrainer:
             self._probe()
         else:
             self._rng.bit_generator.state = copy.deepcopy(saved["rng"])
+            self._batches_measured = int(saved["batches_measured"])
             self.strategy.load_state_dict(decode(saved["strategy"]))
 
     def run(self) -> Iterator[None]:
@@ -98,6 +100,7 @@ class SimulatedTrainer:
             "step": self._step,
             "selection": copy.deepcopy(self._selection),
             "rng": copy.deepcopy(self._rng.bit_generator.state),
+            "batches_measured": self._batches_measured,
             "strategy": encode(self.strategy.state_dict()),
         }
 
@@ -109,11 +112,13 @@ class SimulatedTrainer:
 
     def _select(self) -> None:
         selection = self.strategy.select(self._step)
-        validate_selection(selection, self.simulation.num_units)
+        validate_selection(
+            selection, self.simulation.num_units, may_be_empty=self.strategy.may_be_empty
+        )
         self._selection = selection
         row = {"step": self._step, "units": [int(unit) for unit in selection.units]}
         row |= {"num_steps": int(selection.num_steps), "starts_sweep": selection.starts_sweep}
-        for name in ("probabilities", "scores"):
+        for name in ("probabilities", "scores", "ages"):
             values = getattr(selection, name)
             row[name] = None if values is None else [float(value) for value in values]
         self.trace.append(row)
@@ -144,9 +149,23 @@ class SimulatedTrainer:
 
     def _measure(self, statistic: str, **options: Any) -> np.ndarray:
         """Positive numbers that move with the steps, as every statistic of the weights does."""
+        self.needs.require(statistic)
+        if statistic == "suppressed_loss":
+            return self._suppressed_loss(**options)
+        if statistic == "outlier_share":
+            self._batches_measured += options["batches"]
+        elif statistic not in ("weight_norm", "weight_rms", "snr"):
+            raise ValueError(f"unknown statistic {statistic!r}")
         rng = np.random.default_rng([self.simulation.seed, 2, *statistic.encode()])
         at_start, drift = (rng.lognormal(size=self.simulation.num_units) for _ in range(2))
         return at_start + 1e-3 * self._step * drift
+
+    def _suppressed_loss(self, units: Sequence[Collection[int]], beta: float) -> np.ndarray:
+        """A loss that grows with each unit suppressed, on each batch by other amounts."""
+        self._batches_measured += 1
+        rng = np.random.default_rng([self.simulation.seed, 3, self._batches_measured])
+        worth = 1e-2 * rng.lognormal(size=self.simulation.num_units)
+        return np.array([1 + (1 - beta) * worth[sorted(suppressed)].sum() for suppressed in units])
 
 
 def encode(state: dict[str, Any]) -> str:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from lwft_bench.config.models import MethodConfig, TrainingConfig
+from lwft_bench.errors import UserError
 from lwft_bench.models.adapters import Adapter
 from lwft_bench.models.parts import find_parts
 from lwft_bench.registry import optimizers
+from lwft_bench.state.accelerator import AcceleratorEngine
+from lwft_bench.state.engine import Engine, SynchronousEngine
+from lwft_bench.state.optimizer import Optimizer
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.state.store import StateStore
-from lwft_bench.training.groups import Groups, make_groups
+from lwft_bench.training.groups import Groups, UnitGroup, make_groups
 from lwft_bench.training.loss import CausalLoss
 from lwft_bench.training.meters import Account
+from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.readings import Readings
 from lwft_bench.training.step import TrainingStep
 
@@ -27,11 +33,14 @@ class Assembly:
     """A model with what trains it."""
 
     model: nn.Module
+    adapter: Adapter
+    method: MethodConfig
     groups: Groups
     store: StateStore
     readings: Readings
     loss: CausalLoss
     step: TrainingStep
+    ranks: Ranks
 
 
 def assemble(
@@ -45,10 +54,15 @@ def assemble(
     account: Account,
     fake: bool = False,
     own_logits: bool = False,
+    ranks: Ranks = ALONE,
+    engine: Engine | None = None,
 ) -> Assembly:
-    """Makes an adapted model ready for steps: all parameters frozen, in training mode."""
+    """Makes an adapted model ready for steps: all parameters frozen, in training mode.
+
+    engine: what moves offloaded optimizer state; None: the device's own.
+    """
     parts = find_parts(model)
-    groups = make_groups(model, parts, method, adapter.trains)
+    groups = make_groups(model, parts, method, adapter)
     model.requires_grad_(False)
     if config.checkpointing:
         for layer in parts.layers:
@@ -58,6 +72,7 @@ def assemble(
     store = StateStore(
         optimizer_class(optimizer_class.Options(**method.optimizer.options)),
         PRECISIONS[config.precision],
+        engine or (SynchronousEngine if device.type == "cpu" else AcceleratorEngine)(device),
         device=device,
         on_device=method.state_on_device,
         bucket_bytes=config.bucket_bytes,
@@ -68,8 +83,28 @@ def assemble(
     for group in groups.all:
         parameters = list(group.parameters.values())
         policy = method.always_train_state_policy if group.unit is None else method.state_policy
-        store.add(group.name, parameters, [numbers[id(p)] for p in parameters], policy)
-    readings = Readings(device, len(groups.units), fake=fake)
+        # When state restarts, the trainer says; the store knows whether it goes at all.
+        kept_or_reset: Literal["keep", "reset"] = "keep" if policy == "keep" else "reset"
+        store.add(
+            group.name,
+            parameters,
+            [numbers[id(p)] for p in parameters],
+            kept_or_reset,
+            in_layer=isinstance(group, UnitGroup) and 0 <= group.depth < len(parts.layers),
+        )
+    _require_own_rule(optimizer_class, store)
+    readings = Readings(device, len(groups.units), fake=fake, ranks=ranks)
     loss = CausalLoss(model, account, own_logits=own_logits)
-    step = TrainingStep(loss, store, readings, account, config.clip, config.update)
-    return Assembly(model, groups, store, readings, loss, step)
+    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
+    return Assembly(model, adapter, method, groups, store, readings, loss, step, ranks)
+
+
+def _require_own_rule(optimizer: type[Optimizer], store: StateStore) -> None:
+    """An optimizer whose rule no parameter is large enough for would be AdamW under another name."""
+    kinds = {rule.kind for group in store.groups.values() for rule in group.rules}
+    if optimizer.kind not in kinds:
+        raise UserError(
+            f"optimizer {optimizer.name!r}: no parameter that this method trains is large enough for "
+            "its rule: it would be plain AdamW",
+            "lower the optimizer's limits (rank, min_8bit_size), or use a larger model",
+        )

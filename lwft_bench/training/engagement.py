@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lwft_bench.config.models import MethodConfig
 from lwft_bench.results.schema import Check, Engagement
-from lwft_bench.state.layout import aligned
 from lwft_bench.state.store import StateStore
-from lwft_bench.training.groups import Groups
+from lwft_bench.training.groups import Group, Groups
 from lwft_bench.training.trace import Trace
 
 
@@ -29,15 +29,14 @@ def judge(
     method: MethodConfig,
     frozen_unchanged: bool,
     *,
-    selection_varies: bool,
+    selection_varies: bool | None,
 ) -> Engagement:
     """The verdict over a finished run.
 
     frozen_unchanged: whether parameters in no group kept their bits. selection_varies: the strategy's
-    own word that selections differ over time.
+    own word that selections differ over time (None: they may).
     """
-    always = [group.name for group in groups.always]
-    periods = _periods(trace, always)
+    periods = _periods(trace, groups)
     checks = [
         _selection_changed(trace, len(groups.units), selection_varies),
         _selected_changed(periods),
@@ -45,27 +44,33 @@ def judge(
         _trained_parameters(trace, groups, store),
         _state_memory(trace, groups, store, method),
         _state_age(trace, groups, store, method),
+        _state_kept(trace, groups, method),
     ]
     return Engagement(passed=all(check.passed for check in checks), checks=checks)
 
 
-def _periods(trace: Trace, always: list[str]) -> list[Period]:
+def _selected(groups: Groups, row: Mapping[str, Any]) -> set[str]:
+    """Names of the units of a row of selections."""
+    return {groups.units[unit].name for unit in row["units"]}
+
+
+def _periods(trace: Trace, groups: Groups) -> list[Period]:
     periods = []
     for before, after in zip(trace.checksums, trace.checksums[1:], strict=False):
-        expected = set(always)
+        expected = {group.name for group in groups.always}
         for row in trace.selections:
             if before["step"] <= row["step"] < after["step"]:
-                expected.update(f"layer.{unit}" for unit in row["units"])
+                expected |= _selected(groups, row)
         changed = {n for n, value in after["groups"].items() if before["groups"][n] != value}
         periods.append(Period(before["step"], frozenset(expected), frozenset(changed)))
     return periods
 
 
-def _selection_changed(trace: Trace, num_units: int, selection_varies: bool) -> Check:
+def _selection_changed(trace: Trace, num_units: int, selection_varies: bool | None) -> Check:
     selections = [tuple(row["units"]) for row in trace.selections]
     distinct = len(set(selections))
     partial = any(len(units) < num_units for units in selections)
-    should = selection_varies and partial and len(selections) > 1
+    should = bool(selection_varies) and partial and len(selections) > 1
     detail = f"{distinct} different selections in {len(selections)} periods"
     return Check(name="selection_changes", passed=distinct > 1 or not should, detail=detail)
 
@@ -93,7 +98,7 @@ def _others_kept(periods: list[Period], frozen_unchanged: bool) -> Check:
 
 
 def _visited(trace: Trace, groups: Groups) -> set[str]:
-    units = {f"layer.{unit}" for row in trace.selections for unit in row["units"]}
+    units = {name for row in trace.selections for name in _selected(groups, row)}
     return units | {group.name for group in groups.always}
 
 
@@ -106,16 +111,15 @@ def _trained_parameters(trace: Trace, groups: Groups, store: StateStore) -> Chec
 
 
 def _state_memory(trace: Trace, groups: Groups, store: StateStore, method: MethodConfig) -> Check:
-    """State exists for all visited units under `keep`, for the last selection under `reset`."""
-    last = {f"layer.{unit}" for unit in trace.selections[-1]["units"]}
-    elements = 0
+    """State exists for all visited units under `keep`, else for those of the last selection."""
+    last = _selected(groups, trace.selections[-1])
+    expected = 0
     for group in groups.all:
         held = group.name in _visited(trace, groups)
-        if group.unit is not None and method.state_policy == "reset":
+        if group.unit is not None and method.state_policy != "keep":
             held = group.name in last
         if held:
-            elements += sum(aligned(p.numel()) for p in group.parameters.values())
-    expected = elements * store.bytes_per_element
+            expected += store.groups[group.name].state_bytes
     device, host = store.device_bytes, store.host_bytes
     placed = {"all": host == 0, "none": device == 0}.get(str(method.state_on_device), True)
     detail = f"{device:,} B on the device, {host:,} B on the host, {expected:,} B by the policy"
@@ -137,20 +141,47 @@ def _state_age(trace: Trace, groups: Groups, store: StateStore, method: MethodCo
 
 def _expected_ages(trace: Trace, groups: Groups, method: MethodConfig) -> dict[str, int]:
     ages = {group.name: 0 for group in groups.all}
-    previous: set[str] = set()
+    previous: set[str] | None = None
     end = trace.checksums[-1]["step"]
     starts = [row["step"] for row in trace.selections] + [end]
     for row, next_start in zip(trace.selections, starts[1:], strict=True):
-        selected = {f"layer.{unit}" for unit in row["units"]}
-        switched = bool(previous) and selected != previous
+        selected = _selected(groups, row)
+        switched = previous is not None and selected != previous
         for group in groups.all:
-            if group.unit is None:
-                if switched and method.always_train_state_policy == "reset":
-                    ages[group.name] = 0
-            elif group.name not in selected:
-                if method.state_policy == "reset":
-                    ages[group.name] = 0
-                continue
-            ages[group.name] += next_start - row["step"]
+            if _begins_anew(group, method, selected, switched):
+                ages[group.name] = 0
+            if group.unit is None or group.name in selected:
+                ages[group.name] += next_start - row["step"]
         previous = selected
     return ages
+
+
+def _begins_anew(group: Group, method: MethodConfig, selected: set[str], switched: bool) -> bool:
+    """Whether the policy ends the group's state at a selection."""
+    is_part = group.unit is None
+    policy = method.always_train_state_policy if is_part else method.state_policy
+    ends = switched if is_part else group.name not in selected
+    return policy == "restart" or (policy == "reset" and ends)
+
+
+def _state_kept(trace: Trace, groups: Groups, method: MethodConfig) -> Check:
+    """State is taken up as it was left, where the policy keeps it, and as zeros elsewhere.
+
+    Step counters cannot tell: they go on over moments that were lost.
+    """
+    known = {group.name: 0 for group in groups.all}
+    previous: set[str] | None = None
+    wrong = []
+    for row, state in zip(trace.selections, trace.states, strict=True):
+        selected = _selected(groups, row)
+        known |= state["left"]
+        switched = previous is not None and selected != previous
+        for group in groups.all:
+            if _begins_anew(group, method, selected, switched):
+                known[group.name] = 0
+        for name, taken in state["taken"].items():
+            if taken != known[name]:
+                wrong.append(f"{name} at step {row['step']}")
+        previous = selected
+    detail = f"not as the policy says: {', '.join(wrong[:3])}" if wrong else "as the policy says"
+    return Check(name="state_kept", passed=not wrong, detail=detail)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
-from lwft_bench.config.models import MethodConfig
+from lwft_bench.config.models import PARTS_OF_UNIT, MethodConfig, UnitKind
+from lwft_bench.errors import UserError
+from lwft_bench.models.adapters import Adapter
 from lwft_bench.models.parts import PARTS, ModelParts
 from lwft_bench.strategies.base import Unit
 
@@ -16,16 +18,31 @@ from lwft_bench.strategies.base import Unit
 class Group:
     """Parameters that are trained, kept or reset together.
 
-    unit: its index among the units, None for a part.
+    unit: its index among the units, None for a part. restarts: whether its state begins anew at
+    every selection, even at one that changes nothing.
     """
 
     name: str
     unit: int | None
     parameters: dict[str, nn.Parameter]
+    restarts: bool = False
 
     @property
     def num_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitGroup(Group):
+    """A unit, `kind` and `depth` as strategies see them.
+
+    pretrained: the unit's parameters that the model was loaded with, trained or not. Statistics of
+    weights are theirs.
+    """
+
+    kind: str
+    depth: int
+    pretrained: dict[str, nn.Parameter]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,44 +50,94 @@ class Groups:
     """units: what the strategy chooses among. always: trained at every step. frozen: every parameter
     in neither."""
 
-    units: tuple[Group, ...]
+    units: tuple[UnitGroup, ...]
     always: tuple[Group, ...]
     frozen: dict[str, nn.Parameter]
 
     @property
     def all(self) -> tuple[Group, ...]:
-        return self.units + self.always
+        return (*self.units, *self.always)
 
     def seen_by_strategy(self) -> list[Unit]:
         """The units as strategies see them."""
         return [
-            Unit(index=index, kind="layer", depth=index, num_parameters=group.num_parameters)
+            Unit(index, group.kind, group.depth, group.num_parameters)
             for index, group in enumerate(self.units)
         ]
 
 
 def make_groups(
-    model: nn.Module, parts: ModelParts, method: MethodConfig, trains: Callable[[str], bool]
+    model: nn.Module, parts: ModelParts, method: MethodConfig, adapter: Adapter
 ) -> Groups:
-    """Groups by the method's card.
+    """Groups by the method's card, units in the order of the forward pass.
 
-    `trains` is the adapter's: which parameters of a layer are trainable when the layer is selected.
-    Always-trained parts are trained in full. Parts without parameters (a tied head) make no group.
+    Of a unit's parameters those are trained that the adapter trains. Always-trained parts are
+    trained in full. Parts without parameters (a tied head) make no group.
+
+    Raises:
+        UserError: A unit that the card names has nothing to train.
     """
+    chosen = _modules(parts, adapter) if method.units == "modules" else _parts(parts, method.units)
     units = tuple(
-        Group(
-            f"layer.{index}",
+        UnitGroup(
+            name,
             index,
-            {name: parameter for name, parameter in layer.items() if trains(name)},
+            {n: p for n, p in parameters.items() if adapter.trains(n)},
+            restarts=method.state_policy == "restart",
+            kind=kind,
+            depth=depth,
+            pretrained={n: p for n, p in parameters.items() if not adapter.adds(n)},
         )
-        for index, layer in enumerate(parts.layer_parameters)
+        for index, (name, kind, depth, parameters) in enumerate(chosen)
     )
+    for unit in units:
+        if not unit.parameters:
+            raise UserError(
+                f"The unit {unit.name} has no parameter that adapter {adapter.name!r} trains.",
+                hint="Leave it out of the method's `units`, or name more of adapter.targets.",
+            )
     wanted = PARTS if method.always_train == "all" else method.always_train
     always = tuple(
-        Group(part, None, dict(parts.parts[part]))
+        Group(
+            part,
+            None,
+            dict(parts.parts[part]),
+            restarts=method.always_train_state_policy == "restart",
+        )
         for part in PARTS
         if part in wanted and parts.parts[part]
     )
-    trainable = {id(p) for group in units + always for p in group.parameters.values()}
+    groups = (*units, *always)
+    trainable = {id(p) for group in groups for p in group.parameters.values()}
     frozen = {name: p for name, p in model.named_parameters() if id(p) not in trainable}
     return Groups(units, always, frozen)
+
+
+_Chosen = Iterator[tuple[str, str, int, dict[str, nn.Parameter]]]
+"""Name, kind, depth and parameters of each unit, adapters and what they adapt included."""
+
+
+def _parts(parts: ModelParts, units: tuple[UnitKind, ...]) -> _Chosen:
+    def beside(unit: UnitKind) -> dict[str, nn.Parameter]:
+        return {n: p for part in PARTS_OF_UNIT[unit] for n, p in parts.parts[part].items()}
+
+    if "embed" in units:
+        yield "embed", "embed", -1, beside("embed")
+    if "layers" in units:
+        for index, layer in enumerate(parts.layer_parameters):
+            yield f"layer.{index}", "layer", index, layer
+    if "head" in units and (head := beside("head")):
+        yield "head", "head", len(parts.layers), head
+
+
+def _modules(parts: ModelParts, adapter: Adapter) -> _Chosen:
+    """The modules of layers that have a weight matrix and something to train."""
+    for index, layer in enumerate(parts.layer_parameters):
+        modules: dict[str, dict[str, nn.Parameter]] = {}
+        for name, parameter in layer.items():
+            modules.setdefault(adapter.module_of(name), {})[name] = parameter
+        for module, parameters in modules.items():
+            is_matrix = any(parameter.dim() >= 2 for parameter in parameters.values())
+            if is_matrix and any(map(adapter.trains, parameters)):
+                kind = module.removeprefix(f"{parts.decoder_path}.{index}.")
+                yield f"layer.{index}.{kind}", kind, index, parameters

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from lwft_bench.training.ranks import ALONE, Ranks
+
 CHUNK_ELEMENTS = 2**20
 
 
@@ -25,12 +27,16 @@ class Readings:
 
     The step never looks at a value: it adds device scalars here, and `fetch` brings all rows since
     the last fetch to the host at once. On fake tensors there are no values; `fetch` then gives ones.
+    Over several ranks each adds its share of the loss, and gradients are summed before they come here.
     """
 
-    def __init__(self, device: torch.device, num_units: int, *, fake: bool = False) -> None:
+    def __init__(
+        self, device: torch.device, num_units: int, *, fake: bool = False, ranks: Ranks = ALONE
+    ) -> None:
         self._device = device
         self._num_units = num_units
         self._fake = fake
+        self._ranks = ranks
         self._rows: list[torch.Tensor] = []
         self._measured: list[set[int]] = []
 
@@ -57,10 +63,18 @@ class Readings:
         """loss [steps] and squares [steps, units] (NaN where a unit had no gradient); then forgets."""
         shape = (len(self._rows), 1 + self._num_units)
         known = self._rows and not self._fake
-        table = torch.stack(self._rows).cpu().numpy() if known else np.ones(shape)
+        table = self._summed().cpu().numpy() if known else np.ones(shape)
         squares = np.full((len(self._rows), self._num_units), np.nan)
         for row, units in enumerate(self._measured):
             columns = sorted(units)
             squares[row, columns] = table[row, [1 + unit for unit in columns]]
         self._rows, self._measured = [], []
         return table[:, 0], squares
+
+    def _summed(self) -> torch.Tensor:
+        table = torch.stack(self._rows)
+        if self._ranks.world > 1:
+            losses = table[:, 0].clone()
+            self._ranks.sum(losses)
+            table[:, 0] = losses
+        return table

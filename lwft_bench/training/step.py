@@ -6,7 +6,7 @@ Gradients are taken as they become complete, in hooks; what becomes of each is d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -14,10 +14,13 @@ from torch import nn
 
 from lwft_bench.config.models import ClipConfig
 from lwft_bench.state.store import StateStore
+from lwft_bench.training.gradient_sums import GradientSums
 from lwft_bench.training.groups import Group
 from lwft_bench.training.loss import CausalLoss, DeviceBatch
 from lwft_bench.training.meters import Account
+from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.readings import Readings, sum_of_squares
+from lwft_bench.training.update_order import UpdateOrder
 
 CLIP_EPSILON = 1e-6
 """Added to the norm, as torch.nn.utils.clip_grad_norm_ does."""
@@ -34,6 +37,7 @@ class TrainingStep:
         account: Account,
         clip: ClipConfig,
         update: Literal["in_backward", "after_backward"],
+        ranks: Ranks = ALONE,
     ) -> None:
         self.loss = loss
         self._store = store
@@ -46,8 +50,10 @@ class TrainingStep:
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._last_micro_batch = False
         self._lr: float | None = None
-        self._arrived: set[nn.Parameter] = set()
+        self._sums = GradientSums(ranks)
+        self._places: dict[nn.Parameter, tuple[Group, int]] = {}
         self._missing: dict[str, int] = {}
+        self._order = UpdateOrder(in_backward=self._in_backward)
 
     def activate(self, updated: Sequence[Group], measured: Sequence[Group] = ()) -> None:
         """From now on the `updated` groups train; the gradients of `measured` ones are only taken.
@@ -63,25 +69,36 @@ class TrainingStep:
                 parameter.grad = None
         self._updated = {group.name for group in updated}
         self._active = [*updated, *(g for g in measured if g.name not in self._updated)]
+        self._places = {
+            parameter: (group, index)
+            for group in self._active
+            for index, parameter in enumerate(group.parameters.values())
+        }
+        self._sums.activate(sorted(self._places, key=self._number, reverse=True))
         self._hooks = []
-        for group in self._active:
-            for index, parameter in enumerate(group.parameters.values()):
-                parameter.requires_grad_(True)
-                self._hooks.append(
-                    parameter.register_post_accumulate_grad_hook(self._hook(group, index))
-                )
+        for parameter in self._places:
+            parameter.requires_grad_(True)
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(self._on_gradient))
+
+    def _number(self, parameter: nn.Parameter) -> int:
+        """Its place in the model: backward passes come to it in about the opposite order."""
+        group, index = self._places[parameter]
+        return self._store.groups[group.name].numbers[index]
 
     def run(self, batches: Sequence[DeviceBatch], num_targets: int, lr: float | None) -> None:
-        """Forward and backward over the micro-batches of one optimizer step, then the update.
+        """Forward and backward over this rank's micro-batches of one optimizer step, then the update.
 
-        num_targets: target tokens of all of them, which the loss is divided by. lr: None measures
-        gradients and updates nothing (probing, pre-flight).
+        num_targets: target tokens of the whole step over all ranks, which the loss is divided by.
+        lr: None measures gradients and updates nothing (probing, pre-flight).
         """
         probing = lr is None
         self._lr = lr
-        self._arrived = set()
+        self._sums.begin_step()
         self._missing = {group.name: len(group.parameters) for group in self._active}
         self._readings.begin_step()
+        if not probing:
+            updated = [group for group in self._active if group.name in self._updated]
+            self._store.expect(self._order.expected(updated))
         for number, batch in enumerate(batches):
             self._last_micro_batch = number == len(batches) - 1
             with self._account.phase("probe" if probing else "forward"):
@@ -91,20 +108,20 @@ class TrainingStep:
                 loss.backward()
         with self._account.phase("probe" if probing else "update"):
             self._finish()
+            self._store.catch_up()
 
-    def _hook(self, group: Group, index: int) -> Callable[[torch.Tensor], None]:
-        def on_gradient(parameter: torch.Tensor) -> None:
-            assert isinstance(parameter, nn.Parameter) and parameter.grad is not None
-            self._account.relabel(parameter.grad, "gradients")
-            if self._last_micro_batch:
-                self._take(group, index, parameter)
+    def _on_gradient(self, parameter: torch.Tensor) -> None:
+        """A micro-batch's gradient has been added to the parameter's."""
+        assert isinstance(parameter, nn.Parameter) and parameter.grad is not None
+        self._account.relabel(parameter.grad, "gradients")
+        if self._last_micro_batch:
+            for summed in self._sums.arrive(parameter):
+                self._take(summed)
 
-        return on_gradient
-
-    def _take(self, group: Group, index: int, parameter: nn.Parameter) -> None:
+    def _take(self, parameter: nn.Parameter) -> None:
         """The parameter's gradient of the whole step is complete."""
         assert parameter.grad is not None
-        self._arrived.add(parameter)
+        group, index = self._places[parameter]
         if group.unit is not None:
             self._readings.add_squares(group.unit, sum_of_squares(parameter.grad))
         self._missing[group.name] -= 1
@@ -118,10 +135,8 @@ class TrainingStep:
     def _finish(self) -> None:
         """Takes gradients whose hook did not fire in the last micro-batch; updates what is left."""
         self._last_micro_batch = True
-        for group in self._active:
-            for index, parameter in enumerate(group.parameters.values()):
-                if parameter.grad is not None and parameter not in self._arrived:
-                    self._take(group, index, parameter)
+        for parameter in self._sums.finish_step():
+            self._take(parameter)
         if self._lr is None:
             return
         if self._clip.mode == "global":
@@ -139,6 +154,7 @@ class TrainingStep:
 
     def _update(self, group: Group, index: int, parameter: nn.Parameter) -> None:
         assert self._lr is not None
+        self._order.record(group, index)
         self._store.update(group.name, index, self._lr)
         parameter.grad = None
 

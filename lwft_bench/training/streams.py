@@ -33,9 +33,10 @@ class RandomStreams:
         """A fresh generator at the start of the stream."""
         return np.random.Generator(np.random.PCG64(self._sequences[name]))
 
-    def seed(self, name: str) -> int:
-        """A 63-bit seed for a stream that torch draws from."""
-        return int(self._sequences[name].generate_state(1, np.uint64)[0] >> np.uint64(1))
+    def seed(self, name: str, rank: int = 0) -> int:
+        """A 63-bit seed for a stream that torch draws from. Each rank can have one of its own."""
+        words = self._sequences[name].generate_state(rank + 1, np.uint64)
+        return int(words[rank] >> np.uint64(1))
 
 
 def torch_state(device: torch.device) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ import torch
 from lwft_bench.strategies.base import Selection, Unit
 
 CHUNK_ELEMENTS = 2**20
-ROWS = ("steps", "selections", "checksums", "validation")
+ROWS = ("steps", "selections", "checksums", "states", "validation", "measurements")
 
 
 @dataclass(slots=True)
@@ -20,7 +20,9 @@ class Trace:
 
     steps: see steps.jsonl. selections: see selections.jsonl. checksums: of every group at the start
     of training, at the end of each period and of training: {"step": steps done, "groups": {name:
-    checksum}}.
+    checksum}}. states: at each selection, of the optimizer state of groups (`state_checksums`):
+    {"step": the next one, "left": those that trained until then, "taken": those that train from then
+    on}.
     """
 
     units: list[dict[str, Any]]
@@ -28,8 +30,12 @@ class Trace:
     steps: list[dict[str, Any]] = field(default_factory=list)
     selections: list[dict[str, Any]] = field(default_factory=list)
     checksums: list[dict[str, Any]] = field(default_factory=list)
+    states: list[dict[str, Any]] = field(default_factory=list)
     validation: list[dict[str, Any]] = field(default_factory=list)
     """{"step": steps done, "loss": validation loss}"""
+    measurements: list[dict[str, Any]] = field(default_factory=list)
+    """What the strategy had measured: {"step": the next one, "statistic": its name, "tokens": those
+    that went through the model for it, "seconds"}"""
 
     @classmethod
     def of(cls, units: Iterable[Unit], probing_steps: int) -> Trace:
@@ -47,6 +53,8 @@ class Trace:
             values = getattr(selection, key)
             if values is not None:
                 row[key] = [float(value) for value in values]
+        if selection.ages is not None:
+            row["ages"] = [int(age) for age in selection.ages]
         self.selections.append(row)
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
@@ -80,7 +88,7 @@ def checksum(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     total: torch.Tensor | None = None
     for tensor in tensors:
         bits = tensor.detach().reshape(-1)
-        bits = bits.view(torch.int16 if bits.element_size() == 2 else torch.int32)
+        bits = bits.view({1: torch.uint8, 2: torch.int16, 4: torch.int32}[bits.element_size()])
         for chunk in bits.split(CHUNK_ELEMENTS):
             odd = torch.arange(1, 2 * chunk.numel(), 2, device=chunk.device)
             mixed = (chunk.to(torch.int64) * odd).sum()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lwft_bench.config.models import TrainingConfig
 from lwft_bench.data.batching import Batch, DataOrder
+from lwft_bench.errors import UserError
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
 from lwft_bench.training import checkpoints
@@ -18,9 +20,10 @@ from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.groups import Group
 from lwft_bench.training.loss import DeviceBatch
-from lwft_bench.training.measures import measure_units
-from lwft_bench.training.meters import Account
+from lwft_bench.training.measures import Measures
+from lwft_bench.training.meters import Account, synchronised_clock
 from lwft_bench.training.schedule import learning_rate
+from lwft_bench.training.state_checksums import state_checksums
 from lwft_bench.training.streams import (
     RandomStreams,
     generator_state,
@@ -39,8 +42,8 @@ SURVIVAL_INTERVAL = 10
 class Hooks:
     """What the trainer tells the outside, and asks it.
 
-    emit: an event. should_stop: whether to write a checkpoint and raise Interrupted. validate: the
-    validation loss now.
+    emit: an event. should_stop: whether to write a checkpoint and raise Interrupted; of several ranks
+    one is enough. validate: the validation loss now.
     """
 
     emit: Callable[[dict[str, Any]], None]
@@ -49,7 +52,10 @@ class Hooks:
 
 
 class Trainer:
-    """Runs probing and training; `run` goes on from the folder's checkpoint if there is one."""
+    """Runs probing and training; `run` goes on from the folder's checkpoint if there is one.
+
+    Over several ranks all run the same trainer, on their shares of each batch; the first one writes.
+    """
 
     def __init__(
         self,
@@ -68,6 +74,7 @@ class Trainer:
         self._step = assembly.step
         self._store = assembly.store
         self._readings = assembly.readings
+        self._ranks = assembly.ranks
         self._strategy = strategy
         self._config = config
         self._order = order
@@ -83,10 +90,14 @@ class Trainer:
         """The step to be done next; negative while probing."""
         self._selected: tuple[int, ...] | None = None
         self._period_end = 0
+        self._lr_clock = assembly.method.lr_clock
+        self._sweep_start = 0
+        """The step at which the strategy's current pass over all units began."""
         self._saved_at = self._at
         self.trace = Trace.of(self._groups.seen_by_strategy(), self._probing_steps)
         sizes = [group.num_parameters for group in self._groups.units]
         self._windows = Windows(assembly.readings, self.trace, sizes, device)
+        self._measures = Measures(assembly, probing_order, device)
         self.frozen_unchanged = True
 
     def run(self) -> None:
@@ -96,7 +107,7 @@ class Trainer:
         """
         frozen_before = self._frozen_checksum()
         self._start_strategy()
-        torch.manual_seed(self._streams.seed("dropout"))
+        torch.manual_seed(self._streams.seed("dropout", self._ranks.rank))
         checkpoint = checkpoints.load_latest(self._folder)
         if checkpoint is None:
             self._begin()
@@ -119,8 +130,24 @@ class Trainer:
             rng=self._rng,
         )
         if self._strategy.needs.measure:
-            context.measure = lambda statistic: measure_units(statistic, self._groups.units)
+            context.measure = self._measure
         self._strategy.start(context)
+
+    def _measure(self, statistic: str, **options: object) -> np.ndarray:
+        """For the strategy, at any time. Torch's random streams are left as they were."""
+        self._strategy.needs.require(statistic)
+        started, tokens_before = synchronised_clock(self._device), self._measures.num_tokens
+        with self._account.phase("measure"), undisturbed(self._device):
+            values = self._measures(statistic, **options)
+        self.trace.measurements.append(
+            {
+                "step": self._at,
+                "statistic": statistic,
+                "tokens": self._measures.num_tokens - tokens_before,
+                "seconds": synchronised_clock(self._device) - started,
+            }
+        )
+        return values
 
     def _begin(self) -> None:
         self._record_validation()
@@ -144,7 +171,7 @@ class Trainer:
             if self._at >= self._period_end:
                 self._begin_period()
             self._store.counts_survival = self._at % SURVIVAL_INTERVAL == SURVIVAL_INTERVAL // 2
-            self._run_step(self._order, learning_rate(self._config, self._at))
+            self._run_step(self._order, learning_rate(self._config, self._scheduled_step()))
             end = min(self._period_end, self._config.steps)
             self._fetch_if_due(end)
             if self._at == end:
@@ -153,17 +180,36 @@ class Trainer:
             self._validate_if_due()
             self._save_if_due()
 
+    def _trained_with(self, units: Iterable[int]) -> list[Group]:
+        return [*(self._groups.units[unit] for unit in units), *self._groups.always]
+
     def _activate(self, units: Sequence[int]) -> None:
-        updated = [*(self._groups.units[unit] for unit in units), *self._groups.always]
+        updated = self._trained_with(units)
         everything = self._strategy.needs.gradients == "all"
         self._step.activate(updated, measured=self._groups.units if everything else ())
+
+    def _scheduled_step(self) -> int:
+        return self._sweep_start if self._lr_clock == "sweep" else self._at
 
     def _begin_period(self) -> None:
         first = self._selected is None
         selection = self._strategy.select(self._at)
-        validate_selection(selection, len(self._groups.units))
+        validate_selection(
+            selection,
+            len(self._groups.units),
+            may_be_empty=self._strategy.may_be_empty and bool(self._groups.always),
+        )
+        if selection.starts_sweep:
+            self._sweep_start = self._at
+        elif first and self._lr_clock == "sweep":
+            raise UserError(
+                "lr_clock: sweep needs a strategy that passes over all units in turn and marks where "
+                "a pass starts; this one does not.",
+                hint="Set lr_clock: step.",
+            )
         self.trace.add_selection(self._at, selection)
         units = tuple(sorted(int(unit) for unit in selection.units))
+        self._ranks.require_same(f"what is selected at step {self._at}", units)
         with self._account.phase("switch"):
             self._switch(units)
         self._selected = units
@@ -174,14 +220,20 @@ class Trainer:
 
     def _switch(self, units: tuple[int, ...]) -> None:
         before = set(self._selected or ())
-        names = [group.name for group in self._groups.units]
-        leaving = [names[unit] for unit in before - set(units)]
-        starting = [names[unit] for unit in units]
-        if before and before != set(units):
-            always = [group.name for group in self._groups.always]
-            leaving += always
+        ending: list[Group] = [
+            group
+            for group in self._groups.units
+            if group.unit in before and (group.unit not in units or group.restarts)
+        ]
+        starting: list[Group] = [self._groups.units[unit] for unit in units]
+        if self._selected is not None:
+            always = [g for g in self._groups.always if g.restarts or before != set(units)]
+            ending += always
             starting += always
-        self._store.switch(leaving, starting)
+        left = state_checksums(self._store, self._trained_with(before))
+        self._store.switch([group.name for group in ending], [group.name for group in starting])
+        taken = state_checksums(self._store, self._trained_with(units))
+        self.trace.states.append({"step": self._at, "left": left, "taken": taken})
         self._activate(units)
 
     def _preflight(self) -> None:
@@ -192,7 +244,7 @@ class Trainer:
         batches = self._order.longest_batch()
         with undisturbed(self._device):
             self._step.run(
-                [DeviceBatch.of(batch, self._device) for batch in batches],
+                self._on_device(batches),
                 sum(batch.num_target_tokens for batch in batches),
                 lr=None,
             )
@@ -201,9 +253,13 @@ class Trainer:
     def _run_step(self, order: DataOrder, lr: float | None) -> None:
         batches = order.next_batch()
         num_targets = sum(batch.num_target_tokens for batch in batches)
-        self._step.run([DeviceBatch.of(b, self._device) for b in batches], num_targets, lr)
+        self._step.run(self._on_device(batches), num_targets, lr)
         self.trace.steps.append(self._row(batches, num_targets, lr))
         self._at += 1
+
+    def _on_device(self, batches: list[Batch]) -> list[DeviceBatch]:
+        """This rank's share of a step's micro-batches."""
+        return [DeviceBatch.of(batch, self._device) for batch in self._ranks.share(batches)]
 
     def _row(self, batches: list[Batch], num_targets: int, lr: float | None) -> dict[str, Any]:
         return {
@@ -234,7 +290,7 @@ class Trainer:
 
     def _save_if_due(self) -> None:
         """Saves when it is time, when training is done, and when asked to stop."""
-        stop = self._hooks.should_stop()
+        stop = self._ranks.any(self._hooks.should_stop())
         due = self._at - self._saved_at >= self._config.checkpoint_every
         if stop or due or self._at == self._config.steps:
             self._fetch()
@@ -256,6 +312,7 @@ class Trainer:
 
     def _record_checksums(self) -> None:
         values = torch.stack([checksum(g.parameters.values()) for g in self._groups.all]).tolist()
+        self._ranks.require_same(f"the model after {self._at} steps", values)
         names = [group.name for group in self._groups.all]
         self.trace.checksums.append(
             {"step": self._at, "groups": dict(zip(names, values, strict=True))}
@@ -270,16 +327,28 @@ class Trainer:
         return [group for group in self._groups.all if trained[group.name]]
 
     def _save(self) -> None:
-        tensors = {f"state/{name}": tensor for name, tensor in self._store.state_tensors().items()}
+        random = {
+            f"random/{rank}/{name}": state
+            for name, own in torch_state(self._device).items()
+            for rank, state in enumerate(self._ranks.gather(own))
+        }
+        if self._ranks.rank == 0:
+            self._write_checkpoint(random)
+        self._ranks.barrier()
+        self._saved_at = self._at
+
+    def _write_checkpoint(self, random: dict[str, torch.Tensor]) -> None:
+        state = self._store.state_tensors()
+        tensors = random | {f"state/{name}": tensor for name, tensor in state.items()}
         for group in self._trained_groups():
             for name, parameter in group.parameters.items():
                 tensors[f"weight/{name}"] = parameter.detach()
-        for name, tensor in torch_state(self._device).items():
-            tensors[f"random/{name}"] = tensor
         values = {
             "at": self._at,
+            "ranks": self._ranks.world,
             "selected": self._selected,
             "period_end": self._period_end,
+            "sweep_start": self._sweep_start,
             "windows": self._windows.state_dict(),
             "trace": self.trace.rows(),
             "strategy": self._strategy.state_dict(),
@@ -294,10 +363,16 @@ class Trainer:
             self._at + self._probing_steps,
             checkpoints.Checkpoint({n: t.cpu() for n, t in tensors.items()}, values),
         )
-        self._saved_at = self._at
 
     def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
         values = checkpoint.values
+        if values["ranks"] != self._ranks.world:
+            raise UserError(
+                f"the cell was begun by {values['ranks']} ranks and would go on with "
+                f"{self._ranks.world}: other sums, and other dropout",
+                f"start it as before (torchrun --nproc-per-node {values['ranks']}), or remove its "
+                f"checkpoint in {self._folder}",
+            )
         parts: dict[str, dict[str, torch.Tensor]] = {"state": {}, "weight": {}, "random": {}}
         for name, tensor in checkpoint.tensors.items():
             kind, _, rest = name.partition("/")
@@ -309,6 +384,7 @@ class Trainer:
         self._store.load(parts["state"], values["state_steps"], values["trained"])
         self._at = self._saved_at = values["at"]
         self._period_end = values["period_end"]
+        self._sweep_start = values["sweep_start"]
         self._windows.load_state_dict(values["windows"])
         self.trace.restore(values["trace"])
         self._strategy.load_state_dict(values["strategy"])
@@ -318,7 +394,11 @@ class Trainer:
         if values["selected"] is not None:
             self._selected = tuple(values["selected"])
             self._activate(self._selected)
-        set_torch_state(parts["random"], self._device)
+        prefix = f"{self._ranks.rank}/"
+        own = {
+            n.removeprefix(prefix): t for n, t in parts["random"].items() if n.startswith(prefix)
+        }
+        set_torch_state(own, self._device)
 
 
 def _allocated(device: torch.device) -> int | None:

@@ -89,6 +89,7 @@ def test_later_layers_win(load, write: Write):
         "temperature": 1.0,
         "normalise": "mean",
         "floor": 0.0,
+        "replacement": False,
         "refresh": 9,
         "alpha": 0.75,
     }

@@ -99,6 +99,18 @@ def test_an_edited_plugin_changes_its_cells_and_no_others(identities, write: Wri
     }
 
 
+def test_an_edited_inner_strategy_changes_the_cells_it_is_inside_of(identities, write: Write):
+    write("plugin.py", PLUGIN)
+    inside = "{name: inside, title: t, citation: c, strategy: {name: permuted, inner: mine}}"
+    text = replaced(methods=f"[grass, {inside}]", plugins="[plugin.py]", seeds="[0]")
+    before = identities(text)
+    write("plugin.py", PLUGIN + "    # edited\n")
+    after = identities(text)
+    grass, permuted = (f"embedded--{method}--arith--seed0" for method in ("grass", "inside"))
+    assert changed(before[permuted], after[permuted]) == {"strategy"}
+    assert before[grass] == after[grass]
+
+
 def test_a_models_place_does_not_enter_but_its_files_do(identities, write: Write):
     identity_of = lambda folder: next(  # noqa: E731
         iter(identities(replaced(models="[model]", methods="[fft]"), f"{folder}/s.yaml").values())

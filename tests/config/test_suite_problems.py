@@ -274,3 +274,72 @@ def test_a_plugin_that_fails_is_a_problem_of_the_line_that_names_it(
         "No module named 'absent_module'",
         "suite.yaml:7: plugins[1]: taken.py:3: the strategy name 'lisa' is taken (built-in)",
     ]
+
+
+def test_a_method_that_would_train_nothing_is_refused(problems: Problems):
+    changes = Changes(settings=("always_train=[]",))
+    assert problems(replaced(methods="[fft, always-only]"), changes) == [
+        "--set: always_train: strategy 'no-units' selects no unit, so that nothing would train; "
+        "expected parts, e.g. [embed, final_norm, head]"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kind"), [("adamw8bit", "blockwise"), ("apollo, rank: 4", "opaque")]
+)
+@pytest.mark.parametrize("precision", ["bf16-stochastic", "bf16-master"])
+def test_precisions_of_single_elements_go_with_elementwise_optimizers(
+    write: Write, problems: Problems, optimizer: str, kind: str, precision: str
+):
+    write("card.yaml", f"{{name: c, title: t, citation: c, optimizer: {{name: {optimizer}}}}}")
+    suite = replaced(
+        methods="[fft, card.yaml]",
+        training=f"{{steps: 8, update: in_backward, precision: {precision}}}",
+    )
+    (told,) = problems(suite)
+    assert told == (
+        f"suite.yaml:6: training.precision: {precision} works on single elements, and the state of "
+        f"optimizer {optimizer.partition(',')[0]!r} is {kind}; expected float32 or bf16"
+    )
+    load_suite(write("suite.yaml", suite.replace(precision, "bf16")))
+
+
+def test_full_weights_that_a_strategy_would_suppress_are_refused(write: Write, problems: Problems):
+    write(
+        "full.yaml",
+        "{name: full-ist, title: t, citation: c, adapter: full, strategy: {name: ist}}",
+    )
+    (told,) = problems(replaced(methods="[ist, full.yaml]"))
+    assert told.endswith(
+        "adapter: strategy 'ist' measures the loss with units suppressed, which adapter 'full' "
+        "cannot do; expected one that adds to frozen weights, e.g. lora"
+    )
+    write(
+        "full.yaml",
+        "{name: full-ist, title: t, citation: c, strategy: {name: ist, interval: null}}",
+    )
+    suite = write("suite.yaml", replaced(methods="[ist, full.yaml]"))
+    assert len(load_suite(str(suite), Changes()).cells) == 4
+
+
+def test_a_part_is_a_unit_or_always_trained(problems: Problems):
+    (told,) = problems(replaced(methods="[hift]"), Changes(settings=("always_train=[head]",)))
+    assert "always_train has head, which units: head lets the strategy choose" in told
+
+
+def test_options_of_an_inner_strategy_can_be_set(write: Write):
+    suite = write("suite.yaml", replaced(methods="[permuted]"))
+    loaded = load_suite(str(suite), Changes(settings=("strategy.inner.temperature=0.5",)))
+    inner = loaded.cells[0].method.strategy.options["inner"]
+    assert inner["temperature"] == 0.5
+    assert inner["period"] == 20
+
+
+def test_options_of_an_inner_strategy_are_checked(problems: Problems):
+    (told,) = problems(
+        replaced(methods="[permuted]"), Changes(settings=("strategy.inner.temprature=0.5",))
+    )
+    assert told.endswith(
+        "strategy.inner: temprature: unknown option of strategy 'grass'; "
+        "did you mean 'temperature'?"
+    )

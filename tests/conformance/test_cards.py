@@ -10,7 +10,14 @@ from lwft_bench.registry import adapters, optimizers, strategies
 
 FOLDER = Path(__file__).parents[2] / "methods"
 PATHS = sorted(FOLDER.glob("*.yaml"))
-SETTINGS = ("always_train", "state_policy", "always_train_state_policy", "state_on_device")
+SETTINGS = (
+    "always_train",
+    "units",
+    "state_policy",
+    "always_train_state_policy",
+    "state_on_device",
+    "lr_clock",
+)
 """What a card must justify when it says it, besides the options of adapter and strategy."""
 
 
@@ -90,3 +97,47 @@ def test_static_grass_differs_in_the_strategy_only():
     assert static == grass
     shared = card("grass-static").strategy.options
     assert shared == {k: v for k, v in card("grass").strategy.options.items() if k in shared}
+
+
+def test_the_control_of_ist_differs_in_the_updates_of_importance_only():
+    differing = {"name", "title", "citation", "description", "strategy", "provenance", "unknown"}
+    ist, rst = (card(name).model_dump(exclude=differing) for name in ("ist", "rst"))
+    assert rst == ist
+    assert card("rst").strategy.options == card("ist").strategy.options | {"interval": None}
+
+
+@pytest.mark.parametrize("name", ["rslora", "dora", "lora-r128"])
+def test_kinds_of_lora_differ_in_the_adapter_only(name):
+    differing = {"name", "title", "citation", "description", "adapter", "provenance", "unknown"}
+    assert card(name).model_dump(exclude=differing) == card("lora").model_dump(exclude=differing)
+
+
+STATE = {"state_policy", "always_train_state_policy"}
+WORDS = {"name", "title", "citation", "description", "provenance", "unknown"}
+
+
+def test_lisas_variants_differ_in_state_only():
+    variants = ("lisa", "lisa-drop", "lisa-reset")
+    kept, drop, reset = (card(name).model_dump(exclude=WORDS | STATE) for name in variants)
+    assert kept == drop == reset
+    policies = [(card(n).state_policy, card(n).always_train_state_policy) for n in variants]
+    assert policies == [("keep", "keep"), ("restart", "keep"), ("restart", "restart")]
+
+
+@pytest.mark.parametrize("control", ["greedy", "permuted", "rgn"])
+def test_what_is_compared_with_grass_differs_in_the_strategy_only(control):
+    of_grass, own = (card(n).model_dump(exclude=WORDS | {"strategy"}) for n in ("grass", control))
+    assert own == of_grass
+    options = card("grass").strategy.options
+    given = card(control).strategy.options
+    given = given.get("inner", given)
+    assert {key: options[key] for key in given.keys() & options.keys()} == {
+        key: given[key] for key in given.keys() & options.keys()
+    }
+
+
+def test_lisa_d_and_always_only_take_the_rest_from_lisa():
+    for name, strategy in (("lisa-d", "lisa-d"), ("always-only", "no-units")):
+        of_lisa, own = (card(n).model_dump(exclude=WORDS | {"strategy"}) for n in ("lisa", name))
+        assert own == of_lisa
+        assert card(name).strategy.name == strategy

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from lwft_bench.strategies import Needs, Selection, Strategy, StrategyOptions
-from lwft_bench.testing import CHECKS, MAX_CALL_SECONDS, check_strategy
+from lwft_bench.testing import CHECKS, MAX_CALL_SECONDS, MAX_CHECK_SECONDS, check_strategy
 
 
 class Uniform(Strategy):
@@ -170,6 +170,12 @@ class Sleeps(Uniform):
         return Selection(units=[0], num_steps=100)
 
 
+class NeverReturns(Uniform):
+    def select(self, step):
+        while True:
+            pass
+
+
 class NeverVaries(Uniform):
     varies = False
 
@@ -233,6 +239,25 @@ def test_failure_names_the_line_of_the_strategy():
     outcomes = {o.name: o for o in check_strategy(DividesByTheStepsLeft)}
     assert f"({__file__}:" in outcomes["selects validly in one step"].detail
     assert outcomes["selects validly"].passed
+
+
+def test_a_strategy_that_hangs_fails_instead(monkeypatch):
+    monkeypatch.setattr("lwft_bench.testing.MAX_CHECK_SECONDS", 0.05)
+    outcomes = {outcome.name: outcome for outcome in check_strategy(NeverReturns)}
+    assert list(outcomes) == list(CHECKS)
+    assert not outcomes["selects validly"].passed
+    assert f"TimeoutError: not done after 0.05 s ({__file__}:" in outcomes["selects validly"].detail
+
+
+def test_checks_end_within_a_minute():
+    assert len(CHECKS) * MAX_CHECK_SECONDS < 60
+
+
+def test_what_it_observes_may_decide_whether_it_varies():
+    class VariesByChance(Uniform):
+        varies = None
+
+    assert all(outcome.passed for outcome in check_strategy(VariesByChance))
 
 
 def test_options_are_given_or_refused():

@@ -84,6 +84,7 @@ def run_cell(
     should_stop: Callable[[], bool],
     *,
     save: bool,
+    ranks: object = None,
 ) -> None:
     """A chain of digests stands for the weights, so that a lost or repeated step shows."""
     started = now()

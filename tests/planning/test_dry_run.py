@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.models import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
-from lwft_bench.planning.dry_run import PROBING, BatchShape, DryRun, dry_run
+from lwft_bench.planning.dry_run import MEASURING, PROBING, DryRun, dry_run
+from lwft_bench.planning.fake_cell import BatchShape
 from lwft_bench.registry import strategies
+from tests.planning.shapes import shaped_cell
 
-LLAMA_2_7B = {
-    "model_type": "llama",
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 32,
-}
 LARGEST_IN_LAYER = 4096 * 11008 * 2
 LARGEST = 32000 * 4096 * 2
 
 
 def plan(method: str, selections: list[tuple[int, ...]], **training: object) -> DryRun:
-    card = MethodConfig(**yaml.safe_load(shipped("methods")[method].read_text()))
-    cell = Cell(
-        id="x",
-        model=ModelConfig(name="llama2-7b", config=LLAMA_2_7B),
-        method=card,
-        task=TaskConfig(
-            name="x", data="generated-arithmetic", train_examples=1, benchmarks=("add-sub",)
-        ),
-        training=TrainingConfig(steps=1, precision="bf16", **training),
-        evaluation=EvaluationConfig(),
-        seed=0,
-    )
+    cell = shaped_cell(method, **training)
+    card = cell.method
     strategy = strategies.get(card.strategy.name)
     needs = strategy(strategy.Options(**card.strategy.options)).needs
     return dry_run(cell, [BatchShape(4, 512, 1024)], selections, needs)
@@ -59,7 +32,7 @@ def test_probing_needs_one_gradient_and_a_chunk() -> None:
     found = plan("grass", [(30, 31)], update="in_backward")
     assert found.memory.component_peaks["gradients"] <= LARGEST_IN_LAYER
     assert "optimizer_state" not in found.memory.component_peaks
-    assert found.memory.component_peaks["staging"] <= 3 * 32 * 2**20
+    assert found.memory.component_peaks["staging"] <= 0.101e9
     assert found.flops[PROBING] > 0
 
 
@@ -73,3 +46,10 @@ def test_nothing_is_computed_below_the_lowest_layer() -> None:
     found = plan("grass", [(0, 1), (30, 31)]).flops
     low, high = (flops for kind, flops in sorted(found.items()) if kind != PROBING)
     assert low > 1.5 * high
+
+
+def test_measuring_is_a_forward_pass_that_keeps_nothing() -> None:
+    found = plan("ist", [tuple(range(8))])
+    (step,) = (flops for kind, flops in found.flops.items() if kind != MEASURING)
+    assert 0.3 < found.flops[MEASURING] / step < 0.6, "of a forward pass and one to the inputs"
+    assert found.memory.phases["measure"] < 0.9 * found.memory.phases["forward"]

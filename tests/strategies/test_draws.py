@@ -5,7 +5,11 @@ import pytest
 from scipy import stats
 
 from lwft_bench.errors import UserError
-from lwft_bench.strategies.draws import draw_without_replacement, require_enough_units
+from lwft_bench.strategies.draws import (
+    draw_with_replacement,
+    draw_without_replacement,
+    require_enough_units,
+)
 
 
 def sequential_probability(drawn: tuple[int, ...], weights: np.ndarray) -> float:
@@ -71,6 +75,28 @@ def test_weight_zero_comes_last_and_uniformly():
     drawn = [draw_without_replacement(rng, log_weights, 2) for _ in range(2000)]
     assert set(drawn) == {(0, 1), (1, 2)}
     assert drawn.count((0, 1)) == pytest.approx(1000, abs=4 * np.sqrt(500))
+
+
+def test_draws_with_replacement_are_independent():
+    """Sets of up to two out of three: {i} with p_i^2, {i, j} with 2 p_i p_j."""
+    weights = np.array([0.6, 0.3, 0.1])
+    rng = np.random.default_rng(0)
+    num_draws = 4000
+    drawn = [draw_with_replacement(rng, np.log(weights), 2) for _ in range(num_draws)]
+    expected = {(i,): weights[i] ** 2 for i in range(3)}
+    expected |= {
+        (i, j): 2 * weights[i] * weights[j] for i, j in itertools.combinations(range(3), 2)
+    }
+    observed = [drawn.count(units) for units in expected]
+    assert sum(observed) == num_draws
+    p_value = stats.chisquare(observed, num_draws * np.array(list(expected.values()))).pvalue
+    assert p_value > 1e-3
+
+
+def test_weight_zero_is_never_drawn_with_replacement():
+    rng = np.random.default_rng(0)
+    log_weights = np.array([-np.inf, 0.0])
+    assert {draw_with_replacement(rng, log_weights, 2) for _ in range(100)} == {(1,)}
 
 
 def test_golden_draws():

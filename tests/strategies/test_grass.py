@@ -140,6 +140,20 @@ def test_inclusion_matches_sequential_weighted_draws(make_context):
     assert (np.abs(counts / num_draws - expected) < 4 * standard_error).all()
 
 
+def test_with_replacement_equal_draws_collapse(make_context):
+    num_draws = 3000
+    strategy = probed(make_context, temperature=0.5, num_active=3, replacement=True)
+    probabilities = np.array(strategy.select(0).probabilities)
+    counts = np.zeros(len(MGN))
+    for _ in range(num_draws):
+        units = strategy.select(0).units
+        assert 1 <= len(units) <= 3
+        counts[list(units)] += 1
+    expected = 1 - (1 - probabilities) ** 3
+    standard_error = np.sqrt(expected * (1 - expected) / num_draws)
+    assert (np.abs(counts / num_draws - expected) < 4 * standard_error).all()
+
+
 def test_floor_is_the_least_probability(make_context):
     plain = np.array(probed(make_context, temperature=0.2).select(0).probabilities)
     floored = probed(make_context, temperature=0.2, floor=0.1).select(0).probabilities
@@ -193,6 +207,22 @@ def test_average_moves_at_each_refresh(make_context):
     expected[2] = 0.25 * (8 + 4) / 2 + 0.75 * MGN[2]
     assert scores == pytest.approx(expected, rel=1e-15)
     assert scores[3:].tobytes() == MGN[3:].tobytes()
+
+
+def test_ages_tell_when_each_unit_was_last_measured(make_context):
+    strategy = probed(make_context, period=2, refresh=4)
+    assert strategy.select(0).ages == (0,) * len(MGN)
+    strategy.observe(window(active({0: [10, 20]})))
+    assert strategy.select(2).ages == (2,) * len(MGN)
+    strategy.observe(window(active({2: [8, 4]}), first_step=2))
+    assert strategy.select(4).ages == (0, 4, 0, 4, 4, 4)
+    assert strategy.select(6).ages == (2, 6, 2, 6, 6, 6)
+
+
+def test_static_estimates_only_age(make_context):
+    strategy = probed(make_context, GrassStatic, period=2)
+    strategy.observe(window(active({0: [10, 20]})))
+    assert strategy.select(2).ages == (2,) * len(MGN)
 
 
 def test_a_window_starts_anew_after_a_refresh(make_context):

@@ -1,9 +1,11 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from lwft_bench.errors import UserError
-from lwft_bench.strategies.lisa import Lisa
+from lwft_bench.strategies.lisa import Lisa, LisaD
 
 NUM_DRAWS = 3000
 
@@ -55,3 +57,37 @@ def test_golden_selections(make_context):
 def test_more_layers_than_there_are_is_refused(make_context):
     with pytest.raises(UserError, match="this model has 4 units"):
         lisa(make_context(4), num_active=5)
+
+
+def lisa_d(context, **options) -> LisaD:
+    strategy = LisaD(LisaD.Options(**options))
+    strategy.start(context)
+    return strategy
+
+
+def test_deep_layers_are_drawn_less_often(make_context):
+    strategy = lisa_d(make_context(5), num_active=1)
+    selection = strategy.select(0)
+    assert selection.probabilities == pytest.approx(np.array([5, 4, 3, 2, 1]) / 15)
+    counts = np.zeros(5)
+    for _ in range(NUM_DRAWS):
+        counts[list(strategy.select(0).units)] += 1
+    assert stats.chisquare(counts, NUM_DRAWS * np.array([5, 4, 3, 2, 1]) / 15).pvalue > 1e-3
+
+
+def test_inclusion_of_deep_layers_is_that_of_sequential_draws(make_context):
+    weights = np.array([4, 3, 2, 1]) / 10
+    expected = np.zeros(4)
+    for first, second in itertools.permutations(range(4), 2):
+        expected[[first, second]] += weights[first] * weights[second] / (1 - weights[first])
+    strategy = lisa_d(make_context(4), num_active=2)
+    counts = np.zeros(4)
+    for _ in range(NUM_DRAWS):
+        counts[list(strategy.select(0).units)] += 1
+    standard_error = np.sqrt(expected * (1 - expected) / NUM_DRAWS)
+    assert (np.abs(counts / NUM_DRAWS - expected) < 4 * standard_error).all()
+
+
+def test_golden_selections_of_lisa_d(make_context):
+    strategy = lisa_d(make_context(8, seed=0), num_active=2)
+    assert [strategy.select(0).units for _ in range(4)] == [(2, 3), (3, 5), (4, 5), (0, 1)]

@@ -61,7 +61,7 @@ def test_zeroed_instead_of_absent_gradients(tmp_path: Path) -> None:
     def finish_with_all() -> None:
         finish()
         for name, group in store.groups.items():
-            if name.startswith("layer") and group.slabs is not None:
+            if name.startswith("layer") and group.homes is not None:
                 for index, parameter in enumerate(group.parameters):
                     if name not in step._updated:
                         parameter.grad = torch.zeros_like(parameter)
@@ -94,12 +94,31 @@ def test_state_that_is_never_restored(tmp_path: Path) -> None:
 
     def forget(leaving, starting) -> None:
         for name in leaving:
-            store.groups[name].slabs = None
+            store.groups[name].homes = None
             store.groups[name].steps = [0] * len(store.groups[name].parameters)
         switch(leaving, starting)
 
     store.switch = forget  # type: ignore[method-assign]
     assert {"state_memory", "state_age"} <= failed(verdict(run))
+
+
+@pytest.mark.parametrize("place", ["all", "none"])
+@pytest.mark.parametrize("moment", ["leaving", "taken up"])
+def test_moments_that_are_lost_while_their_counters_go_on(
+    tmp_path: Path, place: str, moment: str
+) -> None:
+    card = LISA.model_copy(update={"state_on_device": place})
+    run = make_run(tmp_path, card, training(12))
+    store, switch = run.assembly.store, run.assembly.store.switch
+
+    def lose(leaving, starting) -> None:
+        switch(leaving, starting)
+        for name, tensor in store.state_tensors().items():
+            if name.partition("/")[0] in (leaving if moment == "leaving" else starting):
+                tensor.zero_()
+
+    store.switch = lose  # type: ignore[method-assign]
+    assert failed(verdict(run, card)) == {"state_kept"}
 
 
 def test_a_strategy_that_is_ignored(tmp_path: Path) -> None:

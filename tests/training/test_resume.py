@@ -21,6 +21,20 @@ METHODS: dict[str, MethodConfig] = {
     ),
     "lisa-reset": method("lisa", strategy_num_active=2, strategy_period=2, state_policy="reset"),
     "ows-norm": method("ows-norm", strategy_num_active=2, strategy_period=3),
+    "ows-outlier": method(
+        "ows-outlier", strategy_num_active=2, strategy_period=3, strategy_tau=2.0
+    ),
+    "spectrum": method("spectrum", strategy_top_share=0.5),
+    "ist": method(
+        "ist", strategy_interval=3, adapter={"name": "lora", "r": 2, "alpha": 4, "dropout": 0.1}
+    ),
+    "hift": method(
+        "hift",
+        strategy_order="random",
+        strategy_group_size=2,
+        units=("embed", "layers", "head"),
+        lr_clock="sweep",
+    ),
     "grass-static": method(
         "grass-static", strategy_num_active=2, strategy_period=2, strategy_probing_steps=3
     ),

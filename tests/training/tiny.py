@@ -17,9 +17,11 @@ from lwft_bench.models.adapters import Full
 from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model
 from lwft_bench.registry import adapters, strategies
+from lwft_bench.state.engine import Engine
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.training.assembly import Assembly, assemble
 from lwft_bench.training.meters import NoAccount
+from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.streams import RandomStreams
 from lwft_bench.training.trainer import Hooks, Trainer
 
@@ -127,6 +129,8 @@ def make_run(
     seed: int = 0,
     stop_when: Callable[[int], bool] = lambda step: False,
     data: TokenisedExamples | None = None,
+    ranks: Ranks = ALONE,
+    engine: Engine | None = None,
 ) -> Run:
     """A trainer over a small random model of a family. stop_when: asked after each step."""
     streams = RandomStreams(seed, config.stream_seeds)
@@ -142,7 +146,15 @@ def make_run(
     adapter: Full = adapter_class(adapter_class.Options(**card.adapter.options))
     adapted = adapter.apply(model, 0)
     assembly = assemble(
-        adapted, adapter, card, config, rounding_seed=0, device=CPU, account=NoAccount()
+        adapted,
+        adapter,
+        card,
+        config,
+        rounding_seed=0,
+        device=CPU,
+        account=NoAccount(),
+        ranks=ranks,
+        engine=engine,
     )
     order, probing_order = (
         DataOrder(
@@ -150,6 +162,7 @@ def make_run(
             batch_size=config.batch_size,
             micro_batch_size=config.micro_batch_size,
             seed=streams.seed(stream),
+            num_ranks=ranks.world,
         )
         for stream in ("data", "measure")
     )

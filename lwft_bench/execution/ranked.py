@@ -1,0 +1,177 @@
+"""Cells under torchrun: one after another, each trained by all ranks in their own processes.
+
+The first rank decides, writes and tells; the others train with it. There is no process of its own
+for a cell, so an error that not all ranks have in common ends the whole job.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lwft_bench.config.models import Cell
+from lwft_bench.errors import UserError
+from lwft_bench.execution.outcomes import raised
+from lwft_bench.execution.progress import PlainProgress
+from lwft_bench.execution.provenance import now, num_cores
+from lwft_bench.execution.stopping import StopRequests, stop_requests
+from lwft_bench.execution.worker import LOG, Event, RunCell, set_threads
+from lwft_bench.results.records import Identity
+from lwft_bench.results.schema import Phase
+from lwft_bench.results.store import RunStore, write_result
+from lwft_bench.training.errors import Diverged, Interrupted
+from lwft_bench.training.ranks import RankLost, Ranks
+
+_FIRST_RANK_ALONE = ("plan", "evaluate", "save")
+"""Phases in which the others wait for the next cell already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the first rank has all ranks run."""
+
+    cell_id: str
+    threads: int
+
+
+class RankedCells:
+    """Runs cells with the other ranks. `run_cell` is the "module:function" of a RunCell."""
+
+    def __init__(
+        self, ranks: Ranks, store: RunStore, run_cell: str, save_weights: bool, stops: StopRequests
+    ) -> None:
+        module, _, function = run_cell.partition(":")
+        self._run_cell: RunCell = getattr(importlib.import_module(module), function)
+        self._ranks = ranks
+        self._store = store
+        self._save_weights = save_weights
+        self._stops = stops
+
+    def lead(self, cells: Iterable[tuple[Cell, Identity]], progress: PlainProgress) -> None:
+        """The first rank's part; returns early on a stop request, and when a rank is lost."""
+        in_step = True
+        for cell, identity in cells:
+            if self._stops.count:
+                break
+            in_step = self._lead_one(cell, identity, progress)
+            if not in_step:
+                return
+        self._ranks.broadcast(None)
+        self._ranks.leave()
+
+    def follow(self, cells: Mapping[str, Cell]) -> None:
+        """Any other rank's part. When the first one is gone it has said why."""
+        try:
+            while (order := self._ranks.broadcast(None)) is not None:
+                try:
+                    self._run(cells[order.cell_id], order, Path(os.devnull), lambda event: None)
+                except (Interrupted, Diverged):
+                    continue
+        except RankLost:
+            return
+        self._ranks.leave()
+
+    def _lead_one(self, cell: Cell, identity: Identity, progress: PlainProgress) -> bool:
+        """Runs a cell to its result; tells whether the ranks can go on to another."""
+        threads = cell.training.threads or threads_per_rank()
+        record = self._store.begin(cell, identity, threads)
+        folder = self._store.work_folder(cell.id)
+        progress.started(cell.id, self._store.has_checkpoint(cell.id))
+        phase: Phase = "load"
+        started = now()
+        in_step = True
+
+        def emit(event: Event) -> None:
+            nonlocal phase
+            if event["event"] == "phase":
+                phase = event["phase"]
+            progress.event(cell.id, event)
+            progress.tick()
+
+        order = Order(cell.id, record.threads)
+        try:
+            self._ranks.broadcast(order)
+            self._run(cell, order, folder / LOG, emit)
+        except Interrupted:
+            progress.dropped(cell.id, "interrupted, checkpoint written")
+            return True
+        except RankLost as error:
+            progress.dropped(cell.id, f"goes on from its last checkpoint: {error}")
+            return False
+        except Exception as error:
+            write_result(folder, raised(cell, record, error, phase, started))
+            in_step = isinstance(error, Diverged) or phase in _FIRST_RANK_ALONE
+        progress.finished(cell.id, self._store.publish(cell.id))
+        return in_step
+
+    def _run(self, cell: Cell, order: Order, log: Path, emit: Callable[[Event], None]) -> None:
+        set_threads(order.threads)
+        with logged(log):
+            try:
+                self._run_cell(
+                    cell,
+                    self._store.work_folder(cell.id),
+                    emit,
+                    lambda: self._stops.count > 0,
+                    save=self._save_weights,
+                    ranks=self._ranks,
+                )
+            except Interrupted:
+                raise
+            except Exception:
+                traceback.print_exc()
+                raise
+
+
+def follow(cells: Sequence[Cell], store: RunStore, run_cell: str, ranks: Ranks) -> None:
+    """What a rank but the first does in a run."""
+    with stop_requests() as stops:
+        RankedCells(ranks, store, run_cell, False, stops).follow({cell.id: cell for cell in cells})
+
+
+def threads_per_rank() -> int:
+    """The machine's cores, divided among its ranks."""
+    return max(1, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def require_shares(cells: Iterable[Cell], ranks: Ranks) -> None:
+    """Each rank needs at least one sequence of a batch.
+
+    Raises:
+        UserError: If a cell has fewer.
+    """
+    for cell in cells:
+        if cell.method.trains and cell.training.batch_size < ranks.world:
+            raise UserError(
+                f"{cell.id}: training.batch_size is {cell.training.batch_size}, which "
+                f"{ranks.world} ranks cannot share",
+                "raise it, or start fewer processes with --nproc-per-node",
+            )
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """Send what is printed inside, by whatever library, to a file."""
+    _flush()
+    saved = [os.dup(number) for number in (1, 2)]
+    with path.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        _flush()
+        for number, descriptor in zip((1, 2), saved, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()

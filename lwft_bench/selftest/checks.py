@@ -1,0 +1,187 @@
+"""What `lwft-bench selftest` checks of the transfer engine, on a device that is there."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+import torch
+
+from lwft_bench.planning.dry_run import dry_run
+from lwft_bench.planning.fake_cell import BatchShape
+from lwft_bench.results.schema import Check
+from lwft_bench.selftest.delays import DelayedEngine, SerialEngine
+from lwft_bench.selftest.steps import Shape, StateOnDevice, Steps, random_model
+from lwft_bench.state.engine import Engine, Queue
+from lwft_bench.state.precision import PRECISIONS
+from lwft_bench.state.simulated import SimulatedEngine
+from lwft_bench.strategies.base import Needs
+from lwft_bench.training.accounting import MemoryAccount
+from lwft_bench.training.meters import PhasePeaks, synchronised_clock
+
+CPU = torch.device("cpu")
+STEPS = 200
+STEPS_WITHOUT_QUEUES = 40
+"""On the CPU, where nothing can be overtaken."""
+SMALL = Shape()
+MEMORY = Shape(hidden=512, vocabulary=4096, rows=4, length=256, bucket_bytes=2**20)
+LARGE = Shape(hidden=2048, vocabulary=32000, rows=4, length=512, bucket_bytes=16 * 2**20)
+ALLOWANCE_BYTES = 64 * 2**20
+"""For workspaces that libraries take from torch's allocator (cuBLAS: 8 to 32 MiB a stream)."""
+NUM_SCHEDULES = 20
+
+
+def checks(device: str) -> Iterator[Check]:
+    """One after another, each as soon as it is known. device: `cpu`, `simulated` or an accelerator."""
+    if device == "simulated":
+        yield from _schedules()
+        return
+    found = torch.device(device)
+    for precision in PRECISIONS:
+        yield _placement(found, precision)
+    if found.type == "cpu":
+        yield _accounted_memory()
+        return
+    for queue in (Queue.IN, Queue.OUT, Queue.COMPUTE):
+        yield _delay(found, queue)
+    yield _allocated_memory(found)
+    yield _overlap(found)
+
+
+def _trained(
+    device: torch.device,
+    state_on_device: StateOnDevice,
+    precision: str,
+    engine: Engine | None = None,
+    steps: int | None = None,
+    update: str = "in_backward",
+) -> Steps:
+    cell = SMALL.cell(state_on_device, precision=precision, update=update)
+    trained = Steps(random_model(cell), cell, SMALL, device, engine)
+    trained.run(steps or _num_steps(device))
+    return trained
+
+
+def _num_steps(device: torch.device) -> int:
+    return STEPS_WITHOUT_QUEUES if device.type == "cpu" else STEPS
+
+
+def _differences(first: Steps, second: Steps) -> int:
+    """Tensors of weights and state that differ in any bit."""
+    pairs = zip(first.result(), second.result(), strict=True)
+    return sum(not torch.equal(a, b) for a, b in pairs)
+
+
+def _placement(device: torch.device, precision: str) -> Check:
+    """Where state lives does not change a bit."""
+    resident = _trained(device, "all", precision)
+    budget = resident.assembly.store.device_bytes // 2
+    wrong = {
+        str(place): _differences(resident, _trained(device, place, precision))
+        for place in ("none", budget)
+    }
+    detail = f"{_num_steps(device)} steps; tensors that differ from resident state: " + ", ".join(
+        f"{count} with state_on_device {place}" for place, count in wrong.items()
+    )
+    return Check(name=f"placement-{precision}", passed=not any(wrong.values()), detail=detail)
+
+
+def _delay(device: torch.device, queue: Queue) -> Check:
+    resident = _trained(device, "all", "bf16")
+    offloaded = _trained(device, "none", "bf16", DelayedEngine(device, queue))
+    count = _differences(resident, offloaded)
+    detail = f"{STEPS} steps with a kernel before everything on queue {queue}: {count} differ"
+    return Check(name=f"delayed-{queue}", passed=count == 0, detail=detail)
+
+
+def _schedules() -> Iterator[Check]:
+    for precision in PRECISIONS:
+        expected = _trained(CPU, "none", precision, steps=24)
+        engines = [SimulatedEngine(seed) for seed in range(NUM_SCHEDULES)]
+        wrong = [
+            number
+            for number, engine in enumerate(engines)
+            if _differences(expected, _trained(CPU, "none", precision, engine, steps=24))
+        ]
+        moved = min(engine.bytes_in for engine in engines)
+        detail = (
+            f"{NUM_SCHEDULES} hostile schedules of 24 steps, each {moved:,} B or more copied in"
+        )
+        if wrong:
+            detail += f"; weights or state differ with {wrong}"
+        passed = not wrong and moved > 0
+        yield Check(name=f"schedules-{precision}", passed=passed, detail=detail)
+
+
+def _planned_bytes(shape: Shape, *, rounded: bool) -> int:
+    cell = shape.cell("none", precision="bf16", update="in_backward")
+    targets = shape.rows * (shape.length - 1)
+    batch = BatchShape(shape.rows, shape.length, targets)
+    pairs = [(unit, unit + 1) for unit in range(shape.layers - 1)]
+    memory = dry_run(cell, [batch], pairs, Needs()).memory
+    return memory.rounded_peak_bytes if rounded else memory.peak_bytes
+
+
+def _accounted_memory() -> Check:
+    """The plan, against a real run whose storages are counted one by one."""
+    planned = _planned_bytes(SMALL, rounded=False)
+    cell = SMALL.cell("none", precision="bf16", update="in_backward")
+    account = MemoryAccount()
+    model = random_model(cell)
+    account.adopt([*model.parameters(), *model.buffers()], "weights")
+    with account:
+        steps = Steps(model, cell, SMALL, CPU, account=account)
+        steps.assembly.store.counts_survival = True
+        for unit in range(SMALL.layers - 1):
+            steps.select([unit, unit + 1])
+            batch = steps.batch(unit)
+            steps.assembly.step.run([batch], len(batch.targets), lr=1e-3)
+    counted = account.report().peak_bytes
+    detail = f"planned {planned:,} B, accounted in a real run {counted:,} B"
+    return Check(name="planned-memory", passed=planned == counted, detail=detail)
+
+
+def _allocated_memory(device: torch.device) -> Check:
+    module = torch.get_device_module(device)
+    before = module.memory_allocated(device)
+    account = PhasePeaks(device)
+    cell = MEMORY.cell("none", precision="bf16", update="in_backward")
+    steps = Steps(random_model(cell), cell, MEMORY, device, account=account)
+    steps.run(30)
+    allocated = max(account.peaks.values()) - before
+    planned = _planned_bytes(MEMORY, rounded=True)
+    detail = (
+        f"planned {planned:,} B, allocated {allocated:,} B: {allocated / planned - 1:+.1%}; "
+        f"up to {ALLOWANCE_BYTES >> 20} MiB are allowed for libraries"
+    )
+    passed = abs(allocated - planned) <= 0.05 * planned + ALLOWANCE_BYTES
+    return Check(name="planned-memory", passed=passed, detail=detail)
+
+
+def _overlap(device: torch.device) -> Check:
+    """Step times side by side, taken in turns; the check is that overlapping is no slower."""
+    kinds: dict[str, tuple[StateOnDevice, Engine | None]] = {
+        "resident": ("all", None),
+        "offloaded": ("none", None),
+        "without overlap": ("none", SerialEngine(device)),
+    }
+    runs = {}
+    for name, (place, engine) in kinds.items():
+        cell = LARGE.cell(place, precision="bf16", update="in_backward")
+        runs[name] = Steps(random_model(cell), cell, LARGE, device, engine)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for steps in runs.values():
+        steps.run(10, period=1000)  # memory is allocated and kernels are chosen
+    for _ in range(5):
+        for name, steps in runs.items():
+            start = synchronised_clock(device)
+            steps.run(4, period=1000)
+            seconds[name].append((synchronised_clock(device) - start) / 4)
+    median = {name: statistics.median(times) for name, times in seconds.items()}
+    exposed = median["offloaded"] - median["resident"]
+    serial = median["without overlap"] - median["resident"]
+    detail = ", ".join(f"{name} {value * 1e3:.2f} ms" for name, value in median.items())
+    detail += (
+        f" a step (medians of 5); of {serial * 1e3:.2f} ms, {exposed * 1e3:.2f} ms stay exposed"
+    )
+    return Check(name="overlap", passed=exposed <= 1.05 * serial, detail=detail)

@@ -1,0 +1,76 @@
+"""The self-test passes where it can run, fails when the engine is wrong, and is cited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from lwft_bench.cli import app
+from lwft_bench.errors import UserError
+from lwft_bench.results.schema import Check
+from lwft_bench.selftest import checks as checks_module
+from lwft_bench.selftest import record
+from lwft_bench.selftest.checks import checks
+from lwft_bench.selftest.run import run_selftest
+from lwft_bench.state.engine import SynchronousEngine
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(checks_module, "PRECISIONS", {"float32": None, "bf16": None})
+    monkeypatch.setattr(checks_module, "STEPS_WITHOUT_QUEUES", 12)
+    monkeypatch.setattr(checks_module, "NUM_SCHEDULES", 2)
+
+
+@pytest.mark.parametrize("device", ["cpu", "simulated"])
+def test_it_passes_here(device: str) -> None:
+    found = list(checks(device))
+    assert [check.detail for check in found if not check.passed] == []
+    assert len(found) == (3 if device == "cpu" else 2)
+
+
+def test_it_finds_an_engine_that_loses_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    copy_out, calls = SynchronousEngine.copy_out, iter(range(10**9))
+    monkeypatch.setattr(
+        SynchronousEngine,
+        "copy_out",
+        lambda self, host, device: None if next(calls) == 30 else copy_out(self, host, device),
+    )
+    failed = {check.name for check in checks("cpu") if not check.passed}
+    assert "placement-float32" in failed
+
+
+def test_it_finds_a_plan_that_leaves_something_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    accounted = checks_module.Steps.batch
+    monkeypatch.setattr(
+        checks_module.Steps,
+        "batch",
+        lambda self, step: (setattr(self, "stray", torch.zeros(2**18)), accounted(self, step))[1],
+    )
+    assert {check.name for check in checks("cpu") if not check.passed} == {"planned-memory"}
+
+
+def test_a_device_that_is_not_there_is_one_clear_error() -> None:
+    with pytest.raises(UserError, match="expected one of cpu, simulated"):
+        run_selftest("cuda", print)
+
+
+def test_the_command_keeps_what_reports_cite(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = Check(name="placement", passed=True, detail="all the same")
+    monkeypatch.setattr("lwft_bench.selftest.run.checks", lambda device: iter([passed]))
+    assert record.verdict("cpu", torch.__version__) == "engine not verified on this device"
+    told = CliRunner().invoke(app, ["selftest", "--device", "cpu"])
+    assert told.exit_code == 0
+    assert "ok      placement: all the same" in told.output
+    assert record.verdict("cpu", torch.__version__).startswith("self-test passed on 20")
+    assert "since torch or the engine changed" in record.verdict("cpu", "0.1")
+
+
+def test_a_failure_is_cited_too() -> None:
+    failed = Check(name="delayed-in", passed=False, detail="3 differ")
+    record.write_record("NVIDIA A100", "2", [failed])
+    assert record.verdict("NVIDIA A100", "2").startswith("self-test FAILED")

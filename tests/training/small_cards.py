@@ -1,0 +1,34 @@
+"""The shipped method cards, with options small enough for a model of four layers and a few steps."""
+
+from __future__ import annotations
+
+from lwft_bench.config.cards import shipped
+from lwft_bench.config.entries import read_card
+from lwft_bench.config.models import MethodConfig, Named
+from lwft_bench.registry import strategies
+
+STRATEGY = {"num_active": 2, "period": 2, "refresh": 4, "probing_steps": 3, "tau": 2.0}
+ADAPTER = {"r": 4, "alpha": 8}
+OPTIMIZER = {"rank": 4, "update_proj_gap": 3, "min_8bit_size": 300}
+
+
+def small_cards() -> dict[str, MethodConfig]:
+    """Name -> card, of those that train."""
+    cards = {
+        name: read_card(MethodConfig, path).config for name, path in shipped("methods").items()
+    }
+    return {name: _small(card) for name, card in cards.items() if card.trains}
+
+
+def _small(card: MethodConfig) -> MethodConfig:
+    known = strategies.get(card.strategy.name).Options.model_fields
+    strategy = card.strategy.options | {key: STRATEGY[key] for key in STRATEGY if key in known}
+    adapter = {key: ADAPTER.get(key, value) for key, value in card.adapter.options.items()}
+    optimizer = {key: OPTIMIZER.get(key, value) for key, value in card.optimizer.options.items()}
+    return card.model_copy(
+        update={
+            "strategy": Named(name=card.strategy.name, **strategy),
+            "adapter": Named(name=card.adapter.name, **adapter),
+            "optimizer": Named(name=card.optimizer.name, **optimizer),
+        }
+    )
