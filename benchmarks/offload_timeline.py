@@ -73,7 +73,14 @@ def table(header: list[str], rows: Iterator[list[str]]) -> None:
 def by_tokens() -> dict[str, list[StepTime]]:
     found = {mode: [run(length, update=mode) for length in LENGTHS] for mode in MODES}
     table(
-        ["tokens a step", "update", "step, ms", "exposed, ms", "least possible, ms", "exposed share"],
+        [
+            "tokens a step",
+            "update",
+            "step, ms",
+            "exposed, ms",
+            "least possible, ms",
+            "exposed share",
+        ],
         (
             [
                 str(4 * length),

@@ -137,7 +137,7 @@ class Steps:
     def result(self) -> list[torch.Tensor]:
         """Weights and optimizer state, on the CPU."""
         weights = [parameter.detach() for parameter in self.assembly.model.parameters()]
-        tensors = [*weights, *self._store().state_tensors().values()]
+        tensors = [*weights, *self._store().saved_tensors().values()]
         return [tensor.cpu().clone() for tensor in tensors]
 
     def _store(self) -> Any:

@@ -217,12 +217,15 @@ class StateStore:
         """Which parameters of each group were ever updated, JSON-able."""
         return {name: sorted(group.trained) for name, group in self.groups.items()}
 
-    def state_tensors(self) -> dict[str, torch.Tensor]:
-        """All state under `<group>/<parameter>.<bucket>.<field>` and the survival counts, for a
-        checkpoint: views of the state itself."""
-        tensors = {SURVIVAL: self._survival}
-        for name, group in self.groups.items():
-            for place, bucket, home in _filled(group):
+    def saved_tensors(self) -> dict[str, torch.Tensor]:
+        """All state and the survival counts, for a checkpoint."""
+        return self.state_tensors(self.groups) | {SURVIVAL: self._survival}
+
+    def state_tensors(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
+        """The groups' state under `<group>/<parameter>.<bucket>.<field>`: views of it, where it is."""
+        tensors = {}
+        for name in names:
+            for place, bucket, home in _filled(self.groups[name]):
                 if not home.resident:
                     self._engine.wait(Queue.HOST, home.written, Wait.SAVED)
                     self._engine.host_access([home.memory], [])
@@ -240,7 +243,7 @@ class StateStore:
         steps: dict[str, list[int]],
         trained: dict[str, list[int]],
     ) -> None:
-        """Restores what `state_tensors`, `steps` and `trained` gave."""
+        """Restores what `saved_tensors`, `steps` and `trained` gave."""
         self._survival.copy_(tensors[SURVIVAL])
         for name, indices in trained.items():
             self.groups[name].trained = set(indices)

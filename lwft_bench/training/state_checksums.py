@@ -17,8 +17,6 @@ SAMPLE_ELEMENTS = 2**16
 def state_checksums(store: StateStore, groups: Iterable[Group]) -> dict[str, int]:
     """By group: a checksum over samples of its state; 0 where there is none or all of it is zero."""
     samples: dict[str, list[torch.Tensor]] = {group.name: [] for group in groups}
-    for name, tensor in store.state_tensors().items():
-        group = name.partition("/")[0]
-        if group in samples:
-            samples[group].append(tensor.reshape(-1)[:SAMPLE_ELEMENTS])
+    for name, tensor in store.state_tensors(samples).items():
+        samples[name.partition("/")[0]].append(tensor.reshape(-1)[:SAMPLE_ELEMENTS])
     return {name: int(checksum(tensors)) if tensors else 0 for name, tensors in samples.items()}

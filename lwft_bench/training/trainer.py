@@ -15,22 +15,16 @@ from lwft_bench.data.batching import Batch, DataOrder
 from lwft_bench.errors import UserError
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
-from lwft_bench.training import checkpoints
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.groups import Group
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.measures import Measures
 from lwft_bench.training.meters import Account, synchronised_clock
+from lwft_bench.training.resumption import Place, Resumption
 from lwft_bench.training.schedule import learning_rate
 from lwft_bench.training.state_checksums import state_checksums
-from lwft_bench.training.streams import (
-    RandomStreams,
-    generator_state,
-    set_torch_state,
-    torch_state,
-    undisturbed,
-)
+from lwft_bench.training.streams import RandomStreams, undisturbed
 from lwft_bench.training.trace import Trace, checksum
 from lwft_bench.training.windows import Windows
 
@@ -83,21 +77,28 @@ class Trainer:
         self._device = device
         self._account = account
         self._hooks = hooks
-        self._folder = folder
         self._rng = streams.generator("selection")
         self._probing_steps = strategy.needs.probing_steps
-        self._at = -self._probing_steps
-        """The step to be done next; negative while probing."""
-        self._selected: tuple[int, ...] | None = None
-        self._period_end = 0
+        self._place = Place(at=-self._probing_steps)
         self._lr_clock = assembly.method.lr_clock
-        self._sweep_start = 0
-        """The step at which the strategy's current pass over all units began."""
-        self._saved_at = self._at
+        self._saved_at = self._place.at
         self.trace = Trace.of(self._groups.seen_by_strategy(), self._probing_steps)
         sizes = [group.num_parameters for group in self._groups.units]
         self._windows = Windows(assembly.readings, self.trace, sizes, device)
         self._measures = Measures(assembly, probing_order, device)
+        self._resumption = Resumption(
+            folder,
+            device,
+            assembly,
+            self.trace,
+            carried={
+                "windows": self._windows,
+                "strategy": strategy,
+                "order": order,
+                "probing_order": probing_order,
+            },
+            rng=self._rng,
+        )
         self.frozen_unchanged = True
 
     def run(self) -> None:
@@ -108,16 +109,16 @@ class Trainer:
         frozen_before = self._frozen_checksum()
         self._start_strategy()
         torch.manual_seed(self._streams.seed("dropout", self._ranks.rank))
-        checkpoint = checkpoints.load_latest(self._folder)
-        if checkpoint is None:
+        place = self._resumption.restore()
+        if place is None:
             self._begin()
         else:
-            self._restore(checkpoint)
-        if self._at < 0:
+            self._go_on_from(place)
+        if self._place.at < 0:
             self._hooks.emit({"event": "phase", "phase": "probe"})
             self._probe()
         self._hooks.emit({"event": "phase", "phase": "train"})
-        if self._selected is None:
+        if self._place.selected is None:
             self._record_checksums()
         self._train()
         self.frozen_unchanged = self._frozen_checksum() == frozen_before
@@ -141,7 +142,7 @@ class Trainer:
             values = self._measures(statistic, **options)
         self.trace.measurements.append(
             {
-                "step": self._at,
+                "step": self._place.at,
                 "statistic": statistic,
                 "tokens": self._measures.num_tokens - tokens_before,
                 "seconds": synchronised_clock(self._device) - started,
@@ -153,28 +154,35 @@ class Trainer:
         self._record_validation()
         self._store.switch([], [group.name for group in self._groups.always])
 
+    def _go_on_from(self, place: Place) -> None:
+        self._place, self._saved_at = place, place.at
+        if place.selected is not None:
+            self._activate(place.selected)
+
     def _probe(self) -> None:
         # Parameter gradients of the units only: always-trained parts are not measured.
         self._step.activate([], measured=self._groups.units)
         self._preflight()
         self._windows.restart_clock()
-        while self._at < 0:
+        while self._place.at < 0:
             self._run_step(self._probing_order, lr=None)
             self._fetch_if_due(end=0)
-            if self._at == 0:
+            if self._place.at == 0:
                 self._observe(probing=True)
             self._save_if_due()
 
     def _train(self) -> None:
         self._windows.restart_clock()
-        while self._at < self._config.steps:
-            if self._at >= self._period_end:
+        while self._place.at < self._config.steps:
+            if self._place.at >= self._place.period_end:
                 self._begin_period()
-            self._store.counts_survival = self._at % SURVIVAL_INTERVAL == SURVIVAL_INTERVAL // 2
+            self._store.counts_survival = (
+                self._place.at % SURVIVAL_INTERVAL == SURVIVAL_INTERVAL // 2
+            )
             self._run_step(self._order, learning_rate(self._config, self._scheduled_step()))
-            end = min(self._period_end, self._config.steps)
+            end = min(self._place.period_end, self._config.steps)
             self._fetch_if_due(end)
-            if self._at == end:
+            if self._place.at == end:
                 self._observe(probing=False)
                 self._record_checksums()
             self._validate_if_due()
@@ -189,51 +197,51 @@ class Trainer:
         self._step.activate(updated, measured=self._groups.units if everything else ())
 
     def _scheduled_step(self) -> int:
-        return self._sweep_start if self._lr_clock == "sweep" else self._at
+        return self._place.sweep_start if self._lr_clock == "sweep" else self._place.at
 
     def _begin_period(self) -> None:
-        first = self._selected is None
-        selection = self._strategy.select(self._at)
+        first = self._place.selected is None
+        selection = self._strategy.select(self._place.at)
         validate_selection(
             selection,
             len(self._groups.units),
             may_be_empty=self._strategy.may_be_empty and bool(self._groups.always),
         )
         if selection.starts_sweep:
-            self._sweep_start = self._at
+            self._place.sweep_start = self._place.at
         elif first and self._lr_clock == "sweep":
             raise UserError(
                 "lr_clock: sweep needs a strategy that passes over all units in turn and marks where "
                 "a pass starts; this one does not.",
                 hint="Set lr_clock: step.",
             )
-        self.trace.add_selection(self._at, selection)
+        self.trace.add_selection(self._place.at, selection)
         units = tuple(sorted(int(unit) for unit in selection.units))
-        self._ranks.require_same(f"what is selected at step {self._at}", units)
+        self._ranks.require_same(f"what is selected at step {self._place.at}", units)
         with self._account.phase("switch"):
             self._switch(units)
-        self._selected = units
-        self._period_end = self._at + selection.num_steps
+        self._place.selected = units
+        self._place.period_end = self._place.at + selection.num_steps
         if first:
             self._preflight()
         self._windows.restart_clock()
 
     def _switch(self, units: tuple[int, ...]) -> None:
-        before = set(self._selected or ())
+        before = set(self._place.selected or ())
         ending: list[Group] = [
             group
             for group in self._groups.units
             if group.unit in before and (group.unit not in units or group.restarts)
         ]
         starting: list[Group] = [self._groups.units[unit] for unit in units]
-        if self._selected is not None:
+        if self._place.selected is not None:
             always = [g for g in self._groups.always if g.restarts or before != set(units)]
             ending += always
             starting += always
         left = state_checksums(self._store, self._trained_with(before))
         self._store.switch([group.name for group in ending], [group.name for group in starting])
         taken = state_checksums(self._store, self._trained_with(units))
-        self.trace.states.append({"step": self._at, "left": left, "taken": taken})
+        self.trace.states.append({"step": self._place.at, "left": left, "taken": taken})
         self._activate(units)
 
     def _preflight(self) -> None:
@@ -255,7 +263,7 @@ class Trainer:
         num_targets = sum(batch.num_target_tokens for batch in batches)
         self._step.run(self._on_device(batches), num_targets, lr)
         self.trace.steps.append(self._row(batches, num_targets, lr))
-        self._at += 1
+        self._place.at += 1
 
     def _on_device(self, batches: list[Batch]) -> list[DeviceBatch]:
         """This rank's share of a step's micro-batches."""
@@ -263,7 +271,7 @@ class Trainer:
 
     def _row(self, batches: list[Batch], num_targets: int, lr: float | None) -> dict[str, Any]:
         return {
-            "step": self._at,
+            "step": self._place.at,
             "loss": None,
             "lr": lr or 0.0,
             "tokens": sum(batch.num_tokens for batch in batches),
@@ -274,131 +282,54 @@ class Trainer:
         }
 
     def _fetch_if_due(self, end: int) -> None:
-        if self._at == end or self._windows.is_due(self._at):
+        if self._place.at == end or self._windows.is_due(self._place.at):
             self._fetch()
 
     def _fetch(self) -> None:
-        told = self._windows.fetch(self._at)
+        told = self._windows.fetch(self._place.at)
         if told is not None:
             memory = _allocated(self._device)
-            place = {"step": self._at, "steps": self._config.steps, "memory_bytes": memory}
+            place = {"step": self._place.at, "steps": self._config.steps, "memory_bytes": memory}
             self._hooks.emit({"event": "step", **place, **told})
 
     def _observe(self, *, probing: bool) -> None:
         """Hands the strategy everything since the last call, as one table."""
-        self._strategy.observe(self._windows.take(self._at, probing=probing))
+        self._strategy.observe(self._windows.take(self._place.at, probing=probing))
 
     def _save_if_due(self) -> None:
         """Saves when it is time, when training is done, and when asked to stop."""
         stop = self._ranks.any(self._hooks.should_stop())
-        due = self._at - self._saved_at >= self._config.checkpoint_every
-        if stop or due or self._at == self._config.steps:
+        due = self._place.at - self._saved_at >= self._config.checkpoint_every
+        if stop or due or self._place.at == self._config.steps:
             self._fetch()
-            self._save()
+            self._resumption.save(self._place, self._place.at + self._probing_steps)
+            self._saved_at = self._place.at
             self._windows.restart_clock()
         if stop:
             raise Interrupted
 
     def _validate_if_due(self) -> None:
         every = self._config.validate_every
-        if self._at == self._config.steps or (every and self._at % every == 0):
+        if self._place.at == self._config.steps or (every and self._place.at % every == 0):
             self._record_validation()
 
     def _record_validation(self) -> None:
         loss = self._hooks.validate()
         if loss is not None:
-            self.trace.validation.append({"step": self._at, "loss": loss})
+            self.trace.validation.append({"step": self._place.at, "loss": loss})
         self._windows.restart_clock()
 
     def _record_checksums(self) -> None:
         values = torch.stack([checksum(g.parameters.values()) for g in self._groups.all]).tolist()
-        self._ranks.require_same(f"the model after {self._at} steps", values)
+        self._ranks.require_same(f"the model after {self._place.at} steps", values)
         names = [group.name for group in self._groups.all]
         self.trace.checksums.append(
-            {"step": self._at, "groups": dict(zip(names, values, strict=True))}
+            {"step": self._place.at, "groups": dict(zip(names, values, strict=True))}
         )
 
     def _frozen_checksum(self) -> int | None:
         frozen = self._groups.frozen.values()
         return int(checksum(frozen)) if frozen else None
-
-    def _trained_groups(self) -> list[Group]:
-        trained = self._store.trained()
-        return [group for group in self._groups.all if trained[group.name]]
-
-    def _save(self) -> None:
-        random = {
-            f"random/{rank}/{name}": state
-            for name, own in torch_state(self._device).items()
-            for rank, state in enumerate(self._ranks.gather(own))
-        }
-        if self._ranks.rank == 0:
-            self._write_checkpoint(random)
-        self._ranks.barrier()
-        self._saved_at = self._at
-
-    def _write_checkpoint(self, random: dict[str, torch.Tensor]) -> None:
-        state = self._store.state_tensors()
-        tensors = random | {f"state/{name}": tensor for name, tensor in state.items()}
-        for group in self._trained_groups():
-            for name, parameter in group.parameters.items():
-                tensors[f"weight/{name}"] = parameter.detach()
-        values = {
-            "at": self._at,
-            "ranks": self._ranks.world,
-            "selected": self._selected,
-            "period_end": self._period_end,
-            "sweep_start": self._sweep_start,
-            "windows": self._windows.state_dict(),
-            "trace": self.trace.rows(),
-            "strategy": self._strategy.state_dict(),
-            "rng": generator_state(self._rng),
-            "order": self._order.state_dict(),
-            "probing_order": self._probing_order.state_dict(),
-            "state_steps": self._store.steps(),
-            "trained": self._store.trained(),
-        }
-        checkpoints.save(
-            self._folder,
-            self._at + self._probing_steps,
-            checkpoints.Checkpoint({n: t.cpu() for n, t in tensors.items()}, values),
-        )
-
-    def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
-        values = checkpoint.values
-        if values["ranks"] != self._ranks.world:
-            raise UserError(
-                f"the cell was begun by {values['ranks']} ranks and would go on with "
-                f"{self._ranks.world}: other sums, and other dropout",
-                f"start it as before (torchrun --nproc-per-node {values['ranks']}), or remove its "
-                f"checkpoint in {self._folder}",
-            )
-        parts: dict[str, dict[str, torch.Tensor]] = {"state": {}, "weight": {}, "random": {}}
-        for name, tensor in checkpoint.tensors.items():
-            kind, _, rest = name.partition("/")
-            parts[kind][rest] = tensor
-        parameters = {n: p for group in self._groups.all for n, p in group.parameters.items()}
-        with torch.no_grad():
-            for name, tensor in parts["weight"].items():
-                parameters[name].copy_(tensor)
-        self._store.load(parts["state"], values["state_steps"], values["trained"])
-        self._at = self._saved_at = values["at"]
-        self._period_end = values["period_end"]
-        self._sweep_start = values["sweep_start"]
-        self._windows.load_state_dict(values["windows"])
-        self.trace.restore(values["trace"])
-        self._strategy.load_state_dict(values["strategy"])
-        self._rng.bit_generator.state = values["rng"]
-        self._order.load_state_dict(values["order"])
-        self._probing_order.load_state_dict(values["probing_order"])
-        if values["selected"] is not None:
-            self._selected = tuple(values["selected"])
-            self._activate(self._selected)
-        prefix = f"{self._ranks.rank}/"
-        own = {
-            n.removeprefix(prefix): t for n, t in parts["random"].items() if n.startswith(prefix)
-        }
-        set_torch_state(own, self._device)
 
 
 def _allocated(device: torch.device) -> int | None:

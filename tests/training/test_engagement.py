@@ -113,7 +113,7 @@ def test_moments_that_are_lost_while_their_counters_go_on(
 
     def lose(leaving, starting) -> None:
         switch(leaving, starting)
-        for name, tensor in store.state_tensors().items():
+        for name, tensor in store.saved_tensors().items():
             if name.partition("/")[0] in (leaving if moment == "leaving" else starting):
                 tensor.zero_()
 

@@ -119,7 +119,7 @@ def test_an_offloaded_run_moves_state_through_every_slot(tmp_path: Path) -> None
     assert any(a & b for a, b in zip(selections, selections[2:], strict=False))
     buckets = store.groups["layer.0"].buckets
     assert sum(len(row) for row in buckets) >= 7
-    assert all(t.abs().sum() > 0 for name, t in store.state_tensors().items() if "avg" in name)
+    assert all(t.abs().sum() > 0 for name, t in store.saved_tensors().items() if "avg" in name)
 
 
 @pytest.mark.parametrize("strategy", ["lisa", "grass"])

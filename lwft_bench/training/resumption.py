@@ -1,0 +1,146 @@
+"""All that a stopped run needs to go on as if it had not been stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from lwft_bench.errors import UserError
+from lwft_bench.training import checkpoints
+from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.streams import generator_state, set_torch_state, torch_state
+from lwft_bench.training.trace import Trace
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a trainer is.
+
+    at: the step to be done next; negative while probing. sweep_start: the step at which the strategy's
+    current pass over all units began.
+    """
+
+    at: int
+    selected: tuple[int, ...] | None = None
+    period_end: int = 0
+    sweep_start: int = 0
+
+
+class Carried(Protocol):
+    """Has state of its own, JSON-able but for numpy arrays."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Resumption:
+    """Writes and reads the checkpoints of one run: weights that changed, optimizer state, the trace,
+    every random stream, and what is `carried`.
+
+    All ranks save and restore together; the first one writes, for all.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        device: torch.device,
+        assembly: Assembly,
+        trace: Trace,
+        carried: Mapping[str, Carried],
+        rng: np.random.Generator,
+    ) -> None:
+        self._folder = folder
+        self._device = device
+        self._ranks = assembly.ranks
+        self._groups = assembly.groups
+        self._store = assembly.store
+        self._trace = trace
+        self._carried = carried
+        self._rng = rng
+
+    def save(self, place: Place, number: int) -> None:
+        """Writes checkpoint `number`, in place of older ones."""
+        random = {
+            f"random/{rank}/{name}": state
+            for name, own in torch_state(self._device).items()
+            for rank, state in enumerate(self._ranks.gather(own))
+        }
+        if self._ranks.rank == 0:
+            tensors = {name: tensor.cpu() for name, tensor in (self._tensors() | random).items()}
+            checkpoints.save(
+                self._folder, number, checkpoints.Checkpoint(tensors, self._values(place))
+            )
+        self._ranks.barrier()
+
+    def restore(self) -> Place | None:
+        """Takes everything from the newest checkpoint; None if there is none.
+
+        Raises:
+            UserError: it was written by another number of ranks.
+        """
+        checkpoint = checkpoints.load_latest(self._folder)
+        if checkpoint is None:
+            return None
+        values = checkpoint.values
+        if values["ranks"] != self._ranks.world:
+            raise UserError(
+                f"the cell was begun by {values['ranks']} ranks and would go on with "
+                f"{self._ranks.world}: other sums, and other dropout",
+                f"start it as before (torchrun --nproc-per-node {values['ranks']}), or remove its "
+                f"checkpoint in {self._folder}",
+            )
+        self._restore_tensors(checkpoint)
+        self._trace.restore(values["trace"])
+        for name, part in self._carried.items():
+            part.load_state_dict(values[name])
+        self._rng.bit_generator.state = values["rng"]
+        place = Place(**values["place"])
+        if place.selected is not None:
+            place.selected = tuple(place.selected)
+        return place
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        state = self._store.saved_tensors()
+        trained = self._store.trained()
+        weights = {
+            f"weight/{name}": parameter.detach()
+            for group in self._groups.all
+            if trained[group.name]
+            for name, parameter in group.parameters.items()
+        }
+        return weights | {f"state/{name}": tensor for name, tensor in state.items()}
+
+    def _values(self, place: Place) -> dict[str, Any]:
+        return {
+            "place": asdict(place),
+            "ranks": self._ranks.world,
+            "trace": self._trace.rows(),
+            "rng": generator_state(self._rng),
+            "state_steps": self._store.steps(),
+            "trained": self._store.trained(),
+        } | {name: part.state_dict() for name, part in self._carried.items()}
+
+    def _restore_tensors(self, checkpoint: checkpoints.Checkpoint) -> None:
+        parts: dict[str, dict[str, torch.Tensor]] = {"state": {}, "weight": {}, "random": {}}
+        for name, tensor in checkpoint.tensors.items():
+            kind, _, rest = name.partition("/")
+            parts[kind][rest] = tensor
+        parameters = {n: p for group in self._groups.all for n, p in group.parameters.items()}
+        with torch.no_grad():
+            for name, tensor in parts["weight"].items():
+                parameters[name].copy_(tensor)
+        values = checkpoint.values
+        self._store.load(parts["state"], values["state_steps"], values["trained"])
+        prefix = f"{self._ranks.rank}/"
+        own = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in parts["random"].items()
+            if name.startswith(prefix)
+        }
+        set_torch_state(own, self._device)
