@@ -134,12 +134,75 @@ def run(
             seeds=_numbers(seeds),
         ),
     )
+    loaded.require_runnable()
     from lwft_bench.execution.runner import RunOptions, run_suite
 
     options = RunOptions(
         workers=workers, retry_failed=retry is Retry.FAILED, save_weights=save_weights
     )
     raise typer.Exit(run_suite(loaded, out or Path("reports", loaded.name), options))
+
+
+@app.command()
+def plan(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite file or a shipped suite.")],
+    budget: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Of the device, such as 24GiB or 24GB.")
+    ] = None,
+    plugin: Plugins = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set an option everywhere. Repeatable."),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Cells whose id matches, e.g. '*lora*'.")
+    ] = None,
+    models: Annotated[str | None, typer.Option(metavar="A,B", help="Only these models.")] = None,
+    methods: Annotated[str | None, typer.Option(metavar="A,B", help="Only these methods.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw peak memory against training.max_length."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Run a few real steps of each cell and compare.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error too.")
+    ] = False,
+) -> None:
+    """Tell the memory and cost of every cell of a suite, without a GPU or the model's weights.
+
+    Exit code 1 with --verify if a cell needs another amount of memory than planned.
+    """
+    import json
+
+    from lwft_bench.config.loading import Changes, load_suite
+    from lwft_bench.planning.budget import parse_size
+
+    num_bytes = None if budget is None else parse_size(budget)
+    loaded = load_suite(
+        suite,
+        Changes(
+            settings=tuple(settings or ()),
+            plugins=tuple(map(str, plugin or ())),
+            only=only,
+            models=_names(models),
+            methods=_names(methods),
+        ),
+    )
+    from lwft_bench.planning.plan_figure import draw_plan
+    from lwft_bench.planning.plan_text import as_text
+    from lwft_bench.planning.suite_plan import as_json as plan_as_json
+    from lwft_bench.planning.suite_plan import plan_suite
+    from lwft_bench.planning.verification import verify_plan
+
+    planned = plan_suite(loaded, num_bytes, lambda text: typer.echo(text, err=True))
+    typer.echo(json.dumps(plan_as_json(planned), indent=2) if as_json else as_text(planned))
+    if figure is not None:
+        draw_plan(planned, figure)
+    if verify:
+        raise typer.Exit(0 if verify_plan(planned, lambda text: typer.echo(text)) else 1)
 
 
 @app.command()
@@ -160,6 +223,18 @@ def table(
     from lwft_bench.reporting.report import print_table
 
     typer.echo(print_table(run, format.value, name))
+
+
+@app.command()
+def profile(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of runs.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The PNG file to write.")],
+    methods: Annotated[str | None, typer.Option(metavar="A,B", help="Only these methods.")] = None,
+) -> None:
+    """Draw what layers score by task: do they matter differently for different tasks?"""
+    from lwft_bench.reporting.report import write_profile
+
+    typer.echo(write_profile(runs, out, _names(methods)))
 
 
 @app.command("list")
@@ -221,6 +296,23 @@ def check(
     checked = checking.check_strategies(file_or_name, settings or ())
     typer.echo(checking.as_text(checked))
     raise typer.Exit(0 if checking.all_passed(checked) else 1)
+
+
+@app.command()
+def audit(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite file or a shipped suite.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set an option everywhere. Repeatable."),
+    ] = None,
+) -> None:
+    """Count the test questions of a suite that stand in its training data, or nearly do."""
+    from lwft_bench import auditing
+    from lwft_bench.config.loading import Changes, load_suite
+
+    loaded = load_suite(suite, Changes(settings=tuple(settings or ())))
+    cells = [*loaded.cells, *(cell for tuning in loaded.tunings for cell in tuning.cells)]
+    typer.echo(auditing.as_text(auditing.audit(cells)))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lwft_bench import registry
+from lwft_bench.config.architectures import read_architecture
 from lwft_bench.config.cards import PACKAGE, shipped
 from lwft_bench.config.documents import read_document
 from lwft_bench.config.entries import SHIPPED_MODELS, method_of_strategy, read_card
@@ -87,6 +88,16 @@ def models() -> Iterator[Row]:
             "title": "Small language model that ships with the package",
             "origin": registry.BUILT_IN,
             "path": str(PACKAGE / "models" / name),
+        }
+    for name, path in shipped("architectures").items():
+        architecture = read_architecture(name)
+        yield {
+            "name": name,
+            "title": f"{architecture.title}: to plan, not to run",
+            "origin": registry.BUILT_IN,
+            "path": str(path),
+            "parameters": architecture.parameters,
+            "source": architecture.source,
         }
 
 

@@ -209,7 +209,7 @@ def test_list_shows_every_kind_and_where_it_is_from(
         "mine The first unit, always. mine.py",
     ]
     everything = json.loads(command("list", "--json").stdout)
-    assert [row["name"] for row in everything["models"]] == ["embedded"]
+    assert {"embedded", "llama-2-7b"} <= {row["name"] for row in everything["models"]}
     assert {"arith", "smoke"} <= {row["name"] for row in everything["suites"]}
     for row in (row for rows in everything.values() for row in rows):
         assert row["title"], row

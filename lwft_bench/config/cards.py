@@ -7,12 +7,13 @@ from typing import Literal
 
 import lwft_bench
 
-Kind = Literal["methods", "suites", "tasks", "benchmarks"]
+Kind = Literal["methods", "suites", "tasks", "benchmarks", "architectures"]
 
 PACKAGE = Path(lwft_bench.__file__).parent
 INSIDE: dict[Kind, Path] = {
     "tasks": PACKAGE / "data" / "tasks",
     "benchmarks": PACKAGE / "evaluation" / "benchmarks",
+    "architectures": PACKAGE / "models" / "architectures",
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from lwft_bench import registry
+from lwft_bench.config.architectures import read_architecture
 from lwft_bench.config.cards import Kind, is_path, shipped
 from lwft_bench.config.documents import Document, read_document
 from lwft_bench.config.models import MethodConfig, ModelConfig, Named, TaskConfig
@@ -145,6 +146,8 @@ class EntryReader:
         return self._card("tasks", "task", TaskConfig, name, locate)
 
     def _model_of_name(self, name: str, locate: Locate) -> Entry[ModelConfig] | None:
+        if name in shipped("architectures") and not (self.folder / name).is_dir():
+            return Entry(read_architecture(name).model, lambda _: locate(()), self.folder)
         short = os.path.basename(name.rstrip("/"))
         config, problems = validate(
             ModelConfig, {"name": short, "path": name}, lambda _: locate(())
@@ -163,18 +166,22 @@ class EntryReader:
         return replace(entry, config=entry.config.model_copy(update=paths))
 
     def _model_path(self, text: str, entry: Entry[ModelConfig], key: str) -> str | None:
-        """`embedded`, a folder's absolute path, or a hub name; None if it is none of these."""
+        """`embedded`, a folder's or GGUF file's absolute path, or a hub name; None if it is none of
+        these."""
         folder = self.folder / Path(text).expanduser()
         if text in SHIPPED_MODELS:
             return text
-        if folder.is_dir():
+        if folder.is_dir() or (text.endswith(".gguf") and folder.is_file()):
             return str(folder.resolve())
+        if text.startswith("package:"):  # whether it is installed, the model's digest tells
+            return text
         if text.startswith((".", "/", "~")):
-            self._problem(entry.locate, f"no such folder: {folder}", path=(key,))
+            noun = "file" if text.endswith(".gguf") else "folder"
+            self._problem(entry.locate, f"no such {noun}: {folder}", path=(key,))
             return None
         if _HUB_NAME.fullmatch(text):
             return text
-        close = registry.nearest(text, SHIPPED_MODELS)
+        close = registry.nearest(text, (*SHIPPED_MODELS, *shipped("architectures")))
         wanted = "expected a shipped model, a folder or a hub name (organisation/model)"
         self._problem(
             entry.locate,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from lwft_bench.config.cell_ids import labels
 from lwft_bench.config.entries import Entry
 from lwft_bench.config.key_paths import COMPONENTS, METHOD_SETTINGS, component_name
 from lwft_bench.config.layers import Ablation, Assignment, Layer, Method
@@ -25,6 +24,7 @@ from lwft_bench.config.models import (
 from lwft_bench.config.problems import KeyPath, Problem, validate
 from lwft_bench.config.settings import Place, Setting, Settings, leaves
 from lwft_bench.config.tasks import resolve_task
+from lwft_bench.config.tuning import Candidate, Tuning, TuningPlan
 from lwft_bench.state.optimizer import PRECISIONS_OF_ELEMENTS
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -32,12 +32,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Point:
-    """A cell before its seed: one combination, and its values of the ablated options."""
+    """A cell before its seed: one combination, and its values of the ablated options.
+
+    tuned: what trials decide, above everything else that is set. trial: whether it is one of them.
+    """
 
     model: Entry[ModelConfig]
     method: Method
     task: Entry[TaskConfig]
     ablation: tuple[Assignment, ...]
+    tuned: tuple[Assignment, ...] = ()
+    trial: bool = False
 
     @property
     def names(self) -> dict[str, str]:
@@ -53,8 +58,8 @@ class Expansion:
     """Every cell of a suite. What is wrong goes to `problems`, and there are no cells then.
 
     Settings, weakest first: `base` (the suite's training and evaluation), the method card's,
-    `overrides`, `ablations`, `changes` (the command line's). `unchecked` are sections of `base`
-    that are known to be wrong already.
+    `overrides`, `ablations`, `changes` (the command line's), what `tuning` tries. `unchecked` are
+    sections of `base` that are known to be wrong already.
     """
 
     models: Sequence[Entry[ModelConfig]]
@@ -68,11 +73,31 @@ class Expansion:
     plugins: tuple[str, ...]
     problems: list[Problem]
     unchecked: frozenset[str] = frozenset()
+    tuning: TuningPlan | None = None
 
-    def cells(self) -> list[Cell]:
-        """All cells, models outermost and seeds innermost."""
-        cells = [cell for point in self._points() for cell in self._cells_of(point)]
-        return [] if self.problems else cells
+    def expand(self) -> tuple[list[Cell], list[Tuning]]:
+        """All cells, models outermost and seeds innermost; those to be tuned in their tunings."""
+        cells: list[Cell] = []
+        tunings: list[Tuning] = []
+        for point in self._points():
+            if self.tuning and point.method.entry.config.trains:
+                tunings.append(self._tuned(point, self.tuning))
+            else:
+                cells += self._cells_of(point, self.seeds)
+        return ([], []) if self.problems else (cells, tunings)
+
+    def _tuned(self, point: Point, plan: TuningPlan) -> Tuning:
+        candidates = []
+        for combination in plan.grid(point.method.name).combinations():
+            chosen = replace(point, tuned=combination)
+            candidates.append(
+                Candidate(
+                    {assignment.key: assignment.value for assignment in combination},
+                    tuple(self._cells_of(replace(chosen, trial=True), plan.seeds)),
+                    tuple(self._cells_of(chosen, self.seeds)),
+                )
+            )
+        return Tuning(tuple(candidates))
 
     def _points(self) -> Iterator[Point]:
         for model, method, task in itertools.product(self.models, self.methods, self.tasks):
@@ -84,16 +109,17 @@ class Expansion:
             for combination in itertools.product(*mine):
                 yield Point(model, method, task, combination)
 
-    def _cells_of(self, point: Point) -> Iterator[Cell]:
+    def _cells_of(self, point: Point, seeds: Sequence[int]) -> Iterator[Cell]:
         resolved = self._resolve(point, self._settings(point))
         if self.problems:
             return
-        for seed in self.seeds if point.method.entry.config.trains else (0,):
+        for seed in seeds if point.method.entry.config.trains else (0,):
             yield Cell(
                 id=self._cell_id(point, seed),
                 model=point.model.config,
                 seed=seed,
                 ablation={assignment.key: assignment.value for assignment in point.ablation},
+                trial={each.key: each.value for each in point.tuned} if point.trial else {},
                 plugins=self.plugins,
                 **resolved,
             )
@@ -111,7 +137,10 @@ class Expansion:
     def _assignments(self, point: Point) -> Iterator[Assignment]:
         """What is set for a point above its cards, weakest first."""
         overrides = [layer for layer in self.overrides if layer.matches(point.names)]
-        for layer in (*overrides, Layer(point.ablation), self.changes):
+        layers = [*overrides, Layer(point.ablation), self.changes, Layer(point.tuned)]
+        if point.trial and self.tuning and self.tuning.steps:
+            layers.append(Layer((self.tuning.steps,)))
+        for layer in layers:
             for assignment in layer.assignments:
                 if assignment.key in point.method.paths:
                     yield assignment
@@ -135,6 +164,10 @@ class Expansion:
                 task, point.task.folder, lambda path: settings.locate(("task", *path))
             )
             self.problems.extend(problems)
+            if point.trial and not task.validation_examples:
+                text = "tuning judges by the validation loss; expected at least 1, found 0"
+                place = settings.locate(("task", "validation_examples"))
+                self.problems.append(Problem(*place, text))
         card = point.method.entry.config
         # The card's training options are in the cell's now; where its sources speak of a value that
         # was replaced, they no longer do.
@@ -169,11 +202,10 @@ class Expansion:
         parts = list(point.names.values())
         if point.method.entry.config.trains:
             parts.append(f"seed{seed}")
-        last_keys = Counter(ablation.key.rpartition(".")[2] for ablation in self.ablations)
-        for assignment in point.ablation:
-            last = assignment.key.rpartition(".")[2]
-            key = last if last_keys[last] == 1 else assignment.key
-            parts.append(f"{key}={_label(assignment.value)}")
+        parts += labels(point.ablation, [ablation.key for ablation in self.ablations])
+        if point.trial:
+            tried = labels(point.tuned, [assignment.key for assignment in point.tuned])
+            parts += [f"tune-{tried[0]}", *tried[1:]]
         return "--".join(parts)
 
 
@@ -221,11 +253,3 @@ def _method_settings(method: Method) -> Iterator[Setting]:
     for key in METHOD_SETTINGS:
         yield Setting((key,), values[key], locate((key,)))
     yield from leaves(card.training, ("training",), locate)
-
-
-def _label(value: Any) -> str:
-    """A value as a part of a cell id, fit for a folder's name."""
-    if isinstance(value, list):
-        return "+".join(map(_label, value)) or "none"
-    text = str(value).lower() if isinstance(value, bool | None) else str(value)
-    return re.sub(r"[^A-Za-z0-9.+_-]", "-", text)

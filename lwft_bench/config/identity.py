@@ -56,14 +56,20 @@ def digest_of(value: Any) -> str:
 
 
 def _config(cell: Cell) -> dict[str, Any]:
-    """The resolved config without what the data's and the model's digests speak of."""
+    """The resolved config without what the data's and the model's digests speak of.
+
+    A trial is not evaluated on benchmarks, and what its values decide is no part of it.
+    """
+    judged_by = (
+        {"trial": True} if cell.trial else {"evaluation": cell.evaluation.model_dump(mode="json")}
+    )
     return {
         "model": cell.model.name,
         "task": cell.task.name,
         "method": cell.method.model_dump(mode="json", exclude=METHOD_DOCUMENTATION),
         "training": cell.training.model_dump(mode="json"),
-        "evaluation": cell.evaluation.model_dump(mode="json"),
         "seed": cell.seed,
+        **judged_by,
     }
 
 
@@ -93,9 +99,11 @@ def _counts(section: str, registry: Registry[Any], name: str) -> bool:
 # mappings and cannot be hashed.)
 @cache
 def _data_digest(task: str) -> str:
-    from lwft_bench.data.sources import data_digest
+    from lwft_bench.data.sources import check_data, data_digest
 
-    return data_digest(TaskConfig.model_validate_json(task))
+    config = TaskConfig.model_validate_json(task)
+    check_data(config)
+    return data_digest(config)
 
 
 @cache

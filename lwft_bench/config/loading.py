@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +13,7 @@ from lwft_bench.config.identity import Identity, identify
 from lwft_bench.config.models import Cell
 from lwft_bench.config.problems import ConfigError, Problem
 from lwft_bench.config.reading import SuiteReader
+from lwft_bench.config.tuning import Tuning
 from lwft_bench.errors import UserError
 from lwft_bench.registry import nearest, unknown
 
@@ -36,7 +37,10 @@ class Changes:
 
 @dataclass
 class Suite:
-    """A suite that can be run. Its plugins are loaded; cells name them by absolute path."""
+    """A suite that can be run. Its plugins are loaded; cells name them by absolute path.
+
+    What the cells of `tunings` are is known once their trials have ended. `cells` are the others.
+    """
 
     name: str
     title: str
@@ -45,6 +49,22 @@ class Suite:
     cells: Sequence[Cell]
     path: Path
     source_text: str
+    tunings: Sequence[Tuning] = ()
+
+    def require_runnable(self) -> None:
+        """Refuses models that can only be planned.
+
+        Raises:
+            UserError: A model has no tokenizer, as an architecture without weights.
+        """
+        for model in {cell.model.name: cell.model for cell in self.cells}.values():
+            if model.path is None and model.tokenizer is None:
+                raise UserError(
+                    f"model {model.name} is a config without tokenizer or trained weights: it can "
+                    "be planned, not run",
+                    f"Plan it: `lwft-bench plan {self.path}`. To run it give weights (`path`), or a "
+                    "tokenizer to train from random weights.",
+                )
 
     def identity(self, cell: Cell) -> Identity:
         """What the cell's result depends on.
@@ -66,16 +86,18 @@ def load_suite(suite: str, changes: Changes | None = None) -> Suite:
     path = suite_file(suite)
     document = read_document(path)
     reader = SuiteReader(document, path.resolve().parent)
-    file, cells = reader.read(changes.plugins, changes.settings, changes.seeds)
-    cells = _narrowed(cells, changes)
+    file, cells, tunings = reader.read(changes.plugins, changes.settings, changes.seeds)
+    kept = {cell.id for cell in _narrowed([*cells, *_cells_of(tunings)], changes)}
+    narrowed = [tuning.narrowed(lambda cell: cell.id in kept) for tuning in tunings]
     return Suite(
         name=file.name,
         title=file.title,
         description=file.description,
         baseline=file.baseline,
-        cells=cells,
+        cells=[cell for cell in cells if cell.id in kept],
         path=path,
         source_text=document.text,
+        tunings=[tuning for tuning in narrowed if tuning.cells],
     )
 
 
@@ -94,6 +116,10 @@ def suite_file(suite: str) -> Path:
             "see `lwft-bench list suites`",
         )
     raise UserError(unknown("suite", suite, suites), "see `lwft-bench list suites`")
+
+
+def _cells_of(tunings: Iterable[Tuning]) -> list[Cell]:
+    return [cell for tuning in tunings for cell in tuning.cells]
 
 
 def _narrowed(cells: list[Cell], changes: Changes) -> list[Cell]:

@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema
 StatePolicy = Literal["keep", "reset", "restart"]
 Part = Literal["embed", "final_norm", "head", "other"]
 UnitKind = Literal["embed", "layers", "head"]
+Profile = Literal["clean", "published"]
 PARTS_OF_UNIT: dict[UnitKind, tuple[Part, ...]] = {
     "embed": ("embed", "other"),
     "layers": (),
@@ -71,7 +72,8 @@ class ModelConfig(Config):
     name: Name
     """Short name, used in cell ids and tables."""
     path: str | None = None
-    """`embedded`, a local folder, or a hub name."""
+    """`embedded`, a local folder, a hub name, or a GGUF file, `package:NAME/FILE.gguf` if an installed
+    package has it."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
     config: dict[str, Any] | None = None
@@ -80,11 +82,18 @@ class ModelConfig(Config):
     """Folder or hub name, if not the model's own."""
     trust_remote_code: bool = False
     """Run code that comes with the model. Off unless asked for by name here."""
+    reinitialise: tuple[NonNegativeInt, ...] = ()
+    """Decoder layers that lose what they learned: they get the weights that an untrained model has,
+    drawn from the initialisation stream. A control: does a strategy find them?"""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
         if (self.path is None) == (self.config is None):
             raise ValueError("expected exactly one of the keys 'path' and 'config'")
+        if self.reinitialise and self.path is None:
+            raise ValueError(
+                "reinitialise is for pretrained weights: a model built from a config has none"
+            )
         return self
 
 
@@ -100,6 +109,14 @@ class TaskConfig(Config):
     benchmarks: tuple[str, ...]
     items_per_benchmark: PositiveInt | None = None
     """None takes every item a benchmark has."""
+    data_dir: str | None = None
+    """Folder with the files of benchmarks and training sets. None: that of the environment variable
+    LWFT_BENCH_DATA; without that, benchmarks come from the hub."""
+    profile: Profile = "clean"
+    """How instructions are written for the model and its answers read, in training and on
+    benchmarks: `published` as LLM-Adapters does, `clean` with one template and strict extraction."""
+    drop_test_questions: Literal["none", "exact", "near"] = "none"
+    """Leaves examples out of training whose question is one of the benchmarks', or nearly one."""
 
 
 class ClipConfig(Config):
@@ -235,5 +252,7 @@ class Cell(Config):
     seed: NonNegativeInt
     ablation: dict[str, Any] = {}
     """Key path -> value, where an option is ablated."""
+    trial: dict[str, Any] = {}
+    """Key path -> value, where they are tried: a trial is judged by its validation loss alone."""
     plugins: tuple[str, ...] = ()
     """Absolute paths of plugin files the cell's process must import."""

@@ -30,6 +30,7 @@ from lwft_bench.config.models import (
 from lwft_bench.config.problems import ConfigError, Problem, validate
 from lwft_bench.config.settings import Place, Setting, leaves
 from lwft_bench.config.suite import Names, Override, SuiteFile
+from lwft_bench.config.tuning import Tuning, read_tuning, tuning_problems
 from lwft_bench.errors import UserError
 
 # Where none could be read, these let everything else be checked. No cell is made of them.
@@ -52,8 +53,8 @@ class SuiteReader:
 
     def read(
         self, plugins: Sequence[str], settings: Sequence[str], seeds: Sequence[int] | None
-    ) -> tuple[SuiteFile, list[Cell]]:
-        """The suite as written, and its cells, with what the command line adds or replaces.
+    ) -> tuple[SuiteFile, list[Cell], list[Tuning]]:
+        """The suite as written, its cells and tunings, with what the command line adds or replaces.
 
         Args:
             plugins: Further plugin files; their strategies join the methods.
@@ -90,14 +91,17 @@ class SuiteReader:
             plugins=loaded,
             problems=self.problems,
             unchecked=unchecked,
+            tuning=read_tuning(self.document.value.get("tune"), self.locate),
         )
         self._check_baseline(names["method"])
         self._check_key_paths(expansion)
-        cells = expansion.cells()
-        self._check_ids(cells)
+        self._check_tuning(expansion, names["method"])
+        cells, tunings = expansion.expand()
+        tuned = [cell for each in tunings for cell in (*each.trials, *each.cells)]
+        self._check_ids([*cells, *tuned])
         if self.problems or file is None:
             raise ConfigError(sorted(self.problems, key=_in_file_order))
-        return file, cells
+        return file, cells, tunings
 
     def _written(self, key: str) -> list[Any]:
         value = self.document.value.get(key)
@@ -210,6 +214,19 @@ class SuiteReader:
         ablations = (Layer(ablation.assignments()[:1]) for ablation in expansion.ablations)
         for layer in (*expansion.overrides, *ablations, expansion.changes):
             self.problems += key_path_problems(layer, expansion.methods, all_read)
+
+    def _check_tuning(self, expansion: Expansion, names: set[str]) -> None:
+        if expansion.tuning:
+            layers = [*expansion.overrides, expansion.changes]
+            self.problems += tuning_problems(
+                expansion.tuning,
+                expansion.methods,
+                names,
+                expansion.seeds,
+                layers,
+                expansion.ablations,
+                self.locate,
+            )
 
     def _check_ids(self, cells: Sequence[Cell]) -> None:
         for cell_id, count in Counter(cell.id for cell in cells).items():

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, NonNegativeInt, Tag, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    Tag,
+)
 
 from lwft_bench.config.models import (
     Config,
@@ -37,6 +45,17 @@ TaskEntry = Annotated[ByName | Annotated[TaskConfig, Tag("<mapping>")], _ByShape
 Names = str | tuple[str, ...]
 
 
+def _without_repeats(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    repeated = [seed for seed, count in Counter(seeds).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{repeated[0]} is there twice")
+    return seeds
+
+
+Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_without_repeats)]
+Grid = Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)]
+
+
 class Override(Config):
     """Options for the cells that match every selector that is given."""
 
@@ -46,6 +65,21 @@ class Override(Config):
     task: Names | None = None
     set: dict[str, Any]
     """Key path -> value, e.g. `training.lr: 3.0e-3`."""
+
+
+class Tune(Config):
+    """Settings tried for each method that trains before its cells run, with one budget for all."""
+
+    grid: Grid
+    """Key path -> values, e.g. `training.lr: [3.0e-4, 1.0e-3, 3.0e-3]`. Every combination is tried."""
+    methods: dict[str, Grid] = {}
+    """Method -> a grid of its own instead, of as many combinations."""
+    seeds: Seeds
+    """Each combination is tried with each of these. None of them is a seed of the suite."""
+    steps: PositiveInt | None = None
+    """Steps of a trial; None: as many as its cells."""
+    metric: Literal["validation_loss"] = "validation_loss"
+    """What decides: its mean over the seeds, the lowest. Never a benchmark."""
 
 
 class SuiteFile(Config):
@@ -63,25 +97,19 @@ class SuiteFile(Config):
     default settings around it), or a mapping."""
     tasks: Annotated[tuple[TaskEntry, ...], Field(min_length=1)]
     """Each a shipped task card's name, the path of a card, or a mapping."""
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    seeds: Seeds
     training: TrainingConfig
     evaluation: EvaluationConfig = EvaluationConfig()
     overrides: tuple[Override, ...] = ()
     """Applied in order, above the method cards' own settings."""
     ablate: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
     """Key path -> values. Methods that have the option are multiplied, others stay as they are."""
+    tune: Tune | None = None
+    """Settings chosen for each method by its validation loss, before its cells run."""
     baseline: str | None = None
     """The method that paired differences refer to."""
     plugins: tuple[str, ...] = ()
     """Python files that register strategies, adapters or optimizers, relative to this file."""
-
-    @field_validator("seeds")
-    @classmethod
-    def _without_repeats(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        repeated = [seed for seed, count in Counter(seeds).items() if count > 1]
-        if repeated:
-            raise ValueError(f"{repeated[0]} is there twice")
-        return seeds
 
 
 def schema_text() -> str:

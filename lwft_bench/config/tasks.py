@@ -21,10 +21,16 @@ def resolve_task(
         folder: What relative paths are relative to.
         locate: The place of a key path in the task.
     """
+    from lwft_bench.data.instructions import InstructionItems, item_file
+    from lwft_bench.data.locations import data_folder, find_file
     from lwft_bench.data.sources import SOURCES
     from lwft_bench.evaluation.benchmarks import load_benchmark
 
     problems: list[Problem] = []
+    data = data_folder(str(folder / Path(task.data_dir).expanduser()) if task.data_dir else None)
+    task = task.model_copy(update={"data_dir": str(data) if data else None})
+    if data is not None and not data.is_dir():
+        problems.append(Problem(*locate(("data_dir",)), f"no such folder: {data}"))
     options: dict[str, Any] = task.data_options
     if task.data not in SOURCES:
         problems.append(Problem(*locate(("data",)), unknown("data source", task.data, SOURCES)))
@@ -39,19 +45,24 @@ def resolve_task(
         for key, value in source or ():
             if isinstance(value, Path):
                 file = folder / value.expanduser()
+                if not file.is_file():
+                    file = find_file(data, str(value)) or file
                 options = options | {key: str(file)}
                 if not file.is_file():
                     place = locate(("data_options", key))
-                    problems.append(Problem(*place, f"no such file: {file}"))
+                    under = f", nor under {data}" if data else ""
+                    problems.append(Problem(*place, f"no such file: {file}{under}"))
     benchmarks = tuple(str(folder / name) if is_path(name) else name for name in task.benchmarks)
     for index, name in enumerate(benchmarks):
         place = locate(("benchmarks", index))
         if not is_path(name) and name not in shipped("benchmarks"):
             text = unknown("benchmark", name, shipped("benchmarks"))
             problems.append(Problem(*place, text, "lwft-bench list benchmarks"))
-        elif is_path(name):
-            try:
-                load_benchmark(name)
-            except UserError as error:
-                problems.append(Problem(*place, error.message))
+            continue
+        try:
+            items = load_benchmark(name).source
+            if isinstance(items, InstructionItems):
+                item_file(items, task)
+        except UserError as error:
+            problems.append(Problem(*place, error.message, error.hint))
     return task.model_copy(update={"data_options": options, "benchmarks": benchmarks}), problems

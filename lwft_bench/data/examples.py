@@ -1,7 +1,8 @@
-"""The two shapes of data: what a model is trained on and what it is judged on."""
+"""The shapes of data: what a model is trained on and what it is judged on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -14,6 +15,8 @@ class Example:
 
     prompt: str
     target: str
+    question: str | None = None
+    """The question alone, which test sets are searched for; None: the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +31,17 @@ class Item:
     prompt: str
     answer: str
     choices: tuple[str, ...] = ()
+    question: str | None = None
+    """As of an `Example`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """What a task trains on. The same for every cell: a cell's seed changes only the order."""
+
+    train: list[Example]
+    validation: list[Example]
+
+
+Keep = Callable[[list[Example]], list[Example]]
+"""Leaves training examples out."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,8 +42,40 @@ class Row:
             raise self.error(field, "a list of texts", value)
         return tuple(value)
 
+    def number_text(self, field: str) -> str:
+        """A number, written as one or as a text."""
+        value = self._get(field)
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise self.error(field, "a number", value)
+        return str(value)
+
+    def truth(self, field: str) -> bool:
+        value = self._get(field)
+        if not isinstance(value, bool):
+            raise self.error(field, "true or false", value)
+        return value
+
+    def inside(self, field: str) -> Row:
+        """The mapping under a field, as a row of its own."""
+        value = self._get(field)
+        if not isinstance(value, dict):
+            raise self.error(field, "a mapping", value)
+        return Row(self.path, self.number, value)
+
+    def each_inside(self, field: str) -> list[Row]:
+        """The mappings in a list."""
+        value = self._get(field)
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            raise self.error(field, "a list of mappings", value)
+        return [Row(self.path, self.number, each) for each in value]
+
+    def renamed(self, columns: Mapping[str, str]) -> Row:
+        """With further fields: wanted name -> name of the column that holds it."""
+        found = {name: self._get(column) for name, column in columns.items()}
+        return Row(self.path, self.number, self.fields | found)
+
     def error(self, field: str, expected: str, found: Any) -> RowError:
-        shown = json.dumps(found, ensure_ascii=False)
+        shown = json.dumps(found, ensure_ascii=False, default=str)
         return RowError(
             f"{self.path}:{self.number}: {field}: expected {expected}, found {shown[:60]}"
         )
@@ -67,13 +100,26 @@ def read_json_lines(path: Path, parse: Callable[[Row], Record]) -> list[Record]:
         lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
+    written = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    return parse_rows(path, (partial(_row, path, *line) for line in written), parse)
+
+
+def parse_rows(
+    path: Path, rows: Iterable[Callable[[], Row]], parse: Callable[[Row], Record]
+) -> list[Record]:
+    """Each row through `parse`.
+
+    Args:
+        rows: each gives its row when called, or raises RowError.
+
+    Raises:
+        UserError: rows are at fault: the first `MAX_PROBLEMS` of them.
+    """
     records: list[Record] = []
     problems: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for row in rows:
         try:
-            records.append(parse(_row(path, number, line)))
+            records.append(parse(row()))
         except RowError as problem:
             problems.append(str(problem))
     if problems:

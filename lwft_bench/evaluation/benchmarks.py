@@ -9,11 +9,23 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from lwft_bench.config.cards import is_path, shipped
 from lwft_bench.config.documents import read_document
-from lwft_bench.config.models import Config
+from lwft_bench.config.models import Config, Profile
 from lwft_bench.config.problems import ConfigError, format_key, validate
+from lwft_bench.data.instructions import InstructionItems
 from lwft_bench.errors import UserError
 from lwft_bench.evaluation.extraction import COMPARISONS, EXTRACTIONS, NUMERIC_EXTRACTIONS
 from lwft_bench.registry import unknown
+
+
+def known_rule(name: str | None) -> str | None:
+    """A validator.
+
+    Raises:
+        ValueError: there is no such extraction rule.
+    """
+    if name is not None and name not in EXTRACTIONS:
+        raise ValueError(unknown("extraction rule", name, EXTRACTIONS))
+    return name
 
 
 class GeneratedItems(Config):
@@ -30,6 +42,13 @@ class GeneratedItems(Config):
     ]
 
 
+class CommonsenseItems(Config):
+    """Items made by `lwft_bench.data.commonsense`."""
+
+    name: Literal["generated-commonsense"]
+    benchmark: Literal["how-it-ends", "what-fits", "who-has-more", "yes-or-no"]
+
+
 class JsonlItems(Config):
     """Items from a file of JSON lines, taken from the top."""
 
@@ -42,6 +61,17 @@ class JsonlItems(Config):
     """Multiple choice only: a list of continuations, of which the answer is one."""
 
 
+class Protocol(Config):
+    """How responses are generated and read."""
+
+    extraction: str
+    max_new_tokens: PositiveInt
+    stop: tuple[str, ...] = ()
+    num_beams: PositiveInt = 1
+
+    _known_rule = field_validator("extraction")(known_rule)
+
+
 class BenchmarkConfig(Config):
     """One test set with its prompt, metric and version."""
 
@@ -50,8 +80,11 @@ class BenchmarkConfig(Config):
     """Goes up when a score under the old definition is no longer comparable."""
     title: str
     description: str
-    source: Annotated[GeneratedItems | JsonlItems, Field(discriminator="name")]
-    """Where the items come from; their prompts are complete."""
+    source: Annotated[
+        GeneratedItems | CommonsenseItems | JsonlItems | InstructionItems,
+        Field(discriminator="name"),
+    ]
+    """Where the items come from. Prompts of instructions are the profile's; others are complete."""
     licence: str
     kind: Literal["generate", "multiple_choice"]
     """Greedy generation, or the choice with the highest log-likelihood (summed over its tokens,
@@ -64,17 +97,16 @@ class BenchmarkConfig(Config):
     """Generation: at most this many tokens."""
     stop: tuple[str, ...] = ()
     """Generation: texts that end a response, besides the end-of-sequence token."""
+    num_beams: PositiveInt = 1
+    """Generation: 1 is greedy, more is beam search, which stops at the end-of-sequence token only."""
+    published: Protocol | None = None
+    """Instead of the four keys above, under profile `published`."""
     num_items: PositiveInt
     """How many items there are, or are made."""
     contamination: str
     """What is known of the overlap between training sets and this one."""
 
-    @field_validator("extraction")
-    @classmethod
-    def _known_rule(cls, name: str | None) -> str | None:
-        if name is not None and name not in EXTRACTIONS:
-            raise ValueError(unknown("extraction rule", name, EXTRACTIONS))
-        return name
+    _known_rule = field_validator("extraction")(known_rule)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -86,7 +118,16 @@ class BenchmarkConfig(Config):
             raise ValueError("the metric of multiple_choice is acc; of generate, any other")
         if self.metric == "numeric_match" and self.extraction not in NUMERIC_EXTRACTIONS:
             raise ValueError(f"numeric_match needs one of {', '.join(NUMERIC_EXTRACTIONS)}")
+        if self.num_beams > 1 and self.stop:
+            raise ValueError("beam search ends at the end-of-sequence token: leave out `stop`")
         return self
+
+    def under(self, profile: Profile) -> BenchmarkConfig:
+        """The definition that a task of this profile is judged by; its version says which."""
+        if profile == "clean" or self.published is None:
+            return self
+        protocol = dict(self.published)
+        return self.model_copy(update=protocol | {"version": f"{self.version} {profile}"})
 
 
 def shipped_benchmarks() -> list[str]:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lwft_bench.config.models import EvaluationConfig
+from lwft_bench.config.models import EvaluationConfig, Profile
 from lwft_bench.data.examples import Item
+from lwft_bench.data.overlap import Kind
 from lwft_bench.errors import UserError
 from lwft_bench.evaluation.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.results.schema import Score
@@ -36,6 +37,8 @@ class Sample:
     """What the extraction rule found; None: no answer."""
     answer: str
     correct: bool
+    overlap: Kind | None = None
+    """Whether training examples have the question, or nearly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ def evaluate(
     items: Mapping[str, Sequence[Item]],
     config: EvaluationConfig,
     on_progress: Callable[[int, int], None] | None = None,
+    *,
+    profile: Profile = "clean",
 ) -> Evaluation:
     """Score `model` on every benchmark, on the device it is on.
 
@@ -63,6 +68,7 @@ def evaluate(
         items: benchmark (a shipped name or the path of a definition) -> its items.
         on_progress: called with (requests answered, requests in all); a multiple-choice item has
             one request a choice.
+        profile: the task's, with which the items were made.
 
     Raises:
         UserError: a prompt and its response do not fit into the model's context.
@@ -73,7 +79,7 @@ def evaluate(
     from lwft_bench.evaluation.language_model import ModelInMemory
     from lwft_bench.evaluation.lm_eval_tasks import lm_eval_task
 
-    benchmarks = {load_benchmark(name): items[name] for name in items if items[name]}
+    benchmarks = {load_benchmark(name).under(profile): items[name] for name in items if items[name]}
     num_requests = sum(max(1, len(item.choices)) for name in items for item in items[name])
     progress = _Progress(num_requests, on_progress)
     with left_as_it_was(model, tokenizer) as inner_model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -37,6 +38,21 @@ class ModelInMemory(HFLM):
         self, requests: list[Instance], disable_tqdm: bool = True
     ) -> list[tuple[float, bool]]:
         return super().loglikelihood(requests, disable_tqdm=True)
+
+    def _model_generate(
+        self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
+    ) -> torch.Tensor:
+        """lm-eval's stops look at one beam of several: beam search goes on to its own end."""
+        if options.get("num_beams", 1) == 1:
+            return super()._model_generate(context, max_length, stop, **options)
+        options.pop("temperature", None)  # lm-eval's default, which nothing here samples with
+        return self.model.generate(
+            input_ids=context,
+            max_length=max_length,
+            pad_token_id=self.tokenizer.pad_token_id,
+            use_cache=True,
+            **options,
+        )
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         return encode_pair(self.tokenizer, context, continuation)

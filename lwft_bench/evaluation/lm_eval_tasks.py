@@ -45,6 +45,7 @@ def lm_eval_task(
                 "until": [*benchmark.stop],
                 "max_gen_toks": max_new_tokens,
                 "do_sample": False,
+                "num_beams": benchmark.num_beams,
             },
             "filter_list": [
                 {

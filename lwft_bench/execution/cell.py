@@ -17,12 +17,19 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import DataOrder, TokenisedExamples, batches, tokenise
-from lwft_bench.data.examples import Item
+from lwft_bench.data.examples import Item, TaskData
+from lwft_bench.data.overlap import Kind, asked, find_overlap
 from lwft_bench.data.sources import load_examples, load_items
-from lwft_bench.evaluation.harness import Evaluation, evaluate
+from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.execution.outcomes import new_result
 from lwft_bench.execution.provenance import now, provenance
-from lwft_bench.execution.summary import confounds, memory, throughput, training_summary
+from lwft_bench.execution.summary import (
+    confounds,
+    memory,
+    step_flops,
+    throughput,
+    training_summary,
+)
 from lwft_bench.models.adapters import Adapter
 from lwft_bench.models.digests import weights_digest
 from lwft_bench.models.dropout import remove_dropout
@@ -31,6 +38,7 @@ from lwft_bench.planning.dry_run import DryRun, dry_run
 from lwft_bench.planning.fake_cell import BatchShape, make_adapter
 from lwft_bench.registry import load_plugin, strategies
 from lwft_bench.results.atomic import write_text_atomic
+from lwft_bench.results.schema import Throughput
 from lwft_bench.results.store import read_cell_record, write_result
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.strategies.base import Needs
@@ -60,6 +68,8 @@ class Prepared:
     train: TokenisedExamples
     validation: TokenisedExamples
     items: dict[str, list[Item]]
+    overlap: dict[str, Kind]
+    """Of items whose question stands in training or validation data, or nearly: by id."""
 
 
 def run_cell(
@@ -87,21 +97,15 @@ def run_cell(
     parts: dict[str, Any] = {}
     if cell.method.trains:
         parts = _train(prepared, folder, emit, should_stop, ranks)
-    emit({"event": "phase", "phase": "evaluate"})
-    evaluation, seconds = _evaluate(prepared, emit)
-    _write_rows(folder / "samples.jsonl", map(asdict, evaluation.samples))
-    if "throughput" in parts:
-        parts["throughput"].evaluation_seconds = seconds
-    if save:
+    if not cell.trial:
+        parts |= _scored(prepared, folder, emit, parts.get("throughput"))
+    if save and not cell.trial:
         emit({"event": "phase", "phase": "save"})
         prepared.adapter.save(prepared.model, prepared.tokenizer, folder / "model")
-    values = [score.value for score in evaluation.scores]
     result = new_result(
         cell,
         read_cell_record(folder),
         "done",
-        scores=evaluation.scores,
-        average=sum(values) / len(values),
         weights_digest=weights_digest(prepared.adapter.tensors(prepared.model)),
         confounds=confounds(cell, ranks.world),
         provenance=provenance(started) | {"ranks": ranks.world},
@@ -125,6 +129,9 @@ def _prepare(cell: Cell) -> Prepared:
     if not config.dropout:
         remove_dropout(model)
     adapter = make_adapter(cell)
+    items = (
+        {} if cell.trial else {name: load_items(cell.task, name) for name in cell.task.benchmarks}
+    )
     adapted = adapter.apply(model, streams.seed("initialisation"))
     torch.nn.Module.to(adapted, device)  # transformers' own `to` is typed as if it took a model
     return Prepared(
@@ -136,8 +143,20 @@ def _prepare(cell: Cell) -> Prepared:
         model=adapted,
         train=tokenise(data.train, tokenizer, config.max_length, config.loss_on),
         validation=tokenise(data.validation, tokenizer, config.max_length, "target"),
-        items={name: load_items(cell.task, name) for name in cell.task.benchmarks},
+        items=items,
+        overlap=_overlap(data, items),
     )
+
+
+def _overlap(data: TaskData, items: dict[str, list[Item]]) -> dict[str, Kind]:
+    trained_on = [asked(example) for example in (*data.train, *data.validation)]
+    return {
+        its_items[index].id: kind
+        for its_items in items.values()
+        for index, kind in find_overlap(
+            trained_on, [asked(item) for item in its_items]
+        ).test.items()
+    }
 
 
 def _device(name: str) -> torch.device:
@@ -200,7 +219,9 @@ def _train(
     )
     emit({"event": "phase", "phase": "plan"})
     planned = _plan(cell, order, trainer, strategy.needs, assembly)
-    _write_rows(folder / "steps.jsonl", trainer.trace.step_rows())
+    flops = step_flops(trainer.trace, planned, assembly, order)
+    rows = zip(trainer.trace.step_rows(), flops, strict=True)
+    _write_rows(folder / "steps.jsonl", ({**row, "flops": round(done)} for row, done in rows))
     _write_rows(folder / "selections.jsonl", trainer.trace.selection_rows())
     return {
         "engagement": engagement,
@@ -246,14 +267,29 @@ def _plan(
     )
 
 
-def _evaluate(prepared: Prepared, emit: Emit) -> tuple[Evaluation, float]:
-    cell = prepared.cell
+def _scored(
+    prepared: Prepared, folder: Path, emit: Emit, throughput: Throughput | None
+) -> dict[str, Any]:
+    """Evaluates on the benchmarks; returns the result's parts that tell of it."""
+    emit({"event": "phase", "phase": "evaluate"})
     started = time.perf_counter()
-    evaluation = evaluate(prepared.model, prepared.tokenizer, prepared.items, cell.evaluation)
-    seconds = time.perf_counter() - started
+    evaluation = evaluate(
+        prepared.model,
+        prepared.tokenizer,
+        prepared.items,
+        prepared.cell.evaluation,
+        profile=prepared.cell.task.profile,
+    )
+    if throughput is not None:
+        throughput.evaluation_seconds = time.perf_counter() - started
     for score in evaluation.scores:
         emit({"event": "evaluated", "benchmark": score.benchmark, "value": score.value})
-    return evaluation, seconds
+    _write_rows(
+        folder / "samples.jsonl",
+        ({**asdict(one), "overlap": prepared.overlap.get(one.id)} for one in evaluation.samples),
+    )
+    values = [score.value for score in evaluation.scores]
+    return {"scores": evaluation.scores, "average": sum(values) / len(values)}
 
 
 def _host_peak_bytes() -> int:

@@ -159,7 +159,8 @@ def outcome(result: CellResult) -> str:
     if result.failure is not None:
         return f"{result.status} in phase {result.failure.phase}: {one_line(result.failure.error)}"
     if result.average is None:
-        return result.status
+        loss = result.training.validation_loss_after if result.training else None
+        return result.status if loss is None else f"{result.status}, validation loss {loss:.4f}"
     return f"{result.status}, accuracy {100 * result.average:.1f} %"
 
 

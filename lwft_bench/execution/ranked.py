@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +36,12 @@ _FIRST_RANK_ALONE = ("plan", "evaluate", "save")
 class Order:
     """What the first rank has all ranks run."""
 
-    cell_id: str
+    cell: Cell
     threads: int
+
+    @property
+    def cell_id(self) -> str:
+        return self.cell.id
 
 
 class RankedCells:
@@ -52,25 +56,27 @@ class RankedCells:
         self._store = store
         self._save_weights = save_weights
         self._stops = stops
+        self._in_step = True
 
     def lead(self, cells: Iterable[tuple[Cell, Identity]], progress: PlainProgress) -> None:
         """The first rank's part; returns early on a stop request, and when a rank is lost."""
-        in_step = True
         for cell, identity in cells:
-            if self._stops.count:
-                break
-            in_step = self._lead_one(cell, identity, progress)
-            if not in_step:
+            if self._stops.count or not self._in_step:
                 return
-        self._ranks.broadcast(None)
-        self._ranks.leave()
+            self._in_step = self._lead_one(cell, identity, progress)
 
-    def follow(self, cells: Mapping[str, Cell]) -> None:
+    def dismiss(self) -> None:
+        """Let the other ranks go, once there are no more cells."""
+        if self._in_step:
+            self._ranks.broadcast(None)
+            self._ranks.leave()
+
+    def follow(self) -> None:
         """Any other rank's part. When the first one is gone it has said why."""
         try:
             while (order := self._ranks.broadcast(None)) is not None:
                 try:
-                    self._run(cells[order.cell_id], order, Path(os.devnull), lambda event: None)
+                    self._run(order, Path(os.devnull), lambda event: None)
                 except (Interrupted, Diverged):
                     continue
         except RankLost:
@@ -94,10 +100,10 @@ class RankedCells:
             progress.event(cell.id, event)
             progress.tick()
 
-        order = Order(cell.id, record.threads)
+        order = Order(cell, record.threads)
         try:
             self._ranks.broadcast(order)
-            self._run(cell, order, folder / LOG, emit)
+            self._run(order, folder / LOG, emit)
         except Interrupted:
             progress.dropped(cell.id, "interrupted, checkpoint written")
             return True
@@ -110,13 +116,13 @@ class RankedCells:
         progress.finished(cell.id, self._store.publish(cell.id))
         return in_step
 
-    def _run(self, cell: Cell, order: Order, log: Path, emit: Callable[[Event], None]) -> None:
+    def _run(self, order: Order, log: Path, emit: Callable[[Event], None]) -> None:
         set_threads(order.threads)
         with logged(log):
             try:
                 self._run_cell(
-                    cell,
-                    self._store.work_folder(cell.id),
+                    order.cell,
+                    self._store.work_folder(order.cell_id),
                     emit,
                     lambda: self._stops.count > 0,
                     save=self._save_weights,
@@ -129,10 +135,10 @@ class RankedCells:
                 raise
 
 
-def follow(cells: Sequence[Cell], store: RunStore, run_cell: str, ranks: Ranks) -> None:
+def follow(store: RunStore, run_cell: str, ranks: Ranks) -> None:
     """What a rank but the first does in a run."""
     with stop_requests() as stops:
-        RankedCells(ranks, store, run_cell, False, stops).follow({cell.id: cell for cell in cells})
+        RankedCells(ranks, store, run_cell, False, stops).follow()
 
 
 def threads_per_rank() -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +13,19 @@ from rich.text import Text
 from lwft_bench.config.loading import Suite
 from lwft_bench.config.models import Cell
 from lwft_bench.errors import UserError
+from lwft_bench.execution.choice import Choice, choices, told
 from lwft_bench.execution.executor import Executor, Limits
+from lwft_bench.execution.inventory import inventory
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import outcome, progress_on
 from lwft_bench.execution.provenance import command_line, num_cores
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.stopping import StopRequests, stop_requests
+from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.tracking import RunTracker
-from lwft_bench.results.records import Identity, SuiteCell, SuiteRecord, plain_ablation
-from lwft_bench.results.schema import SCHEMA_VERSION
-from lwft_bench.results.store import CellState, RunStore, State
+from lwft_bench.results.records import Identity
+from lwft_bench.results.schema import CellResult
+from lwft_bench.results.store import RunStore, State
 from lwft_bench.training.ranks import ALONE, Ranks, launched
 
 REPORT = "report.md"
@@ -86,68 +88,123 @@ def run_suite(
             raise UserError("under torchrun cells run one at a time", "leave --workers out")
         ranks = Ranks.join()
         if ranks.rank > 0:
-            follow(suite.cells, store, options.run_cell, ranks)
+            follow(store, options.run_cell, ranks)
             return ALL_DONE
         # Cells print into this process's output, which then goes to their logs.
         console = console or Console(file=os.fdopen(os.dup(1), "w"))
     console = console or Console()
-    identities = {cell.id: suite.identity(cell) for cell in suite.cells}
     with store.lock(), stop_requests() as stops:
         store.recover()
-        states = {name: store.state(name, identity) for name, identity in identities.items()}
-        changed = store.write_suite(_record(suite, identities), suite.source_text)
-        for cell_id, state in states.items():
-            if state.state is State.STALE:
-                store.archive(cell_id)
-        leave = {State.DONE} if options.retry_failed else {State.DONE, State.FAILED}
-        to_do = [cell for cell in suite.cells if states[cell.id].state not in leave]
-        _say(console, _inventory(suite.name, states, len(to_do)))
-        if ranks.world > 1:
-            _execute_on_ranks(ranks, to_do, identities, store, options, console, stops)
-        elif to_do:
-            _execute(suite, to_do, identities, store, options, console, stops)
-        if store.results() and (to_do or changed or not (out / REPORT).exists()):
+        run = _Run(suite, store, options, console, stops, ranks)
+        changed = run.execute()
+        reportable = store.results() or store.trial_results()
+        if reportable and (changed or not (out / REPORT).exists()):
             _say(console, (report or _report)(out))
         return _conclude(store, console)
 
 
-def _execute(
-    suite: Suite,
-    to_do: Sequence[Cell],
-    identities: Mapping[str, Identity],
-    store: RunStore,
-    options: RunOptions,
-    console: Console,
-    stops: StopRequests,
-) -> None:
-    server = Server(options.preload)
-    # Of all cells and not of those that are left, so that a resumed run computes like the first.
-    workers = options.workers or _num_workers(suite.cells, server)
-    threads = max(1, num_cores() // workers)
-    _say(console, f"{workers} at a time, {threads} CPU threads each; loading torch for all of them")
-    limits = Limits(workers, threads, options.hang_seconds, options.stop_seconds)
-    with progress_on(console, RunTracker(len(to_do))) as progress:
-        Executor(
-            store, server, options.run_cell, options.save_weights, progress, limits, stops
-        ).run((cell, identities[cell.id]) for cell in to_do)
+class _Run:
+    """One call of `run_suite`: first the trials, if the suite tunes, then the cells."""
 
+    def __init__(
+        self,
+        suite: Suite,
+        store: RunStore,
+        options: RunOptions,
+        console: Console,
+        stops: StopRequests,
+        ranks: Ranks,
+    ) -> None:
+        self._suite = suite
+        self._store = store
+        self._options = options
+        self._console = console
+        self._stops = stops
+        self._ranks = ranks
+        self._ranked: RankedCells | None = None
+        if ranks.world > 1:
+            self._ranked = RankedCells(ranks, store, options.run_cell, options.save_weights, stops)
+        self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
+        self._identities: dict[str, Identity] = {}
 
-def _execute_on_ranks(
-    ranks: Ranks,
-    to_do: Sequence[Cell],
-    identities: Mapping[str, Identity],
-    store: RunStore,
-    options: RunOptions,
-    console: Console,
-    stops: StopRequests,
-) -> None:
-    require_shares(to_do, ranks)
-    if to_do:
-        threads = threads_per_rank()
-        _say(console, f"one at a time over {ranks.world} ranks, {threads} CPU threads each")
-    cells = RankedCells(ranks, store, options.run_cell, options.save_weights, stops)
-    with progress_on(console, RunTracker(len(to_do))) as progress:
-        cells.lead([(cell, identities[cell.id]) for cell in to_do], progress)
+    def execute(self) -> bool:
+        """Tells whether there is anything that the report has not seen yet."""
+        decided = self._decide()
+        changed = self._note(decided)
+        ran = False
+        if self._trials:
+            ran = self._stage(f"{self._suite.name}, tuning", self._trials)
+            decided = self._decide()
+            changed |= self._note(decided)
+            for choice in decided:
+                _say(self._console, told(choice))
+        cells = self._cells(decided)
+        if cells and not self._stops.count:
+            ran |= self._stage(self._suite.name, cells)
+        if self._ranked:
+            self._ranked.dismiss()
+        return ran or changed
+
+    def _cells(self, decided: Sequence[Choice]) -> list[Cell]:
+        """Those that can run."""
+        return [*self._suite.cells, *(cell for choice in decided for cell in choice.cells)]
+
+    def _decide(self) -> list[Choice]:
+        return choices(self._suite, self._result)
+
+    def _result(self, trial: Cell) -> CellResult | None:
+        state = self._store.state(trial.id, self._suite.identity(trial)).state
+        ended = state in (State.DONE, State.FAILED)
+        return self._store.read_result(trial.id) if ended else None
+
+    def _note(self, decided: Sequence[Choice]) -> bool:
+        """Write down the suite as far as it is known; tells whether another one stood there."""
+        known = [*self._trials, *self._cells(decided)]
+        self._identities = {cell.id: self._suite.identity(cell) for cell in known}
+        record = suite_record(self._suite, decided, self._identities)
+        return self._store.write_suite(record, self._suite.source_text)
+
+    def _stage(self, name: str, cells: Sequence[Cell]) -> bool:
+        """Run the cells that are new, stale or interrupted; tells whether there were any."""
+        states = {cell.id: self._store.state(cell.id, self._identities[cell.id]) for cell in cells}
+        for cell_id, state in states.items():
+            if state.state is State.STALE:
+                self._store.archive(cell_id)
+        leave = {State.DONE} if self._options.retry_failed else {State.DONE, State.FAILED}
+        to_do = [cell for cell in cells if states[cell.id].state not in leave]
+        _say(self._console, inventory(name, states, len(to_do)))
+        if self._ranked:
+            self._on_ranks(self._ranked, to_do)
+        elif to_do:
+            self._in_processes(to_do)
+        return bool(to_do)
+
+    def _in_processes(self, to_do: Sequence[Cell]) -> None:
+        options, store = self._options, self._store
+        server = Server(options.preload)
+        # Of all cells and not of those that are left, so that a resumed run computes like the first.
+        tuned = [cell for tuning in self._suite.tunings for cell in tuning.cells]
+        every = [*self._trials, *self._suite.cells, *tuned]
+        workers = options.workers or _num_workers(every, server)
+        threads = max(1, num_cores() // workers)
+        _say(
+            self._console,
+            f"{workers} at a time, {threads} CPU threads each; loading torch for all of them",
+        )
+        limits = Limits(workers, threads, options.hang_seconds, options.stop_seconds)
+        save = options.save_weights
+        with progress_on(self._console, RunTracker(len(to_do))) as progress:
+            Executor(store, server, options.run_cell, save, progress, limits, self._stops).run(
+                (cell, self._identities[cell.id]) for cell in to_do
+            )
+
+    def _on_ranks(self, ranked: RankedCells, to_do: Sequence[Cell]) -> None:
+        require_shares(to_do, self._ranks)
+        if to_do:
+            world, threads = self._ranks.world, threads_per_rank()
+            _say(self._console, f"one at a time over {world} ranks, {threads} CPU threads each")
+        with progress_on(self._console, RunTracker(len(to_do))) as progress:
+            ranked.lead([(cell, self._identities[cell.id]) for cell in to_do], progress)
 
 
 def _num_workers(cells: Sequence[Cell], server: Server) -> int:
@@ -155,46 +212,6 @@ def _num_workers(cells: Sequence[Cell], server: Server) -> int:
     if not on_cpu and server.accelerator() is not None:
         return 1
     return min(num_cores(), len(cells))
-
-
-def _record(suite: Suite, identities: Mapping[str, Identity]) -> SuiteRecord:
-    return SuiteRecord(
-        schema_version=SCHEMA_VERSION,
-        name=suite.name,
-        title=suite.title,
-        description=suite.description,
-        baseline=suite.baseline,
-        cells=tuple(
-            SuiteCell(
-                id=cell.id,
-                model=cell.model.name,
-                method=cell.method.name,
-                task=cell.task.name,
-                seed=cell.seed,
-                ablation=plain_ablation(cell.ablation),
-                identity=identities[cell.id].digest,
-                identity_components=dict(identities[cell.id].components),
-            )
-            for cell in suite.cells
-        ),
-    )
-
-
-def _inventory(name: str, states: Mapping[str, CellState], num_to_do: int) -> str:
-    """What there is, and what is stale since which component changed."""
-    if all(state.state is State.DONE for state in states.values()):
-        return f"{name}: nothing to do: all {len(states)} cells are done"
-    counts = Counter(state.state for state in states.values())
-    parts = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
-    lines = [f"{name}: {'' if num_to_do else 'nothing to do: '}{len(states)} cells: {parts}"]
-    stale: dict[tuple[str, ...], list[str]] = {}
-    for cell_id, state in states.items():
-        if state.state is State.STALE:
-            stale.setdefault(state.changed, []).append(cell_id)
-    for changed, cells in stale.items():
-        lines.append(f"stale, since {' and '.join(changed)} changed (kept in stale/):")
-        lines += [f"  {cell_id}" for cell_id in cells]
-    return "\n".join(lines)
 
 
 def _report(out: Path) -> str:
@@ -205,23 +222,36 @@ def _report(out: Path) -> str:
 
 
 def _conclude(store: RunStore, console: Console) -> int:
-    """Say how the run stands and how to go on; gives the exit code."""
-    num_cells = len(store.read_suite().cells)
-    results = store.results()
-    failures = [result for result in results if result.status != "done"]
-    num_left = num_cells - len(results)
+    """Say how the run stands and how to go on; gives the exit code.
+
+    A trial that diverged has lost, which is no failure of the run.
+    """
+    suite = store.read_suite()
+    num_cells = len(suite.cells) + len(suite.trials)
+    results, trials = store.results(), store.trial_results()
+    ended = [*trials, *results]
+    barred = {
+        cell_id
+        for one in suite.tunings
+        if one.ended and one.chosen is None
+        for cell_id in one.cells
+    }.difference(result.cell for result in results)
+    num_left = num_cells - len(ended) - len(barred)
+    failures = [result for result in ended if result.status != "done"]
     for result in failures:
         _say(console, f"{result.cell}: {outcome(result)}")
+    lost = [result for result in trials if result.status == "diverged"]
+    failures = [result for result in failures if result not in lost]
     if failures:
         _say(console, "failed cells run again with --retry failed")
     if num_left:
         _say(console, f"{num_left} of {num_cells} cells are left, and nothing done is lost")
         _say(console, f"to go on: {command_line()}")
-    if results:
+    if ended:
         _say(console, f"report: {store.directory / REPORT}")
     if num_left:
         return INTERRUPTED
-    return SOME_FAILED if failures else ALL_DONE
+    return SOME_FAILED if failures or barred else ALL_DONE
 
 
 def _say(console: Console, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def throughput(trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrd
     seconds = np.array([row["seconds"] for row in timed or trace.steps])
     rows = timed or trace.steps
     total = float(seconds.sum())
-    flops = sum(_step_flops(trace, planned, assembly, order, row) for row in rows)
+    flops = sum(_training_flops(trace, planned, assembly, order, row) for row in rows)
     low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
     return Throughput(
         target_tokens_per_second=sum(row["target_tokens"] for row in rows) / total,
@@ -117,10 +118,7 @@ def training_summary(
         probing_steps=len(trace.steps) - len(training),
         target_tokens=sum(row["target_tokens"] for row in trace.steps),
         tokens=sum(row["tokens"] for row in trace.steps),
-        flops=round(
-            sum(_step_flops(trace, planned, assembly, order, row) for row in trace.steps)
-            + _measuring_flops(trace, planned, order)
-        ),
+        flops=round(sum(step_flops(trace, planned, assembly, order))),
         trained_parameters=assembly.store.trained_parameters,
         active_parameters_mean=float(np.mean(active)),
         total_parameters=assembly.adapter.num_parameters(assembly.model),
@@ -177,18 +175,25 @@ def _units(trace: Trace, row: dict[str, Any]) -> list[int]:
     return trace.selections[row["period"]]["units"]
 
 
-def _step_flops(
+def step_flops(trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrder) -> list[float]:
+    """Of each step of the trace, with what the strategy had measured before it."""
+    measuring: Counter[int] = Counter()
+    for row in trace.measurements:
+        measuring[row["step"]] += row["tokens"]
+    rate = planned.flops.get(MEASURING, 0) / _planned_tokens(order)
+    return [
+        _training_flops(trace, planned, assembly, order, row) + rate * measuring[row["step"]]
+        for row in trace.steps
+    ]
+
+
+def _training_flops(
     trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrder, row: dict[str, Any]
 ) -> float:
     """The planned step's, scaled from the longest batch to this step's tokens (of all ranks)."""
     sizes = [group.num_parameters for group in assembly.groups.units]
     kind = PROBING if row["step"] < 0 else cost_class(_units(trace, row), sizes)
     return planned.flops[kind] * row["tokens"] / _planned_tokens(order)
-
-
-def _measuring_flops(trace: Trace, planned: DryRun, order: DataOrder) -> float:
-    tokens = sum(row["tokens"] for row in trace.measurements)
-    return planned.flops.get(MEASURING, 0) * tokens / _planned_tokens(order)
 
 
 def _planned_tokens(order: DataOrder) -> int:

@@ -190,6 +190,8 @@ class Lora(Adapter):
             # peft asks transformers by a name that transformers has since deprecated.
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
             adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
+        if next(adapted.parameters()).is_meta:
+            _as_base_layers(adapted)
         # peft's new modules are in training mode: their dropout would act in evaluation.
         return adapted.train(model.training)
 
@@ -229,6 +231,18 @@ class Lora(Adapter):
         """A peft adapter folder: the adapter alone, to be loaded on top of the base model."""
         model.save_pretrained(str(folder), save_embedding_layers=False)
         tokenizer.save_pretrained(folder)
+
+
+def _as_base_layers(model: nn.Module) -> None:
+    """Gives adapters the dtype of what they adapt, which peft leaves out on the meta device."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            dtype = module.get_base_layer().weight.dtype
+            if dtype.is_floating_point:
+                for name in module.adapter_layer_names:
+                    getattr(module, name).to(dtype)
 
 
 def _linear_modules(model: nn.Module) -> dict[str, nn.Module]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from textwrap import shorten
@@ -9,14 +10,38 @@ from typing import TYPE_CHECKING, Any
 
 from lwft_bench.config.models import ModelConfig
 from lwft_bench.errors import UserError
-from lwft_bench.models.sources import model_digest, model_folder, tokenizer_folder
+from lwft_bench.models.sources import (
+    config_folder,
+    model_digest,
+    model_folder,
+    tokenizer_folder,
+)
 from lwft_bench.registry import nearest
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["empty_model", "load_model", "load_tokenizer", "model_digest"]
+__all__ = [
+    "alters_logits",
+    "empty_model",
+    "load_model",
+    "load_tokenizer",
+    "model_digest",
+    "require_shape",
+]
+
+LOGITS_ALTERED_BY = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+"""Keys of transformers' configs."""
+
+SHAPE_FIELDS = (
+    "model_type",
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+)
+"""Without these a config says nothing about a model's size."""
 
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
@@ -51,8 +76,9 @@ def load_model(
 ) -> PreTrainedModel:
     """The model on the CPU, all floating-point weights in `dtype`, in evaluation mode.
 
-    A model given by `config` has no weights: they are drawn from `seed`, in `dtype`. torch's global
-    random streams are left as they were.
+    A model given by `config` has no weights: they are drawn from `seed`, in `dtype`, as are those of
+    layers that `config.reinitialise` names, for which the model is there twice for a moment. torch's
+    global random streams are left as they were.
 
     Args:
         attention: transformers' `attn_implementation`: "eager" or "sdpa".
@@ -63,6 +89,7 @@ def load_model(
     """
     from transformers import AutoModelForCausalLM
 
+    from lwft_bench.models.planting import plant
     from lwft_bench.models.randomness import private_stream
 
     if config.path is None:
@@ -88,6 +115,9 @@ def load_model(
             f"model {config.name}: {folder} lacks weights that its config.json asks for, or has"
             f" them in another shape ({len(unfit)} in all): {', '.join(unfit[:3])}"
         )
+    if config.reinitialise:
+        with private_stream(seed):
+            plant(model, _build(config, dtype, attention), config)
     return model.eval()
 
 
@@ -101,6 +131,40 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
 
     with torch.device("meta"):
         return _build(config, dtype, attention)
+
+
+def alters_logits(config: ModelConfig) -> bool:
+    """Whether by its config the model does more to its logits than apply the head.
+
+    What training finds out by comparing, for plans, which have no values to compare.
+    """
+    text = _transformers_config(config).get_text_config()
+    return any(getattr(text, key, None) not in (None, 1, 1.0) for key in LOGITS_ALTERED_BY)
+
+
+def require_shape(config: ModelConfig) -> None:
+    """Refuses a config that leaves its shape to transformers' defaults: those of some other model.
+
+    Raises:
+        UserError: a field is not there.
+    """
+    from transformers import CONFIG_MAPPING
+
+    if config.config is None:
+        given = json.loads((config_folder(config) / "config.json").read_text(encoding="utf-8"))
+    else:
+        given = config.config
+    built = type(_transformers_config(config))
+    if built not in CONFIG_MAPPING.values() or hasattr(built(), "text_config"):
+        return  # a model's own code, or a config of configs: its defaults are its own affair
+    for field in SHAPE_FIELDS:
+        name = built.attribute_map.get(field, field)
+        if field not in given and name not in given:
+            raise UserError(
+                f"model {config.name}: its config lacks {name}, without which its shape would be"
+                f" a guess (transformers would take {getattr(built(), name, None)})",
+                f"Add `{name}` to the config.",
+            )
 
 
 def _build(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
@@ -121,7 +185,7 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
     from transformers import CONFIG_MAPPING, AutoConfig
 
     if config.config is None:
-        folder = model_folder(config)
+        folder = config_folder(config)
         with _user_errors(config):
             return AutoConfig.from_pretrained(
                 folder, trust_remote_code=config.trust_remote_code, local_files_only=True

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lwft_bench.config.models import ModelConfig
 from lwft_bench.errors import UserError
+from lwft_bench.models.gguf import converted, gguf_digest, gguf_file, is_gguf
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """The model that ships with the package."""
@@ -45,14 +46,8 @@ def model_folder(config: ModelConfig) -> Path:
             safetensors weights.
     """
     assert config.path is not None
-    folder = _folder(config, config.path, config.revision)
-    if not (folder / "config.json").is_file():
-        if _matching(folder, ("*.gguf",)):
-            raise _gguf_error(config)
-        raise UserError(
-            f"model {config.name}: {folder} has no config.json",
-            "A model folder is what transformers' save_pretrained writes.",
-        )
+    files = (*MODEL_FILES, *CODE_FILES * config.trust_remote_code)
+    folder = _with_config(config, _folder(config, config.path, config.revision, files))
     if not _matching(folder, ("*.safetensors",)):
         pickled = _matching(folder, PICKLED_WEIGHTS)
         if pickled:
@@ -70,16 +65,43 @@ def model_folder(config: ModelConfig) -> Path:
     return folder
 
 
+def config_folder(config: ModelConfig) -> Path:
+    """The local folder of a model's `config.json`; of one on the hub nothing else is fetched.
+
+    Raises:
+        UserError: there is none, or it cannot be downloaded.
+    """
+    assert config.path is not None
+    files = ("config.json", *CODE_FILES * config.trust_remote_code)
+    return _with_config(config, _folder(config, config.path, config.revision, files))
+
+
+def _with_config(config: ModelConfig, folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        if found := _matching(folder, ("*.gguf",)):
+            raise UserError(
+                f"model {config.name}: {folder} has no config.json, but a GGUF file",
+                f"Name the file: `path: {found[0]}`",
+            )
+        raise UserError(
+            f"model {config.name}: {folder} has no config.json",
+            "A model folder is what transformers' save_pretrained writes.",
+        )
+    return folder
+
+
 def tokenizer_folder(config: ModelConfig) -> Path:
     """The local folder of a model's tokenizer: `tokenizer`, or else the model's own `path`.
 
     Raises:
         UserError: none is given, it cannot be found or downloaded, or no tokenizer is in it.
     """
+    # transformers looks into config.json for the tokenizer's class.
+    files = ("config.json", *TOKENIZER_FILES, *CODE_FILES * config.trust_remote_code)
     if config.tokenizer is not None:
-        folder = _folder(config, config.tokenizer, revision=None)
+        folder = _folder(config, config.tokenizer, None, files)
     elif config.path is not None:
-        folder = _folder(config, config.path, config.revision)
+        folder = _folder(config, config.path, config.revision, files)
     else:
         raise UserError(
             f"model {config.name} is built from a config and has no tokenizer",
@@ -107,12 +129,16 @@ def model_digest(config: ModelConfig) -> str:
     components: dict[str, object] = {"config": config.config}
     if config.path is not None:
         components["model"] = _source_digest(config, config.path, config.revision)
+    if config.reinitialise:
+        components["reinitialise"] = sorted(config.reinitialise)
     if config.tokenizer is not None:
         components["tokenizer"] = _source_digest(config, config.tokenizer, revision=None)
     return hashlib.sha256(json.dumps(components, sort_keys=True).encode()).hexdigest()
 
 
 def _source_digest(config: ModelConfig, path: str, revision: str | None) -> str:
+    if is_gguf(path):
+        return gguf_digest(gguf_file(config, path))
     folder = _local_folder(config, path)
     if folder is None:
         return f"{path}@{_cached_commit(path, revision) or revision or 'main'}"
@@ -124,8 +150,8 @@ def _source_digest(config: ModelConfig, path: str, revision: str | None) -> str:
     return digest.hexdigest()
 
 
-def _folder(config: ModelConfig, path: str, revision: str | None) -> Path:
-    """The local folder of `path`, downloaded if it is a hub name."""
+def _folder(config: ModelConfig, path: str, revision: str | None, files: tuple[str, ...]) -> Path:
+    """The local folder of `path`; if it is a hub name, these files of it are downloaded."""
     local = _local_folder(config, path)
     if local is not None:
         return local
@@ -136,7 +162,7 @@ def _folder(config: ModelConfig, path: str, revision: str | None) -> Path:
         folder = snapshot_download(
             path,
             revision=_cached_commit(path, revision) or revision,
-            allow_patterns=list(MODEL_FILES + CODE_FILES * config.trust_remote_code),
+            allow_patterns=list(files),
         )
     except (OSError, ValueError) as error:  # hub errors are OSErrors
         at = f" at revision {revision}" if revision else ""
@@ -152,8 +178,8 @@ def _local_folder(config: ModelConfig, path: str) -> Path | None:
     """The folder if `path` is a local one, None if it is a hub name."""
     if path == "embedded":
         return EMBEDDED
-    if path.endswith(".gguf"):
-        raise _gguf_error(config)
+    if is_gguf(path):
+        return converted(config, path)
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder
@@ -179,11 +205,4 @@ def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
         file
         for file in folder.iterdir()
         if file.is_file() and any(fnmatch(file.name, pattern) for pattern in patterns)
-    )
-
-
-def _gguf_error(config: ModelConfig) -> UserError:
-    return UserError(
-        f"model {config.name}: GGUF files are not supported yet",
-        "Give a folder with safetensors weights.",
     )

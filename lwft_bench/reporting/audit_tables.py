@@ -27,6 +27,25 @@ def confounds_table(comparison: Comparison) -> Table | None:
     if len(rows) < 2:
         return None
     recorded = {row.label: _confounds_by_seed(row) for row in rows}
+    shown, notes = differences(recorded)
+    return Table(
+        name=f"confounds{comparison.suffix}",
+        title=f"{comparison.model} on {comparison.task}: what differs besides the method's name",
+        display=shown,
+        values=shown.assign(model=comparison.model, task=comparison.task),
+        notes=notes,
+        text_columns=tuple(shown.columns),
+    )
+
+
+def differences(
+    recorded: dict[str, dict[int, dict[str, Any]]],
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """What differs, a line a key and a column a method; and notes on what does not.
+
+    Args:
+        recorded: method -> seed -> key -> value.
+    """
     keys = dict.fromkeys(
         key for by_seed in recorded.values() for one in by_seed.values() for key in one
     )
@@ -49,14 +68,7 @@ def confounds_table(comparison: Comparison) -> Table | None:
         notes.append("Nothing that was recorded differs between the methods.")
     if equal:
         notes.append(f"Equal for all methods: {'; '.join(equal)}.")
-    return Table(
-        name=f"confounds{comparison.suffix}",
-        title=f"{comparison.model} on {comparison.task}: what differs besides the method's name",
-        display=shown,
-        values=shown.assign(model=comparison.model, task=comparison.task),
-        notes=tuple(notes),
-        text_columns=tuple(columns),
-    )
+    return shown, tuple(notes)
 
 
 def _confounds_by_seed(row: Row) -> dict[int, dict[str, Any]]:

@@ -16,6 +16,7 @@ from lwft_bench.reporting.statistics import (
     crossed_mean,
     paired_difference,
 )
+from lwft_bench.reporting.tunings import ReportedTuning, edge_warnings
 from lwft_bench.results.schema import CellResult
 
 AVERAGE = "average"
@@ -96,6 +97,7 @@ def compare(records: RunRecords) -> list[Comparison]:
             [cell for cell in records.cells if (cell.model, cell.task) == pair],
             samples,
             records.baseline,
+            [one for one in records.tunings if (one.model, one.task) == pair],
             suffix="--{}--{}".format(*pair) if len(pairs) > 1 else "",
         )
         for pair in pairs
@@ -106,6 +108,7 @@ def _compare(
     cells: list[ReportedCell],
     samples: dict[str, pd.DataFrame],
     baseline: str | None,
+    tunings: Sequence[ReportedTuning],
     suffix: str,
 ) -> Comparison:
     rows = [
@@ -135,7 +138,7 @@ def _compare(
         rows=tuple(rows),
         baseline=by_label[base.label] if base else None,
         untrained=by_label[untrained.label] if untrained else None,
-        warnings=tuple(_warnings(rows, base, baseline)),
+        warnings=(*edge_warnings(tunings), *_warnings(rows, base, baseline)),
     )
 
 

@@ -13,15 +13,23 @@ from lwft_bench.reporting.summary import summary
 from lwft_bench.reporting.table import Table
 
 _SECTIONS = (
+    ("Test questions in the training data", "contamination", ()),
     ("Differences to the baseline", "differences", ()),
     ("What differs besides the method's name", "confounds", ()),
     ("Engagement: did the methods do what they say", "engagement", ()),
     ("Ablations", "ablations", ()),
+    ("Tuning", "tuning", ()),
+    ("Trials of the tuning", "trials", ()),
+    ("At equal floating-point operations", "equal_flops", ()),
+    ("At equal memory", "equal_memory", ()),
     ("Memory", "memory", ()),
     ("Training", "training", ("loss",)),
-    ("Selections", "", ("selections", "probabilities")),
+    ("Selections", "selections", ("selections", "concentration", "probabilities", "inclusion")),
 )
-"""Heading, table if any, figures; a section that would be empty is left out."""
+"""Heading, table, figures; a section that would be empty is left out."""
+
+_RUN_SECTIONS = (("Planted layer", "planted"), ("Layers by task", "profile"))
+"""Heading, and the name of a table, a figure or both; as above."""
 
 
 def document(
@@ -30,6 +38,7 @@ def document(
     tables: Sequence[Mapping[str, Table]],
     figures: Sequence[Mapping[str, Drawing]],
     run_tables: Mapping[str, Table],
+    run_figures: Mapping[str, Drawing],
 ) -> str:
     """report.md. `tables` and `figures` are by name, one mapping for each of `comparisons`."""
     blocks = [
@@ -40,6 +49,11 @@ def document(
     ]
     for comparison, own_tables, own_figures in zip(comparisons, tables, figures, strict=True):
         blocks += _comparison(comparison, own_tables, own_figures)
+    for heading, name in _RUN_SECTIONS:
+        body = [to_markdown(run_tables[name])] if name in run_tables else []
+        body += _figures(run_figures, (name,))
+        if body:
+            blocks += [f"## {heading}", *body]
     blocks += ["## Cells that are not done", to_markdown(run_tables["failures"])]
     if not run_tables["provenance"].display.empty:
         blocks += ["## Provenance", to_markdown(run_tables["provenance"])]

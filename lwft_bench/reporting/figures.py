@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,18 +16,21 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from lwft_bench.reporting.comparison import AVERAGE, Comparison, Row
+from lwft_bench.reporting.inclusion_figures import concentration_figure, inclusion_figure
 from lwft_bench.reporting.labels import place_labels
 from lwft_bench.reporting.measurements import peak_bytes
+from lwft_bench.reporting.planted_figure import planted_figure
+from lwft_bench.reporting.profile_figure import profile_figure, profiles
 from lwft_bench.reporting.records import RunRecords
 from lwft_bench.reporting.selection_figures import probabilities_figure, selections_figure
 
 _DPI = 150
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette without yellow, which is too light for lines on white."""
-_MARKERS = ("o", "s", "^", "D")
-_LINES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D")
+LINES = ("-", "--", ":", "-.")
 _UNTRAINED = "#666666"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -60,9 +63,9 @@ def styles(comparisons: Sequence[Comparison]) -> dict[str, Style]:
     rows = [row for comparison in comparisons for row in comparison.rows if row.trains]
     return {
         label: Style(
-            _COLORS[number % len(_COLORS)],
-            _MARKERS[number // len(_COLORS) % len(_MARKERS)],
-            _LINES[number // len(_COLORS) % len(_LINES)],
+            COLORS[number % len(COLORS)],
+            MARKERS[number // len(COLORS) % len(MARKERS)],
+            LINES[number // len(COLORS) % len(LINES)],
         )
         for number, label in enumerate(dict.fromkeys(row.label for row in rows))
     }
@@ -73,18 +76,44 @@ def draw(
 ) -> dict[str, Drawing]:
     """Name -> figure, for those that the comparison has data for."""
     colors = {label: one.color for label, one in style.items()}
-    with rc_context(_STYLE):
+    lines = {label: one.line for label, one in style.items()}
+    with rc_context(STYLE):
         figures = {
             "accuracy_vs_memory": _accuracy_vs_memory(comparison, style),
             "loss": _loss(records, comparison, style),
             "selections": selections_figure(records, comparison, colors),
+            "concentration": concentration_figure(records, comparison, colors, lines),
             "probabilities": probabilities_figure(records, comparison, colors),
+            "inclusion": inclusion_figure(records, comparison, colors),
         }
         return {
             name: Drawing(f"{name}{comparison.suffix}", drawn[1], _png(drawn[0]))
             for name, drawn in figures.items()
             if drawn is not None
         }
+
+
+def draw_run(records: RunRecords, style: Mapping[str, Style]) -> dict[str, Drawing]:
+    """Name -> figure, of the run as a whole, for those that it has data for."""
+    several = len({cell.task for cell in records.cells}) > 1
+    with rc_context(STYLE):
+        colors = {label: one.color for label, one in style.items()}
+        figures = {
+            "planted": planted_figure(records, colors),
+            "profile": profile_figure(profiles([records]), COLORS) if several else None,
+        }
+        return {
+            name: Drawing(name, drawn[1], _png(drawn[0]))
+            for name, drawn in figures.items()
+            if drawn is not None
+        }
+
+
+def draw_profile(runs: Sequence[RunRecords], methods: Collection[str] | None) -> Drawing | None:
+    """The profile by task over several runs; None where no cell has scores."""
+    with rc_context(STYLE):
+        drawn = profile_figure(profiles(runs, methods), COLORS)
+        return Drawing("profile", drawn[1], _png(drawn[0])) if drawn else None
 
 
 def _png(figure: Figure) -> bytes:

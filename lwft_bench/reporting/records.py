@@ -16,9 +16,15 @@ from pydantic import ValidationError
 
 from lwft_bench.config.models import Cell
 from lwft_bench.errors import UserError
+from lwft_bench.reporting.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.records import SuiteCell
 from lwft_bench.results.schema import CellResult
 from lwft_bench.results.store import RunStore
+
+NOT_SOUGHT = "not sought"
+"""Stands for the overlap with training data in samples that say nothing of it."""
+
+_NOT_RECORDED = {"probabilities": None, "scores": None, "ages": None}
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,13 @@ class RunRecords:
     """Everything a report is built from. The frames hold done cells only.
 
     results: one row a cell, whatever its status: every number of its result, with dotted names.
-    samples: cell, benchmark, id, correct; one row an item.
+    samples: cell, benchmark, id, correct, overlap (exact, near, None or `NOT_SOUGHT`); one row an item.
     steps: cell and the columns of steps.jsonl.
-    selections: cell, step, num_steps, units, probabilities, scores (lists or None); one row a
-        period.
+    selections: cell, step, num_steps, units, probabilities, scores, ages (lists or None); one row
+        a period.
     units: cell, index, kind, depth, num_parameters.
+    tunings: what trials were made for; trials are in no frame and no comparison.
+    other_trials: ids of trials in the directory that the suite as last run does not have.
     """
 
     folder: Path
@@ -81,6 +89,8 @@ class RunRecords:
     steps: pd.DataFrame
     selections: pd.DataFrame
     units: pd.DataFrame
+    tunings: tuple[ReportedTuning, ...] = ()
+    other_trials: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -93,9 +103,12 @@ def read_run(folder: Path) -> RunRecords:
     store = RunStore(folder)
     suite = store.read_suite()
     planned = {cell.id: cell for cell in suite.cells}
-    cells = [_planned_cell(store, cell) for cell in suite.cells]
+    waiting = undecided(suite)
+    cells = [_planned_cell(store, cell, waiting.get(cell.id, "")) for cell in suite.cells]
+    trials = {trial.id for trial in suite.trials}
     found = sorted(path.parent.name for path in folder.glob("cells/*/result.json"))
-    added = [_finished_cell(store, name) for name in found if name not in planned]
+    others = [_finished_cell(store, name) for name in found if name not in {*planned, *trials}]
+    added = [cell for cell in others if not (cell.config and cell.config.trial)]
     cells += added
     done = [cell.id for cell in cells if cell.done]
     headers, selections = _selections(store, done)
@@ -112,18 +125,21 @@ def read_run(folder: Path) -> RunRecords:
             [{"cell": name, **row} for name in done for row in store.steps(name)],
             ("cell", "step", "loss"),
         ),
-        selections=_frame(selections, ("cell", "step", "num_steps", "units")),
+        selections=_frame(selections, ("cell", "step", "num_steps", "units", *_NOT_RECORDED)),
         units=_frame(headers, ("cell", "index", "kind", "depth")),
+        tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial)),
+        other_trials=tuple(cell.id for cell in others if cell not in added),
         warnings=tuple(_warnings(cells, planned, added)),
     )
 
 
-def _planned_cell(store: RunStore, planned: SuiteCell) -> ReportedCell:
+def _planned_cell(store: RunStore, planned: SuiteCell, waiting: str = "") -> ReportedCell:
+    """waiting: why it cannot run yet."""
     cell_id = planned.id
     if (store.cell_folder(cell_id) / "result.json").exists():
         return _finished_cell(store, cell_id, planned)
     status = "unfinished" if store.work_folder(cell_id).exists() else "not run"
-    return _without_result(planned, status)
+    return _without_result(planned, status, waiting)
 
 
 def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = None) -> ReportedCell:
@@ -171,11 +187,18 @@ def _warnings(
     if added:
         names = ", ".join(cell.id for cell in added)
         yield f"In the run directory and shown, but not part of the suite as last run: {names}."
+    known = {cell_id: cell.identity for cell_id, cell in planned.items() if cell.identity}
     stale = [
         cell.id
         for cell in cells
-        if cell.result and cell.id in planned and planned[cell.id].identity != cell.result.identity
+        if cell.result and cell.id in known and known[cell.id] != cell.result.identity
     ]
+    waiting = [cell.id for cell in cells if cell.result and cell.id in planned.keys() - known]
+    if waiting:
+        yield (
+            "Their tuning is not finished (or has no winner), and what is shown is of an earlier "
+            f"one: {', '.join(waiting)}."
+        )
     if stale:
         yield (
             f"Stale (config, plugin, data, model or protocol changed since): {', '.join(stale)}."
@@ -196,13 +219,19 @@ def _flat_result(cell: ReportedCell) -> dict[str, Any]:
 
 
 def _samples(store: RunStore, done: Sequence[str]) -> pd.DataFrame:
-    """Correctness only: the texts stay on disk."""
+    """Correctness, and whether the question was trained on: the texts stay on disk."""
     rows = [
-        (name, sample["benchmark"], sample["id"], sample["correct"])
+        (
+            name,
+            sample["benchmark"],
+            sample["id"],
+            sample["correct"],
+            sample.get("overlap", NOT_SOUGHT),
+        )
         for name in done
         for sample in store.samples(name)
     ]
-    return pd.DataFrame(rows, columns=["cell", "benchmark", "id", "correct"])
+    return pd.DataFrame(rows, columns=["cell", "benchmark", "id", "correct", "overlap"])
 
 
 def _selections(
@@ -213,7 +242,7 @@ def _selections(
     for name in done:
         header, rows = store.selections(name)
         units += [{"cell": name, **unit} for unit in header.get("units", [])]
-        selections += [{"cell": name, "probabilities": None, "scores": None} | row for row in rows]
+        selections += [{"cell": name, **_NOT_RECORDED} | row for row in rows]
     return units, selections
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -36,17 +37,18 @@ def write_report(run: Path) -> Path:
         UserError: `run` is not a run directory.
     """
     from lwft_bench.reporting.document import document
-    from lwft_bench.reporting.figures import draw, styles
+    from lwft_bench.reporting.figures import draw, draw_run, styles
 
     records = read_run(run)
     comparisons = compare(records)
     style = styles(comparisons)
-    tables = [comparison_tables(comparison) for comparison in comparisons]
+    tables = [comparison_tables(records, comparison) for comparison in comparisons]
     figures = [draw(records, comparison, style) for comparison in comparisons]
     overall = run_tables(records)
+    overall_figures = draw_run(records, style)
     for folder in ("figures", "tables"):
         (run / folder).mkdir(exist_ok=True)
-    for named in figures:
+    for named in (*figures, overall_figures):
         for drawing in named.values():
             _replace(run / "figures" / f"{drawing.stem}.png", drawing.png)
     for tables_by_name in (*tables, overall):
@@ -54,7 +56,7 @@ def write_report(run: Path) -> Path:
             for suffix, text in _renderings(table).items():
                 _replace(run / "tables" / f"{table.name}.{suffix}", text.encode())
     report = run / "report.md"
-    text = document(records, comparisons, tables, figures, overall)
+    text = document(records, comparisons, tables, figures, overall, overall_figures)
     _replace(report, text.encode())
     return report
 
@@ -75,6 +77,31 @@ def print_table(run: Path, format: Format, name: str = "main") -> str:
         return pd.concat([table.values for table in tables]).to_csv(index=False)
     render = to_latex if format == "latex" else to_titled_markdown
     return "\n".join(render(table) for table in tables)
+
+
+def write_profile(runs: Sequence[Path], out: Path, methods: Collection[str] | None = None) -> str:
+    """Draw the scores of units by task over several runs.
+
+    Args:
+        methods: only these, by name; None: all that recorded scores.
+
+    Returns:
+        What the figure shows.
+
+    Raises:
+        UserError: one of `runs` is not a run directory, or no cell of them has scores.
+    """
+    from lwft_bench.reporting.figures import draw_profile
+
+    drawing = draw_profile([read_run(run) for run in runs], methods)
+    if drawing is None:
+        raise UserError(
+            "No cell that is done recorded scores of units.",
+            "They stand in cells/<cell>/selections.jsonl, where the strategy has any.",
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _replace(out, drawing.png)
+    return f"{out}: {drawing.caption}"
 
 
 def terminal_summary(run: Path) -> str:

@@ -15,8 +15,21 @@ from matplotlib.lines import Line2D
 from lwft_bench.reporting.comparison import Comparison, Row
 from lwft_bench.reporting.formatting import listing
 from lwft_bench.reporting.records import RunRecords
+from lwft_bench.reporting.selection_statistics import (
+    chooses,
+    effective_units,
+    of_cell,
+    period_edges,
+    probabilities,
+    unit_names,
+)
 
 _NEUTRAL = "#555555"
+_MOST_OCTAVES = 3.0
+_PROBABILITY_CAPTION = (
+    " Beside it each unit's probability relative to all alike (white); effectively: exp of the "
+    "entropy, first and last period."
+)
 
 
 def selections_figure(
@@ -24,30 +37,36 @@ def selections_figure(
 ) -> tuple[Figure, str] | None:
     """A heatmap of units over steps for each method that chooses, its probabilities beside it."""
     chosen = {row.label: _of_first_seed(records, row) for row in comparison.trained}
-    rows = [row for row in comparison.trained if _chooses(records, chosen[row.label])]
+    rows = [row for row in comparison.trained if chooses(records, chosen[row.label])]
     if not rows:
         return None
     probable = [row for row in rows if chosen[row.label]["probabilities"].notna().any()]
     rows.sort(key=lambda row: row in probable)  # so that the last row has both of its panels
     figure, grid = _panels(len(rows), 2 if probable else 1)
-    highest = max((max(map(max, _probabilities(chosen[row.label]))) for row in probable), default=1)
+    to_uniform = {row.label: _to_uniform(probabilities(chosen[row.label])) for row in probable}
+    farthest = max((np.abs(ratios).max() for ratios in to_uniform.values()), default=1.0)
+    limit = min(_MOST_OCTAVES, max(1.0, farthest))
     mesh = None
     for panels, row in zip(grid, rows, strict=True):
         selections = chosen[row.label]
-        names = _unit_names(records, selections)
-        edges = _edges(selections)
+        names = unit_names(records, selections)
+        edges = period_edges(selections)
         selected = np.zeros((len(names), len(selections)))
         for period, units in enumerate(selections["units"]):
             selected[list(units), period] = 1
         white_to_color = ListedColormap(["#F4F4F4", colors[row.label]])
-        _heatmap(panels[0], edges, selected, white_to_color, 1)
+        _heatmap(panels[0], edges, selected, white_to_color, (0, 1))
         panels[0].set_title(row.label, fontsize=11, loc="left", color=colors[row.label])
         _name_units(panels[0], names)
         if row in probable:
-            mesh = _heatmap(
-                panels[1], edges, np.transpose(_probabilities(selections)), "viridis", highest
+            ratios = np.transpose(to_uniform[row.label])
+            mesh = _heatmap(panels[1], edges, ratios, "PuOr_r", (-limit, limit))
+            effective = effective_units(selections)
+            panels[1].set_title(
+                f"probability, of effectively {effective[0]:.1f} → {effective[-1]:.1f} units",
+                fontsize=11,
+                loc="left",
             )
-            panels[1].set_title("probability", fontsize=11, loc="left")
         elif probable:
             panels[1].set_axis_off()
     for panel in grid[-1]:
@@ -57,13 +76,17 @@ def selections_figure(
         right, bottom, top = shown[-1].x1, shown[-1].y0, shown[0].y1
         beside = figure.add_axes((right + 0.02, bottom, 0.015, top - bottom))
         beside.grid(visible=False)
-        figure.colorbar(mesh, cax=beside, label="probability of being drawn")
+        octaves = np.arange(-np.floor(limit), np.floor(limit) + 1)
+        scale = figure.colorbar(mesh, cax=beside, ticks=octaves.tolist())
+        scale.set_label("probability, relative to all alike")
+        beside.set_yticklabels([_times(octave) for octave in octaves])
     everything = [row.label for row in comparison.trained if row not in rows]
     rest = f" Not shown, for they train the same units throughout: {listing(everything)}."
     seed = rows[0].done[0].seed
     caption = (
         f"Units trained over the steps, seed {seed}: coloured where a unit was selected."
         f"{rest if everything else ''}"
+        f"{_PROBABILITY_CAPTION if probable else ''}"
     )
     return figure, caption
 
@@ -87,15 +110,15 @@ def probabilities_figure(
         seeds = [
             own
             for cell in row.done
-            if len(own := _of_cell(records, cell.id)) and own["probabilities"].notna().any()
+            if len(own := of_cell(records, cell.id)) and own["probabilities"].notna().any()
         ]
         if seeds:
-            series = [_probabilities(own) for own in seeds]
+            series = [probabilities(own) for own in seeds]
             first_last[row.label] = (
                 np.array([one[0] for one in series]),
                 np.array([one[-1] for one in series]),
             )
-            names[row.label] = _unit_names(records, seeds[0])
+            names[row.label] = unit_names(records, seeds[0])
     if not first_last:
         return None
     columns = min(3, len(first_last))
@@ -161,52 +184,30 @@ def _panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     return figure, grid
 
 
-def _of_cell(records: RunRecords, cell: str) -> pd.DataFrame:
-    return records.selections[records.selections["cell"] == cell]
-
-
 def _of_first_seed(records: RunRecords, row: Row) -> pd.DataFrame:
     first = min(row.done, key=lambda cell: cell.seed)
-    return _of_cell(records, first.id)
+    return of_cell(records, first.id)
 
 
-def _chooses(records: RunRecords, selections: pd.DataFrame) -> bool:
-    """Whether the selection ever changes or leaves a unit out."""
-    distinct = {tuple(units) for units in selections["units"]}
-    return len(distinct) > 1 or any(
-        len(units) < len(_unit_names(records, selections)) for units in distinct
-    )
+def _to_uniform(shares: np.ndarray) -> np.ndarray:
+    """Binary logarithm of the ratio of probabilities to equal ones, none below the scale's end."""
+    return np.log2(np.maximum(shares * shares.shape[1], 2.0**-_MOST_OCTAVES))
 
 
-def _unit_names(records: RunRecords, selections: pd.DataFrame) -> list[str]:
-    units = records.units[records.units["cell"] == selections["cell"].iloc[0]]
-    return [_unit_name(unit.kind, unit.depth) for unit in units.itertuples()]
-
-
-def _unit_name(kind: str, depth: int) -> str:
-    """A layer's number, `embed`, `head`, or the number and path of a module in a layer."""
-    if kind == "layer":
-        return str(depth)
-    return kind if kind in ("embed", "head") else f"{depth} {kind}"
-
-
-def _edges(selections: pd.DataFrame) -> list[int]:
-    """Steps at which periods begin, and the end of the last."""
-    last = selections.iloc[-1]
-    return [*selections["step"], last["step"] + last["num_steps"]]
-
-
-def _probabilities(selections: pd.DataFrame) -> list[list[float]]:
-    """[periods, units], each period's own or those last drawn from."""
-    return selections["probabilities"].ffill().bfill().tolist()
+def _times(octave: float) -> str:
+    return f"{2**octave:.0f}" if octave >= 0 else f"1/{2**-octave:.0f}"
 
 
 def _heatmap(
-    axes: Axes, edges: list[int], values: np.ndarray, colormap: str | Colormap, highest: float
+    axes: Axes,
+    edges: list[int],
+    values: np.ndarray,
+    colormap: str | Colormap,
+    limits: tuple[float, float],
 ) -> QuadMesh:
     units = np.arange(values.shape[0] + 1) - 0.5
     axes.grid(visible=False)
-    return axes.pcolormesh(edges, units, values, cmap=colormap, vmin=0, vmax=highest)
+    return axes.pcolormesh(edges, units, values, cmap=colormap, vmin=limits[0], vmax=limits[1])
 
 
 def _name_units(axes: Axes, names: list[str]) -> None:

@@ -51,8 +51,32 @@ class SuiteCell(Record):
     task: str
     seed: int
     ablation: dict[str, Any] = {}
-    identity: str
+    identity: str | None
+    """None while the trials that decide its settings are not done."""
     identity_components: dict[str, str]
+
+
+class CandidateRecord(Record):
+    """Values that are tried together, and the ids of their trials."""
+
+    values: dict[str, Any]
+    trials: tuple[str, ...]
+
+
+class TuningRecord(Record):
+    """What is tried for one model, method, task and ablation, and which of it was chosen."""
+
+    model: str
+    method: str
+    task: str
+    ablation: dict[str, Any] = {}
+    candidates: tuple[CandidateRecord, ...]
+    cells: tuple[str, ...]
+    """The ids of the cells that it decides about."""
+    ended: bool
+    """Whether all trials have a result."""
+    chosen: dict[str, Any] | None
+    """None while trials are left, and where none has a validation loss: then no cell can run."""
 
 
 class SuiteRecord(Record):
@@ -64,3 +88,6 @@ class SuiteRecord(Record):
     description: str
     baseline: str | None
     cells: tuple[SuiteCell, ...]
+    trials: tuple[SuiteCell, ...] = ()
+    """Cells that decide others' settings. They lie where all cells do and are in no comparison."""
+    tunings: tuple[TuningRecord, ...] = ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,7 +28,7 @@ from lwft_bench.results.atomic import (
     write_text_atomic,
 )
 from lwft_bench.results.lock import run_lock
-from lwft_bench.results.records import CellRecord, Identity, SuiteRecord
+from lwft_bench.results.records import CellRecord, Identity, SuiteCell, SuiteRecord
 from lwft_bench.results.schema import SCHEMA_VERSION, CellResult
 
 Versioned = TypeVar("Versioned", CellResult, SuiteRecord)
@@ -187,10 +187,15 @@ class RunStore:
 
     def results(self) -> list[CellResult]:
         """The results of the suite's finished cells, failed ones too, in the suite's order."""
-        ids = [cell.id for cell in self.read_suite().cells]
-        return [
-            self.read_result(name) for name in ids if (self.cell_folder(name) / RESULT).exists()
-        ]
+        return self._results(self.read_suite().cells)
+
+    def trial_results(self) -> list[CellResult]:
+        """The results of the suite's finished trials, failed ones too."""
+        return self._results(self.read_suite().trials)
+
+    def _results(self, cells: Iterable[SuiteCell]) -> list[CellResult]:
+        finished = [c.id for c in cells if (self.cell_folder(c.id) / RESULT).exists()]
+        return [self.read_result(cell_id) for cell_id in finished]
 
     def config(self, cell_id: str) -> Cell:
         """A finished cell as it was resolved."""

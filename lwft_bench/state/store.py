@@ -195,6 +195,12 @@ class StateStore:
             if not home.resident
         )
 
+    def host_bytes_of(self, name: str) -> int:
+        """The part of `host_bytes` that is the group's."""
+        return sum(
+            home.memory.numel() for _, home in _homes(self.groups[name]) if not home.resident
+        )
+
     def surviving_update_share(self) -> float | None:
         """Of the elements with a moment that is not zero, the share whose stored weight changed.
 

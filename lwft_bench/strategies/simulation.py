@@ -45,6 +45,8 @@ class Simulation:
     total_steps: int = 400
     seed: int = 0
     gradients: GradientSource = ordinary_gradients
+    units: tuple[Unit, ...] | None = None
+    """`num_units` of them; None: layers that are all alike."""
 
 
 class SimulatedTrainer:
@@ -64,7 +66,8 @@ class SimulatedTrainer:
         self.strategy = simulation.strategy(simulation.options)
         self.needs: Needs = self.strategy.needs
         context = Context(
-            units=tuple(Unit(i, "layer", i, 1000) for i in range(simulation.num_units)),
+            units=simulation.units
+            or tuple(Unit(i, "layer", i, 1000) for i in range(simulation.num_units)),
             total_steps=simulation.total_steps,
             steps_per_epoch=max(1, simulation.total_steps // 2),
             rng=self._rng,

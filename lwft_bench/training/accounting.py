@@ -110,6 +110,11 @@ class MemoryAccount(TorchDispatchMode):
         """Bytes on the device now."""
         return self._live_bytes
 
+    @property
+    def state(self) -> tuple[tuple[str, ...], dict[str, int]]:
+        """Phases that it is in, from the outermost; bytes by component now, and rounded in all."""
+        return self._phases, {"": self._rounded_bytes} | self._live
+
     def adopt(self, tensors: Iterable[torch.Tensor], component: str) -> None:
         """Counts the tensors' storages as `component` from now on, known before or not."""
         for tensor in tensors:

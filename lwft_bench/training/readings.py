@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from lwft_bench.training.ranks import ALONE, Ranks
 
@@ -16,7 +17,10 @@ def sum_of_squares(tensor: torch.Tensor) -> torch.Tensor:
     A bfloat16 sum over 1e8 terms saturates; a float32 one loses the small ones.
     """
     total = torch.zeros((), dtype=torch.float64, device=tensor.device)
-    for chunk in tensor.reshape(-1).split(CHUNK_ELEMENTS):
+    flat = tensor.reshape(-1)
+    if isinstance(tensor, FakeTensor):  # no values: what later chunks need two show
+        flat = flat[: 2 * CHUNK_ELEMENTS]
+    for chunk in flat.split(CHUNK_ELEMENTS):
         # Not torch.dot, whose running sums lose four digits over a chunk; this one is pairwise.
         total += chunk.float().square().sum()
     return total

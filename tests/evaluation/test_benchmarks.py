@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from lwft_bench.config.cards import shipped
+from lwft_bench.data import commonsense
 from lwft_bench.data.arithmetic import BENCHMARKS, MULTIPLE_CHOICE
 from lwft_bench.errors import UserError
 from lwft_bench.evaluation.benchmarks import (
+    CommonsenseItems,
     GeneratedItems,
     JsonlItems,
     load_benchmark,
@@ -30,6 +32,8 @@ def test_every_generated_benchmark_is_defined() -> None:
     for name in BENCHMARKS:
         chosen = load_benchmark(name).kind == "multiple_choice"
         assert chosen == (name == MULTIPLE_CHOICE)
+    named = get_args(CommonsenseItems.model_fields["benchmark"].annotation)
+    assert set(named) == set(commonsense.BENCHMARKS) <= set(shipped_benchmarks())
 
 
 def own_definition(folder: Path, **changes: Any) -> str:
@@ -66,8 +70,10 @@ def test_what_is_wrong_with_a_definition_is_said(
 
 
 def test_a_misspelt_name_gets_the_nearest() -> None:
-    with pytest.raises(UserError, match="unknown benchmark 'addsub'; did you mean 'add-sub'"):
-        load_benchmark("addsub")
+    with pytest.raises(
+        UserError, match="unknown benchmark 'gradeschool'; did you mean 'grade-school'"
+    ):
+        load_benchmark("gradeschool")
     with pytest.raises(UserError, match=r"gone.yaml: cannot be read"):
         load_benchmark("gone.yaml")
 

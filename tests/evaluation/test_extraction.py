@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from lwft_bench.config.models import Profile
+from lwft_bench.evaluation.benchmarks import load_benchmark
 from lwft_bench.evaluation.extraction import (
     COMPARISONS,
     EXTRACTIONS,
@@ -25,6 +27,7 @@ CASES: dict[str, list[tuple[str, str | None]]] = {
         ("6e3", "3"),
         ("The answer is 42. Question: Tom has 7 pens", "7"),
         ("A train leaves at noon", None),
+        ("It is 5 ### Response: 9", "5"),
         ("", None),
     ],
     "answer-is": [
@@ -37,6 +40,8 @@ CASES: dict[str, list[tuple[str, str | None]]] = {
         ("answer10", None),
         ("3 + 4 = 7", None),
         ("The answer is seven", None),
+        ("The answer is 3/4", None),
+        ("The answer is 12 / 4.", None),
         ("", None),
     ],
     "first-letter": [
@@ -57,7 +62,62 @@ CASES: dict[str, list[tuple[str, str | None]]] = {
         ("C", None),
         ("", None),
     ],
+    "answer-is-label": [
+        ("the correct answer is answer3", "answer3"),
+        ("The answer is: true.", "true"),
+        ("the correct answer is answer1. No, the correct answer is answer2", "answer2"),
+        ("the correct answer is answer10", "answer10"),
+        ("solution1", None),
+        ("", None),
+    ],
+    "first-true-false": [("untrue or false", "true"), ("the correct answer is false", "false")],
+    "first-solution": [("the correct answer is solution2", "solution2"), ("Solution1", None)],
+    "first-answer": [
+        ("the correct answer is answer3", "answer3"),
+        ("answer10", "answer1"),
+        ("not answer1 but answer2", "answer1"),
+        ("### Response: answer2", None),
+        ("the answer is 3", None),
+    ],
+    "first-ending": [("ending4 ending1", "ending4"), ("ending5", None)],
+    "first-option": [("the correct answer is option2", "option2"), ("", None)],
 }
+
+PROFILES = [
+    # response, answer, right under published, right under clean
+    ("gsm8k", "He has 1,200 in all. The answer is 1,200.", "1200.0", True, True),
+    ("gsm8k", "The answer is -4", "-4", True, True),
+    ("gsm8k", "10-4", "-4", True, False),
+    ("gsm8k", "The answer is 3/4", "4", True, False),
+    ("gsm8k", "The answer is 3/4", "0.75", False, False),
+    ("gsm8k", "There is none", "0", False, False),
+    ("gsm8k", "answer10", "10", True, False),
+    ("gsm8k", "The answer is 7. Tom has 9 pens", "7", False, True),
+    ("gsm8k", "The answer is 7.\n### Response:\n9", "7", True, True),
+    ("aqua", "A train needs 3 hours. The answer is (C).", "C", False, True),
+    ("aqua", "A train needs 3 hours. The answer is (C).", "A", True, False),
+    ("aqua", "C", "C", True, False),
+    ("obqa", "the correct answer is answer2", "answer2", True, True),
+    ("obqa", "answer10", "answer1", True, False),
+    ("obqa", "not answer1: the correct answer is answer2", "answer2", False, True),
+    ("boolq", "It is untrue. The correct answer is false", "false", False, True),
+]
+
+
+@pytest.mark.parametrize(("name", "response", "answer", "published", "clean"), PROFILES)
+def test_profiles_read_responses_differently(
+    name: str, response: str, answer: str, published: bool, clean: bool
+) -> None:
+    def right(profile: Profile) -> bool:
+        benchmark = load_benchmark(name).under(profile)
+        assert benchmark.extraction is not None
+        text = response
+        for stop in benchmark.stop:
+            text = text.partition(stop)[0]
+        prediction = EXTRACTIONS[benchmark.extraction](text)
+        return prediction is not None and COMPARISONS[benchmark.metric](prediction, answer)
+
+    assert (right("published"), right("clean")) == (published, clean)
 
 
 @pytest.mark.parametrize(

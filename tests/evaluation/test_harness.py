@@ -117,6 +117,26 @@ def test_generation_is_transformers_own(
         assert sample.response == tokenizer.decode(generated[0, ids.shape[1] :])
 
 
+def test_beam_search_is_transformers_own(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, items: list[Item], tmp_path: Path
+) -> None:
+    """A model whose beams often end before others have been looked at."""
+    torch.manual_seed(0)
+    model.lm_head.weight.data.normal_(std=0.6)
+    options = {"max_new_tokens": 12, "num_beams": 4}
+    beams = definition(tmp_path, name="beams", stop=[], **options)
+    frozen = copy.deepcopy(model).eval()
+    responses = []
+    for item in items:
+        ids = tokenizer(item.prompt, return_tensors="pt").input_ids
+        generated = frozen.generate(ids, **options, do_sample=False, pad_token_id=0, eos_token_id=0)
+        responses.append(tokenizer.decode(generated[0, ids.shape[1] :]).split("</s>")[0])
+    for batch_size in (1, 16):
+        samples = run(model, tokenizer, {beams: items}, batch_size=batch_size).samples
+        assert [sample.response for sample in samples] == responses
+    assert len(set(responses)) > 1
+
+
 def test_a_stop_ends_the_response_and_the_work(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,

@@ -26,11 +26,12 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
+from lwft_bench.config.tuning import Tuning
 from lwft_bench.execution.outcomes import new_result
 from lwft_bench.execution.provenance import now, provenance
 from lwft_bench.execution.runner import RunOptions, run_suite
 from lwft_bench.results.atomic import publish_folder
-from lwft_bench.results.schema import CellResult
+from lwft_bench.results.schema import CellResult, Training
 from lwft_bench.results.store import RunStore, read_cell_record, write_result
 from lwft_bench.training.errors import Diverged, Interrupted
 
@@ -52,6 +53,7 @@ class FakeSuite:
     source_text: str = "name: fake\n"
     strategy_digest: str = "s1"
     training: dict[str, Any] = field(default_factory=dict)
+    tunings: tuple[Tuning, ...] = ()
 
     @property
     def cells(self) -> list[Cell]:
@@ -112,11 +114,33 @@ def run_cell(
         cell,
         read_cell_record(folder),
         "done",
-        average=0.5,
+        average=None if cell.trial else 0.5,
+        training=_training(cell) if cell.trial else None,
         weights_digest=weights,
         provenance=provenance(started),
     )
     write_result(folder, result)
+
+
+def validation_loss(lr: float) -> float:
+    """What a trial ends with: best at 2.2."""
+    return abs(lr - 2.2)
+
+
+def _training(cell: Cell) -> Training:
+    return Training(
+        optimizer_steps=cell.training.steps,
+        probing_steps=0,
+        target_tokens=1,
+        tokens=1,
+        flops=1,
+        trained_parameters=1,
+        active_parameters_mean=1.0,
+        total_parameters=1,
+        first_loss=1.0,
+        final_loss=1.0,
+        validation_loss_after=validation_loss(cell.training.lr),
+    )
 
 
 def _step_event(step: int, steps: int) -> dict[str, Any]:

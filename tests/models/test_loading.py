@@ -227,12 +227,10 @@ def test_pickled_weights_are_not_read(folder: Path) -> None:
     load_model(at(folder), **FLOAT, seed=0)
 
 
-def test_gguf(tmp_path: Path) -> None:
-    file = tmp_path / "model.gguf"
-    file.write_bytes(b"GGUF")
-    for path in (file, tmp_path):
-        with pytest.raises(UserError, match="GGUF files are not supported yet"):
-            load_model(at(path), **FLOAT, seed=0)
+def test_a_folder_with_a_gguf_file(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UserError, match="has no config.json, but a GGUF file"):
+        load_model(at(tmp_path), **FLOAT, seed=0)
 
 
 def test_file_instead_of_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.results.records import SuiteCell, SuiteRecord
+from lwft_bench.results.records import CandidateRecord, SuiteCell, SuiteRecord, TuningRecord
 from lwft_bench.results.schema import (
     SCHEMA_VERSION,
     CellResult,
@@ -78,6 +78,8 @@ class RunMaker:
         self.num_items = num_items
         self.steps = steps
         self.planned: list[SuiteCell] = []
+        self.trials: list[SuiteCell] = []
+        self.tunings: list[TuningRecord] = []
 
     def cell(self, method: Synthetic, seed: int, model: str = "tiny", **training: Any) -> Cell:
         name = f"{model}--{method.name}--arith"
@@ -157,6 +159,38 @@ class RunMaker:
         failure = Failure(phase="train", error=error, traceback="Traceback: ...")
         return self.write(cell, status=status, failure=failure, provenance=_provenance({}))
 
+    def tune(
+        self, method: Synthetic, losses: dict[float, float | None], chosen: float | None
+    ) -> None:
+        """Trials of learning rates with one seed; a loss of None: the trial diverged."""
+        candidates = []
+        for lr, loss in losses.items():
+            final = self.cell(method, 100, lr=lr)
+            name = f"{final.id}--tune-lr={lr}"
+            cell = final.model_copy(update={"id": name, "trial": {"training.lr": lr}})
+            self.trials.append(self.plan(cell))
+            self.planned.pop()
+            candidates.append(CandidateRecord(values=cell.trial, trials=(name,)))
+            if loss is None:
+                failure = Failure(phase="train", error="Diverged: the loss is nan at step 4")
+                self.write(cell, status="diverged", failure=failure, provenance=_provenance({}))
+                continue
+            fields = _measured(method, np.random.default_rng(0), self.steps, 100)
+            training = fields["training"].model_copy(update={"validation_loss_after": loss})
+            fields |= {"training": training, "provenance": _provenance({})}
+            self.write(cell, status="done", **fields)
+        self.tunings.append(
+            TuningRecord(
+                model="tiny",
+                method=method.name,
+                task="arith",
+                candidates=tuple(candidates),
+                cells=(self.cell(method, 0).id,),
+                ended=True,
+                chosen=None if chosen is None else {"training.lr": chosen},
+            )
+        )
+
     def write(self, cell: Cell, **fields: Any) -> Path:
         folder = self.folder / "cells" / cell.id
         folder.mkdir(parents=True)
@@ -183,6 +217,8 @@ class RunMaker:
             description="For tests of the report.",
             baseline=baseline,
             cells=tuple(self.planned),
+            trials=tuple(self.trials),
+            tunings=tuple(self.tunings),
         )
         (self.folder / "suite.json").write_text(suite.model_dump_json())
         return self.folder

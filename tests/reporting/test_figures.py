@@ -33,7 +33,14 @@ def test_figures_say_what_they_leave_out(run: Path) -> None:
     records = read_run(run)
     comparisons = compare(records)
     figures = draw(records, comparisons[0], styles(comparisons))
-    assert list(figures) == ["accuracy_vs_memory", "loss", "selections", "probabilities"]
+    assert list(figures) == [
+        "accuracy_vs_memory",
+        "loss",
+        "selections",
+        "concentration",
+        "probabilities",
+        "inclusion",
+    ]
     assert "fft and lora" in figures["selections"].caption
     assert all(figure.png.startswith(b"\x89PNG") for figure in figures.values())
 

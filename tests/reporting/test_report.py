@@ -46,7 +46,7 @@ def test_report_is_complete_and_never_imports_torch(maker: RunMaker) -> None:
     ):
         assert re.search(f"^##+ {heading}", text, re.MULTILINE), heading
     linked = re.findall(r"!\[[^]]*\]\((\S+)\)", text)
-    assert len(linked) == 4
+    assert len(linked) == 6
     assert all((run / path).read_bytes().startswith(PNG) for path in linked)
     assert {path.suffix for path in (run / "tables").iterdir()} == {".md", ".tex", ".csv"}
     assert not list(run.rglob("*.partial"))

@@ -30,8 +30,8 @@ def comparison(records: RunRecords) -> Comparison:
 
 
 @pytest.fixture(scope="module")
-def tables(comparison: Comparison) -> dict[str, Table]:
-    return comparison_tables(comparison)
+def tables(records: RunRecords, comparison: Comparison) -> dict[str, Table]:
+    return comparison_tables(records, comparison)
 
 
 def shares(run: Path, cell: str) -> dict[str, float]:
@@ -133,8 +133,9 @@ def test_a_failed_engagement_check_is_named_with_its_cell(maker: RunMaker) -> No
     check = {"name": "selected_change", "passed": False, "detail": "layer.3 kept its bits"}
     result["engagement"] = {"passed": False, "checks": [check]}
     (folder / "result.json").write_text(json.dumps(result))
-    (comparison,) = compare(read_run(maker.finish()))
-    table = comparison_tables(comparison)["engagement"]
+    records = read_run(maker.finish())
+    (comparison,) = compare(records)
+    table = comparison_tables(records, comparison)["engagement"]
     assert table.display["engaged"].tolist() == ["0 of 1 cells"]
     assert any("layer.3 kept its bits" in note for note in table.notes)
 
@@ -149,6 +150,7 @@ def test_components_at_the_peak_are_shown(tables: dict[str, Table]) -> None:
 def test_several_models_have_a_table_each(maker: RunMaker) -> None:
     for model in ("tiny", "small"):
         maker.add(maker.method("fft", 0.5), 0, model=model)
-    comparisons = compare(read_run(maker.finish()))
-    names = [comparison_tables(one)["main"].name for one in comparisons]
+    records = read_run(maker.finish())
+    comparisons = compare(records)
+    names = [comparison_tables(records, one)["main"].name for one in comparisons]
     assert names == ["main--tiny--arith", "main--small--arith"]

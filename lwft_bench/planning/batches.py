@@ -1,0 +1,72 @@
+"""The batch that a plan is made for: the longest of the task's, without loading the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from lwft_bench.config.models import Cell, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.data.batching import PADDED_TO, DataOrder, TokenisedExamples, tokenise
+from lwft_bench.data.sources import load_examples
+from lwft_bench.errors import UserError
+from lwft_bench.models.loading import load_tokenizer
+from lwft_bench.planning.fake_cell import BatchShape
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBatch:
+    """The micro-batches of one optimizer step, and in words where they come from."""
+
+    shapes: tuple[BatchShape, ...]
+    source: str
+
+    @property
+    def tokens(self) -> int:
+        """Padding included."""
+        return sum(shape.rows * shape.length for shape in self.shapes)
+
+
+def planned_batch(cell: Cell) -> PlannedBatch:
+    """The longest batch of the task's data; without them the longest that is allowed."""
+    training = cell.training
+    if cell.model.path is None and cell.model.tokenizer is None:
+        return _longest_allowed(training, f"model {cell.model.name} has no tokenizer")
+    try:
+        # Models and tasks are compared by their text, so that one is tokenised once.
+        examples = _tokenised(
+            cell.model.model_dump_json(),
+            cell.task.model_dump_json(),
+            training.max_length,
+            training.loss_on,
+        )
+    except UserError as error:
+        return _longest_allowed(training, error.message)
+    order = DataOrder(
+        examples,
+        batch_size=training.batch_size,
+        micro_batch_size=training.micro_batch_size,
+        seed=0,
+    )
+    shapes = tuple(BatchShape.of(batch) for batch in order.longest_batch())
+    return PlannedBatch(shapes, f"the longest batch of task {cell.task.name}")
+
+
+@cache
+def _tokenised(
+    model: str, task: str, max_length: int, loss_on: Literal["target", "all"]
+) -> TokenisedExamples:
+    tokenizer = load_tokenizer(ModelConfig.model_validate_json(model))
+    data = load_examples(TaskConfig.model_validate_json(task))
+    return tokenise(data.train, tokenizer, max_length, loss_on)
+
+
+def _longest_allowed(training: TrainingConfig, why: str) -> PlannedBatch:
+    """Rows of max_length tokens, every one of them a target."""
+    length = -(-training.max_length // PADDED_TO) * PADDED_TO
+    size = training.micro_batch_size or training.batch_size
+    rows = [min(size, training.batch_size - start) for start in range(0, training.batch_size, size)]
+    shapes = tuple(BatchShape(n, length, n * (training.max_length - 1)) for n in rows)
+    return PlannedBatch(
+        shapes, f"rows of training.max_length tokens, all of them targets, since {why}"
+    )

@@ -1,0 +1,165 @@
+"""A suite's plan as text: what each cell needs, what to change, and what differs between methods."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pandas as pd
+
+from lwft_bench.config.models import Cell
+from lwft_bench.execution.summary import confounds
+from lwft_bench.planning.budget import Allowance
+from lwft_bench.planning.plan import Needed, Spread
+from lwft_bench.planning.suite_plan import Row, SuitePlan
+from lwft_bench.reporting import formatting as show
+from lwft_bench.reporting.audit_tables import differences
+from lwft_bench.reporting.markdown import to_titled_markdown
+from lwft_bench.reporting.table import Table
+
+
+def as_text(plan: SuitePlan) -> str:
+    """Markdown: a table of needs, one of components, advice, and a confound table a model."""
+    rows = _one_a_kind(plan.rows)
+    parts = [to_titled_markdown(_needs(plan, rows)), to_titled_markdown(_memory(rows))]
+    parts += map(to_titled_markdown, _confounds(plan))
+    return "\n".join(parts)
+
+
+def _one_a_kind(rows: list[Row]) -> dict[str, Row]:
+    """Label -> plan, cells that differ by their seed alone as one."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        found.setdefault(_label(row.plan.cell), row)
+    return found
+
+
+def _label(cell: Cell) -> str:
+    return cell.id.replace(f"--seed{cell.seed}", "")
+
+
+def _needs(plan: SuitePlan, rows: dict[str, Row]) -> Table:
+    display = []
+    for label, row in rows.items():
+        needed = row.plan.needed
+        line = {"cell": label}
+        if needed is not None:
+            line |= {
+                "peak": show.memory(needed.peak_bytes),
+                "in": max(needed.phases, key=lambda phase: needed.phases[phase]),
+                "a step, least / mean / most": _spread(needed.step_peaks),
+                "with allowance": show.memory(
+                    needed.rounded_peak_bytes + Allowance.of(needed).total
+                ),
+                "host": show.memory(needed.host_bytes_allocated),
+                "moved a step": show.memory(needed.moved_bytes.maximum),
+                "FLOP a step": show.flops(needed.flops.mean),
+                "trained": show.count(needed.trained_parameters),
+            }
+        display.append(line | {"fits": _fits(row)})
+    shown = pd.DataFrame(display).fillna(show.NOTHING)
+    return Table(
+        name="plan",
+        title=f"{plan.suite.title}: what each cell needs"
+        + (f" of {show.memory(plan.budget)}" if plan.budget else ""),
+        display=shown,
+        values=shown,
+        notes=tuple(_notes(plan, rows)),
+        text_columns=("in", "fits"),
+    )
+
+
+def _spread(values: Spread) -> str:
+    if values.minimum == values.maximum:
+        return show.memory(values.maximum)
+    each = (values.minimum, values.mean, values.maximum)
+    return " / ".join(map(show.memory, each))
+
+
+def _fits(row: Row) -> str:
+    if row.plan.problem is not None:
+        return f"not plannable: {row.plan.problem}"
+    if row.fits is None:
+        return show.NOTHING
+    if row.fits:
+        return "yes"
+    if row.change is None:
+        return "no, and nothing tried makes it fit"
+    settings = ", ".join(f"{key}={_value(value)}" for key, value in row.change.items())
+    return f"no; with {settings}: {show.memory(row.changed_peak)}"
+
+
+def _value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _notes(plan: SuitePlan, rows: dict[str, Row]) -> Iterator[str]:
+    sources: dict[str, list[str]] = defaultdict(list)
+    for label, row in rows.items():
+        shapes = row.plan.batch.shapes
+        size = f"{len(shapes)} x {shapes[0].rows} x {shapes[0].length} tokens"
+        sources[f"{size}: {row.plan.batch.source}"].append(label)
+    for source, labels in sources.items():
+        yield f"Batch {source}" + ("." if len(sources) == 1 else f" ({', '.join(labels)}).")
+    yield (
+        "Peak: every tensor of the trainer's own step on fake tensors, the dearest selection "
+        "with the state of all units that may have been trained by then; not hand formulas. "
+        "Temporaries within a kernel are not seen."
+    )
+    needed = next((row.plan.needed for row in rows.values() if row.plan.needed), None)
+    if needed is not None:
+        allowance = Allowance.of(needed)
+        yield (
+            "With allowance: rounded to the allocator's blocks of 512 B, plus what is allowed and "
+            f"not planned: {show.memory(allowance.context)} for the device's context, "
+            f"{show.memory(allowance.workspaces)} for cuBLAS, 2% for fragmentation."
+        )
+    if plan.untrained:
+        yield f"Not trained, so not planned: {', '.join(plan.untrained)}."
+
+
+def _memory(rows: dict[str, Row]) -> Table:
+    needed = {label: row.plan.needed for label, row in rows.items() if row.plan.needed}
+    display = []
+    for title, found in (("phase", _phases), ("at the peak", _components)):
+        names = dict.fromkeys(name for one in needed.values() for name in found(one))
+        display += [
+            {"memory": f"{title}: {name.replace('_', ' ')}"}
+            | {label: show.memory(found(one).get(name)) for label, one in needed.items()}
+            for name in names
+        ]
+    shown = pd.DataFrame(display)
+    return Table("plan-memory", "Peak by phase, and components at the peak", shown, shown)
+
+
+def _phases(needed: Needed) -> dict[str, int]:
+    return needed.phases
+
+
+def _components(needed: Needed) -> dict[str, int]:
+    return needed.components
+
+
+def _confounds(plan: SuitePlan) -> Iterator[Table]:
+    """One table a model and task, unless there is only one method."""
+    compared: dict[tuple[str, str], dict[str, dict[int, dict[str, object]]]] = {}
+    for row in plan.rows:
+        cell = row.plan.cell
+        methods = compared.setdefault((cell.model.name, cell.task.name), {})
+        changed = "".join(f" {key}={value}" for key, value in cell.ablation.items())
+        recorded = confounds(cell, 1)
+        if row.plan.needed:
+            recorded["planned.trained_parameters"] = row.plan.needed.trained_parameters
+            recorded["planned.flops_per_step"] = row.plan.needed.flops.mean
+        methods.setdefault(cell.method.name + changed, {})[cell.seed] = recorded
+    for (model, task), methods in compared.items():
+        if len(methods) > 1:
+            shown, notes = differences(methods)
+            yield Table(
+                name=f"plan-confounds-{model}-{task}",
+                title=f"{model} on {task}: what differs besides the method's name",
+                display=shown,
+                values=shown,
+                notes=notes,
+                text_columns=tuple(shown.columns),
+            )

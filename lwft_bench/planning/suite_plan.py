@@ -1,0 +1,109 @@
+"""The plan of a suite: its cells, whether they fit a budget, and what would make them fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lwft_bench.config.loading import Suite
+from lwft_bench.planning.budget import Allowance, Change, fits, smallest_change
+from lwft_bench.planning.plan import CellPlan, Planner
+from lwft_bench.registry import load_plugin
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A cell's plan. fits: None without a budget. change: what makes it fit, and the peak then;
+    None if it fits as it is or nothing does."""
+
+    plan: CellPlan
+    fits: bool | None = None
+    change: Change | None = None
+    changed_peak: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuitePlan:
+    """untrained: ids of the cells that do not train, which are not planned."""
+
+    suite: Suite
+    budget: int | None
+    rows: list[Row]
+    untrained: list[str]
+
+
+def plan_suite(
+    suite: Suite, budget: int | None = None, tell: Callable[[str], None] = lambda text: None
+) -> SuitePlan:
+    """Plans every cell that trains. tell: is told which cell is next.
+
+    Raises:
+        UserError: A model's config cannot be found, or lacks a field.
+    """
+    for plugin in {plugin: None for cell in suite.cells for plugin in cell.plugins}:
+        load_plugin(plugin)
+    planner, dearest = Planner(), Planner(num_samples=0)
+    advice: dict[str, tuple[Change, CellPlan] | None] = {}
+    rows = []
+    for cell in suite.cells:
+        if not cell.method.trains:
+            continue
+        tell(cell.id)
+        planned = planner.plan(cell)
+        if planned.needed is None or budget is None:
+            rows.append(Row(planned))
+        elif fits(planned.needed, budget):
+            rows.append(Row(planned, True))
+        else:
+            key = planner.kind(cell)
+            if key not in advice:
+                advice[key] = smallest_change(cell, planned.needed, budget, dearest.plan)
+            change, changed = advice[key] or (None, None)
+            peak = changed.needed.peak_bytes if changed and changed.needed else None
+            rows.append(Row(planned, False, change, peak))
+    untrained = [cell.id for cell in suite.cells if not cell.method.trains]
+    return SuitePlan(suite, budget, rows, untrained)
+
+
+def as_json(plan: SuitePlan) -> dict[str, Any]:
+    """All bytes are bytes; what is `null` is not known."""
+    return {"cells": [_cell(row, plan.budget) for row in plan.rows]}
+
+
+def _cell(row: Row, budget: int | None) -> dict[str, Any]:
+    cell, needed = row.plan.cell, row.plan.needed
+    found: dict[str, Any] = {
+        "id": cell.id,
+        "model": cell.model.name,
+        "method": cell.method.name,
+        "task": cell.task.name,
+        "seed": cell.seed,
+        "batch": [asdict(shape) for shape in row.plan.batch.shapes],
+        "batch_source": row.plan.batch.source,
+        "budget_bytes": budget,
+        "fits": row.fits,
+        "change": row.change,
+        "changed_peak_bytes": row.changed_peak,
+        "problem": row.plan.problem,
+    }
+    if needed is None:
+        return found | {"peak_bytes": None, "phases": {}, "components": {}, "host_bytes": None}
+    allowance = Allowance.of(needed)
+    return found | {
+        "peak_bytes": needed.peak_bytes,
+        "rounded_peak_bytes": needed.rounded_peak_bytes,
+        "allowance_bytes": asdict(allowance) | {"total": allowance.total},
+        "step_peak_bytes": asdict(needed.step_peaks),
+        "phases": needed.phases,
+        "components": needed.components,
+        "component_peaks": needed.component_peaks,
+        "host_bytes": needed.host_bytes_allocated,
+        "host_state_bytes": needed.host_bytes,
+        "moved_bytes_per_step": asdict(needed.moved_bytes),
+        "flops_per_step": asdict(needed.flops),
+        "trained_parameters": needed.trained_parameters,
+        "active_parameters": asdict(needed.active_parameters),
+        "total_parameters": needed.total_parameters,
+        "selections_run": needed.num_selections,
+    }
