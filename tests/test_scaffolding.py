@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def test_the_test_that_is_written_passes_under_pytest(tmp_path: Path):
     assert "1 passed" in ran.stdout
 
 
+@pytest.mark.skipif(find_spec("ruff") is None, reason="ruff comes with the extra `dev`")
 def test_the_strategy_that_is_written_is_clean(tmp_path: Path):
     """It lints and type-checks as this package does."""
     strategy, test = write_strategy("a1-b2", tmp_path)
