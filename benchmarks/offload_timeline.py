@@ -26,7 +26,7 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.planning.fake_cell import BatchShape
+from lwft_bench.planning.steps import BatchShape
 from lwft_bench.planning.timeline import StepTime, step_time
 from lwft_bench.state.modelled import DeviceModel
 

@@ -32,16 +32,15 @@ from lwft_bench.execution.summary import (
 )
 from lwft_bench.models.adapters import Adapter
 from lwft_bench.models.digests import weights_digest
-from lwft_bench.models.dropout import remove_dropout
-from lwft_bench.models.loading import load_model, load_tokenizer
+from lwft_bench.models.loading import load_tokenizer
 from lwft_bench.planning.dry_run import DryRun, dry_run
-from lwft_bench.planning.fake_cell import BatchShape, make_adapter
+from lwft_bench.planning.steps import BatchShape
 from lwft_bench.registry import load_plugin, strategies
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.results.schema import Throughput
 from lwft_bench.results.store import read_cell_record, write_result
-from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.strategies.base import Needs
+from lwft_bench.training.adapted import adapted_model, choose_device
 from lwft_bench.training.assembly import Assembly, assemble
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.loss import DeviceBatch
@@ -117,30 +116,20 @@ def run_cell(
 def _prepare(cell: Cell) -> Prepared:
     config = cell.training
     streams = RandomStreams(cell.seed, config.stream_seeds)
-    device = _device(config.device)
+    device = choose_device(config.device)
     tokenizer = load_tokenizer(cell.model)
     data = load_examples(cell.task)
-    model = load_model(
-        cell.model,
-        dtype=PRECISIONS[config.precision].weight,
-        attention=config.attention,
-        seed=streams.seed("initialisation"),
-    )
-    if not config.dropout:
-        remove_dropout(model)
-    adapter = make_adapter(cell)
     items = (
         {} if cell.trial else {name: load_items(cell.task, name) for name in cell.task.benchmarks}
     )
-    adapted = adapter.apply(model, streams.seed("initialisation"))
-    torch.nn.Module.to(adapted, device)  # transformers' own `to` is typed as if it took a model
+    adapter, model = adapted_model(cell, streams.seed("initialisation"), device)
     return Prepared(
         cell=cell,
         device=device,
         streams=streams,
         tokenizer=tokenizer,
         adapter=adapter,
-        model=adapted,
+        model=model,
         train=tokenise(data.train, tokenizer, config.max_length, config.loss_on),
         validation=tokenise(data.validation, tokenizer, config.max_length, "target"),
         items=items,
@@ -157,12 +146,6 @@ def _overlap(data: TaskData, items: dict[str, list[Item]]) -> dict[str, Kind]:
             trained_on, [asked(item) for item in its_items]
         ).test.items()
     }
-
-
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def _train(

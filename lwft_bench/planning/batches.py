@@ -11,7 +11,7 @@ from lwft_bench.data.batching import PADDED_TO, DataOrder, TokenisedExamples, to
 from lwft_bench.data.sources import load_examples
 from lwft_bench.errors import UserError
 from lwft_bench.models.loading import load_tokenizer
-from lwft_bench.planning.fake_cell import BatchShape
+from lwft_bench.planning.steps import BatchShape
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lwft_bench.config.models import Cell
-from lwft_bench.planning.fake_cell import BatchShape, fake_cell
+from lwft_bench.planning.fake_cell import fake_cell
+from lwft_bench.planning.steps import BatchShape
 from lwft_bench.strategies.base import Needs
 from lwft_bench.training.accounting import MemoryReport
 

@@ -19,7 +19,9 @@ from lwft_bench.models.loading import alters_logits, require_shape
 from lwft_bench.models.parts import find_parts
 from lwft_bench.planning.batches import PlannedBatch, planned_batch
 from lwft_bench.planning.draws import Draws, draws
-from lwft_bench.planning.fake_cell import BatchShape, fake_cell, meta_model
+from lwft_bench.planning.fake_cell import fake_cell
+from lwft_bench.planning.steps import BatchShape
+from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.groups import Groups, make_groups
 
 NUM_SAMPLES = 2
@@ -153,7 +155,7 @@ class Planner:
         key = _text([cell.model.model_dump(mode="json"), method])
         if key not in self._units:
             require_shape(cell.model)
-            adapter, model = meta_model(cell)
+            adapter, model = empty_adapted_model(cell)
             groups = make_groups(model, find_parts(model), cell.method, adapter)
             self._units[key] = groups, adapter.num_parameters(model)
         return self._units[key]

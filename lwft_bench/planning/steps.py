@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import torch
+from torch import nn
 
+from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import Batch
+from lwft_bench.models.adapters import Adapter
 from lwft_bench.planning.draws import Draws
 from lwft_bench.planning.flops import FlopCount
-from lwft_bench.training.assembly import Assembly
+from lwft_bench.state.engine import Engine
+from lwft_bench.training.assembly import Assembly, assemble
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.meters import Account
 
@@ -112,7 +116,42 @@ class CellSteps(Generic[AnyAccount]):
         return costs
 
 
-def batch_of(shape: BatchShape, device: torch.device) -> DeviceBatch:
+def cell_steps(
+    cell: Cell,
+    adapter: Adapter,
+    model: nn.Module,
+    shapes: Sequence[BatchShape],
+    device: torch.device,
+    account: AnyAccount,
+    counter: FlopCount,
+    *,
+    own_logits: bool,
+    idle: Sequence[BatchShape] = (),
+    fake: bool = False,
+    engine: Engine | None = None,
+) -> CellSteps[AnyAccount]:
+    """Puts an adapted model together with what trains it, as it stands before the first selection."""
+    assembly = assemble(
+        model,
+        adapter,
+        cell.method,
+        cell.training,
+        rounding_seed=0,
+        device=device,
+        account=account,
+        fake=fake,
+        own_logits=own_logits,
+        engine=engine,
+    )
+    assembly.store.counts_survival = True  # the dearest steps are those that count it
+    assembly.store.switch([], [group.name for group in assembly.groups.always])
+    batches = [_batch_of(shape, device) for shape in shapes]
+    left_out = [_batch_of(shape, device) for shape in idle]
+    num_targets = sum(shape.num_targets for shape in shapes)
+    return CellSteps(assembly, batches, num_targets, counter, account, left_out)
+
+
+def _batch_of(shape: BatchShape, device: torch.device) -> DeviceBatch:
     """A batch whose every value is zero."""
     return DeviceBatch(
         input_ids=torch.zeros(shape.rows, shape.length, dtype=torch.int64, device=device),

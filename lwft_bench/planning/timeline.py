@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lwft_bench.config.models import Cell
-from lwft_bench.planning.fake_cell import CPU, BatchShape, fake_cell
+from lwft_bench.planning.fake_cell import CPU, fake_cell
 from lwft_bench.planning.flops import FlopCount
+from lwft_bench.planning.steps import BatchShape
 from lwft_bench.state.engine import Queue
 from lwft_bench.state.modelled import DeviceModel, ModelledEngine, least_exposed
 from lwft_bench.state.staging import NUM_SLOTS

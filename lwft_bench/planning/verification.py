@@ -6,21 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from lwft_bench.config.models import Cell
 from lwft_bench.models.adapters import Adapter
-from lwft_bench.models.dropout import remove_dropout
-from lwft_bench.models.loading import alters_logits, load_model
+from lwft_bench.models.loading import alters_logits
 from lwft_bench.planning.budget import WORKSPACE_BYTES
 from lwft_bench.planning.draws import Draws
-from lwft_bench.planning.fake_cell import CPU, make_adapter
 from lwft_bench.planning.flops import FlopCount
-from lwft_bench.planning.steps import BatchShape, CellSteps, batch_of
+from lwft_bench.planning.steps import BatchShape, CellSteps, cell_steps
 from lwft_bench.planning.suite_plan import SuitePlan
 from lwft_bench.reporting import formatting as show
-from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.training.accounting import MemoryAccount
-from lwft_bench.training.assembly import assemble
+from lwft_bench.training.adapted import adapted_model, choose_device
 from lwft_bench.training.meters import Account, PhasePeaks
 
 TOLERANCE = 0.05
@@ -52,70 +50,57 @@ def verify_plan(plan: SuitePlan, tell: Callable[[str], None]) -> bool:
             continue
         seen.add(id(needed))
         cell = row.plan.cell
-        device = _device(cell.training.device)
+        device = choose_device(cell.training.device)
         measured = measure(cell, row.plan.batch.shapes, drawn, device)
         planned = needed.peak_bytes if device.type == "cpu" else needed.rounded_peak_bytes
         difference = measured.allocated - planned
-        allowed = 0.0 if device.type == "cpu" else TOLERANCE * planned + WORKSPACE_BYTES
-        as_planned = abs(difference) <= allowed
-        passed &= as_planned
+        agrees = as_planned(planned, measured, device)
+        passed &= agrees
         tell(
-            f"{'as planned' if as_planned else 'NOT as planned'}: {cell.id} on {device}: planned "
+            f"{'as planned' if agrees else 'NOT as planned'}: {cell.id} on {device}: planned "
             f"{planned:,} B, measured {measured.allocated:,} B ({difference:+,} B)"
             + (f"; reserved {show.memory(measured.reserved)}" if measured.reserved else "")
         )
     return passed
 
 
+def as_planned(planned: int, measured: Measured, device: torch.device) -> bool:
+    """Whether the peak is what was planned: by its bytes on the CPU, by blocks on an accelerator."""
+    allowed = 0.0 if device.type == "cpu" else TOLERANCE * planned + WORKSPACE_BYTES
+    return abs(measured.allocated - planned) <= allowed
+
+
 def measure(
     cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, device: torch.device
 ) -> Measured:
     """The peak of the steps that a plan runs, on the device, with the model's own weights."""
-    adapter = make_adapter(cell)
-    dtype = PRECISIONS[cell.training.precision].weight
-    loaded = load_model(cell.model, dtype=dtype, attention=cell.training.attention, seed=0)
-    if not cell.training.dropout:
-        remove_dropout(loaded)
-    model = adapter.apply(loaded, seed=0)
-    if device.type != "cpu":
-        before = torch.get_device_module(device).memory_allocated(device)
-        torch.nn.Module.to(model, device)  # transformers' own `to` is typed as if it took a model
-        peaks = PhasePeaks(device)
-        _steps(cell, model, adapter, shapes, device, peaks).follow(drawn)
-        return Measured(max(peaks.peaks.values()) - before, peaks.reserved)
-    account = MemoryAccount()
+    before = _allocated(device)
+    adapter, model = adapted_model(cell, 0, device)
+    account = PhasePeaks(device) if device.type != "cpu" else MemoryAccount()
+    if isinstance(account, PhasePeaks):
+        _steps(cell, adapter, model, shapes, device, account).follow(drawn)
+        return Measured(max(account.peaks.values()) - before, account.reserved)
     account.adopt([*model.parameters(), *model.buffers()], "weights")
     with account:
-        _steps(cell, model, adapter, shapes, device, account).follow(drawn)
+        _steps(cell, adapter, model, shapes, device, account).follow(drawn)
     return Measured(account.report().peak_bytes, None)
 
 
 def _steps(
     cell: Cell,
-    model: torch.nn.Module,
     adapter: Adapter,
+    model: nn.Module,
     shapes: Sequence[BatchShape],
     device: torch.device,
     account: Account,
 ) -> CellSteps[Account]:
-    assembly = assemble(
-        model,
-        adapter,
-        cell.method,
-        cell.training,
-        rounding_seed=0,
-        device=device,
-        account=account,
-        own_logits=alters_logits(cell.model),
+    own_logits = alters_logits(cell.model)
+    return cell_steps(
+        cell, adapter, model, shapes, device, account, FlopCount(), own_logits=own_logits
     )
-    assembly.store.counts_survival = True
-    assembly.store.switch([], [group.name for group in assembly.groups.always])
-    num_targets = sum(shape.num_targets for shape in shapes)
-    batches = [batch_of(shape, device) for shape in shapes]
-    return CellSteps(assembly, batches, num_targets, FlopCount(), account)
 
 
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.accelerator.current_accelerator(check_available=True) or CPU
+def _allocated(device: torch.device) -> int:
+    if device.type == "cpu":
+        return 0
+    return int(torch.get_device_module(device).memory_allocated(device))

@@ -7,17 +7,19 @@ from collections.abc import Iterator
 
 import torch
 
-from lwft_bench.planning.dry_run import dry_run
-from lwft_bench.planning.fake_cell import BatchShape
+from lwft_bench.planning.budget import WORKSPACE_BYTES
+from lwft_bench.planning.draws import Draws
+from lwft_bench.planning.fake_cell import fake_cell
+from lwft_bench.planning.steps import BatchShape
+from lwft_bench.planning.verification import as_planned, measure
 from lwft_bench.results.schema import Check
 from lwft_bench.selftest.delays import DelayedEngine, SerialEngine
-from lwft_bench.selftest.steps import Shape, StateOnDevice, Steps, random_model
+from lwft_bench.selftest.steps import Shape, StateOnDevice, Steps
 from lwft_bench.state.engine import Engine, Queue
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.state.simulated import SimulatedEngine
 from lwft_bench.strategies.base import Needs
-from lwft_bench.training.accounting import MemoryAccount
-from lwft_bench.training.meters import PhasePeaks, synchronised_clock
+from lwft_bench.training.meters import synchronised_clock
 
 CPU = torch.device("cpu")
 STEPS = 200
@@ -26,8 +28,6 @@ STEPS_WITHOUT_QUEUES = 40
 SMALL = Shape()
 MEMORY = Shape(hidden=512, vocabulary=4096, rows=4, length=256, bucket_bytes=2**20)
 LARGE = Shape(hidden=2048, vocabulary=32000, rows=4, length=512, bucket_bytes=16 * 2**20)
-ALLOWANCE_BYTES = 64 * 2**20
-"""For workspaces that libraries take from torch's allocator (cuBLAS: 8 to 32 MiB a stream)."""
 NUM_SCHEDULES = 20
 
 
@@ -40,11 +40,11 @@ def checks(device: str) -> Iterator[Check]:
     for precision in PRECISIONS:
         yield _placement(found, precision)
     if found.type == "cpu":
-        yield _accounted_memory()
+        yield _memory(found)
         return
     for queue in (Queue.IN, Queue.OUT, Queue.COMPUTE):
         yield _delay(found, queue)
-    yield _allocated_memory(found)
+    yield _memory(found)
     yield _overlap(found)
 
 
@@ -57,7 +57,7 @@ def _trained(
     update: str = "in_backward",
 ) -> Steps:
     cell = SMALL.cell(state_on_device, precision=precision, update=update)
-    trained = Steps(random_model(cell), cell, SMALL, device, engine)
+    trained = Steps(cell, SMALL, device, engine)
     trained.run(steps or _num_steps(device))
     return trained
 
@@ -113,49 +113,28 @@ def _schedules() -> Iterator[Check]:
         yield Check(name=f"schedules-{precision}", passed=passed, detail=detail)
 
 
-def _planned_bytes(shape: Shape, *, rounded: bool) -> int:
+def _memory(device: torch.device) -> Check:
+    """The plan, against real steps: counted storage by storage on the CPU, else by the allocator."""
+    on_cpu = device.type == "cpu"
+    shape = SMALL if on_cpu else MEMORY
     cell = shape.cell("none", precision="bf16", update="in_backward")
-    targets = shape.rows * (shape.length - 1)
-    batch = BatchShape(shape.rows, shape.length, targets)
-    pairs = [(unit, unit + 1) for unit in range(shape.layers - 1)]
-    memory = dry_run(cell, [batch], pairs, Needs()).memory
-    return memory.rounded_peak_bytes if rounded else memory.peak_bytes
-
-
-def _accounted_memory() -> Check:
-    """The plan, against a real run whose storages are counted one by one."""
-    planned = _planned_bytes(SMALL, rounded=False)
-    cell = SMALL.cell("none", precision="bf16", update="in_backward")
-    account = MemoryAccount()
-    model = random_model(cell)
-    account.adopt([*model.parameters(), *model.buffers()], "weights")
-    with account:
-        steps = Steps(model, cell, SMALL, CPU, account=account)
-        steps.assembly.store.counts_survival = True
-        for unit in range(SMALL.layers - 1):
-            steps.select([unit, unit + 1])
-            batch = steps.batch(unit)
-            steps.assembly.step.run([batch], len(batch.targets), lr=1e-3)
-    counted = account.report().peak_bytes
-    detail = f"planned {planned:,} B, accounted in a real run {counted:,} B"
-    return Check(name="planned-memory", passed=planned == counted, detail=detail)
-
-
-def _allocated_memory(device: torch.device) -> Check:
-    module = torch.get_device_module(device)
-    before = module.memory_allocated(device)
-    account = PhasePeaks(device)
-    cell = MEMORY.cell("none", precision="bf16", update="in_backward")
-    steps = Steps(random_model(cell), cell, MEMORY, device, account=account)
-    steps.run(30)
-    allocated = max(account.peaks.values()) - before
-    planned = _planned_bytes(MEMORY, rounded=True)
-    detail = (
-        f"planned {planned:,} B, allocated {allocated:,} B: {allocated / planned - 1:+.1%}; "
-        f"up to {ALLOWANCE_BYTES >> 20} MiB are allowed for libraries"
-    )
-    passed = abs(allocated - planned) <= 0.05 * planned + ALLOWANCE_BYTES
-    return Check(name="planned-memory", passed=passed, detail=detail)
+    batch = BatchShape(shape.rows, shape.length, shape.rows * (shape.length - 1))
+    pairs = tuple((unit, unit + 1) for unit in range(shape.layers - 1))
+    drawn = Draws(pairs, typical=pairs, visited=tuple(range(shape.layers)), needs=Needs())
+    with fake_cell(cell, [batch]) as fake:
+        fake.follow(drawn)
+        report = fake.account.report()
+    planned = report.peak_bytes if on_cpu else report.rounded_peak_bytes
+    measured = measure(cell, [batch], drawn, device)
+    found = measured.allocated
+    if on_cpu:
+        detail = f"planned {planned:,} B, accounted in a real run {found:,} B"
+    else:
+        detail = (
+            f"planned {planned:,} B, allocated {found:,} B: {found / planned - 1:+.1%}; "
+            f"up to {WORKSPACE_BYTES >> 20} MiB are allowed for libraries"
+        )
+    return Check(name="planned-memory", passed=as_planned(planned, measured, device), detail=detail)
 
 
 def _overlap(device: torch.device) -> Check:
@@ -168,7 +147,7 @@ def _overlap(device: torch.device) -> Check:
     runs = {}
     for name, (place, engine) in kinds.items():
         cell = LARGE.cell(place, precision="bf16", update="in_backward")
-        runs[name] = Steps(random_model(cell), cell, LARGE, device, engine)
+        runs[name] = Steps(cell, LARGE, device, engine)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for steps in runs.values():
         steps.run(10, period=1000)  # memory is allocated and kernels are chosen

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from transformers import PreTrainedModel
 
 from lwft_bench.config.models import (
     Cell,
@@ -17,13 +15,12 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.models.adapters import Full
-from lwft_bench.models.loading import load_model
+from lwft_bench.planning.flops import FlopCount
+from lwft_bench.planning.steps import cell_steps
 from lwft_bench.state.engine import Engine
-from lwft_bench.state.precision import PRECISIONS
-from lwft_bench.training.assembly import Assembly, assemble
+from lwft_bench.training.adapted import adapted_model
 from lwft_bench.training.loss import DeviceBatch
-from lwft_bench.training.meters import Account, NoAccount
+from lwft_bench.training.meters import NoAccount
 
 StateOnDevice = Literal["all", "none"] | int
 
@@ -69,76 +66,53 @@ class Shape:
         )
 
 
-def random_model(cell: Cell) -> PreTrainedModel:
-    """The cell's model on the CPU, always with the same weights."""
-    dtype = PRECISIONS[cell.training.precision].weight
-    return load_model(cell.model, dtype=dtype, attention="sdpa", seed=0)
-
-
-@dataclass
 class Steps:
     """A model and what trains it. `run` goes on where the last call stopped."""
 
-    model: PreTrainedModel
-    cell: Cell
-    shape: Shape
-    device: torch.device
-    engine: Engine | None = None
-    account: Account = field(default_factory=NoAccount)
-    done: int = 0
-    _selected: Sequence[int] = ()
-
-    def __post_init__(self) -> None:
-        adapter = Full()
-        torch.nn.Module.to(self.model, self.device)  # transformers' own is typed for a model
-        self.assembly: Assembly = assemble(
-            adapter.apply(self.model, 0),
+    def __init__(
+        self, cell: Cell, shape: Shape, device: torch.device, engine: Engine | None = None
+    ) -> None:
+        adapter, model = adapted_model(cell, 0, device)
+        self._steps = cell_steps(
+            cell,
             adapter,
-            self.cell.method,
-            self.cell.training,
-            rounding_seed=0,
-            device=self.device,
-            account=self.account,
-            engine=self.engine,
+            model,
+            (),
+            device,
+            NoAccount(),
+            FlopCount(),
+            own_logits=False,
+            engine=engine,
         )
-        self._store().switch([], [group.name for group in self.assembly.groups.always])
+        self.assembly = self._steps.assembly
+        self.assembly.store.counts_survival = False
+        self._shape = shape
+        self._device = device
+        self._done = 0
 
-    def run(self, steps: int, period: int = 10, after: Callable[[], None] | None = None) -> None:
-        """Two neighbouring layers for each period, going round. after: called after each step."""
-        layers = self.shape.layers
+    def run(self, steps: int, period: int = 10) -> None:
+        """Two neighbouring layers for each period, going round."""
+        layers = self._shape.layers
         for _ in range(steps):
-            if self.done % period == 0:
-                first = self.done // period % layers
-                self.select(sorted({first, (first + 1) % layers}))
-            batch = self.batch(self.done)
+            if self._done % period == 0:
+                first = self._done // period % layers
+                self._steps.select(sorted({first, (first + 1) % layers}))
+            batch = self.batch(self._done)
             self.assembly.step.run([batch], len(batch.targets), lr=1e-3)
-            self.done += 1
-            if after is not None:
-                after()
+            self._done += 1
         self.assembly.readings.fetch()
-
-    def select(self, units: Sequence[int]) -> None:
-        """These layers train from now on."""
-        groups = self.assembly.groups
-        leaving = [groups.units[unit].name for unit in set(self._selected) - set(units)]
-        self._store().switch(leaving, [groups.units[unit].name for unit in units])
-        self.assembly.step.activate([*(groups.units[unit] for unit in units), *groups.always])
-        self._selected = units
 
     def batch(self, step: int) -> DeviceBatch:
         """Random tokens, a function of the step alone."""
         generator = torch.Generator().manual_seed(step)
-        size = (self.shape.rows, self.shape.length)
-        ids = torch.randint(self.shape.vocabulary, size, generator=generator)
+        size = (self._shape.rows, self._shape.length)
+        ids = torch.randint(self._shape.vocabulary, size, generator=generator)
         places = torch.arange(ids.numel()).view(size)[:, :-1].flatten()
         tensors = (ids, places, ids[:, 1:].flatten())
-        return DeviceBatch(*(tensor.to(self.device) for tensor in tensors))
+        return DeviceBatch(*(tensor.to(self._device) for tensor in tensors))
 
     def result(self) -> list[torch.Tensor]:
         """Weights and optimizer state, on the CPU."""
         weights = [parameter.detach() for parameter in self.assembly.model.parameters()]
-        tensors = [*weights, *self._store().saved_tensors().values()]
+        tensors = [*weights, *self.assembly.store.saved_tensors().values()]
         return [tensor.cpu().clone() for tensor in tensors]
-
-    def _store(self) -> Any:
-        return self.assembly.store

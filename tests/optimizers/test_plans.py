@@ -8,7 +8,7 @@ import pytest
 
 from lwft_bench.config.models import Cell, EvaluationConfig, ModelConfig, Named, TaskConfig
 from lwft_bench.planning.dry_run import dry_run
-from lwft_bench.planning.fake_cell import BatchShape
+from lwft_bench.planning.steps import BatchShape
 from lwft_bench.strategies.base import Needs
 from tests.training.tiny import FAMILIES, full_fine_tuning, make_run, method, training
 

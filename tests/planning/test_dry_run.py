@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lwft_bench.planning.dry_run import MEASURING, PROBING, DryRun, dry_run
-from lwft_bench.planning.fake_cell import BatchShape
+from lwft_bench.planning.steps import BatchShape
 from lwft_bench.registry import strategies
 from tests.planning.shapes import shaped_cell
 

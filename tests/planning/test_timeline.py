@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lwft_bench.planning.dry_run import dry_run
-from lwft_bench.planning.fake_cell import BatchShape
+from lwft_bench.planning.steps import BatchShape
 from lwft_bench.planning.timeline import step_time
 from lwft_bench.state.modelled import DeviceModel, Update, least_exposed
 from lwft_bench.strategies.base import Needs
