@@ -44,6 +44,17 @@ class Format(StrEnum):
 
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
+SuiteFile = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file or a shipped suite.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set an option everywhere. Repeatable."),
+]
+Only = Annotated[
+    str | None, typer.Option(metavar="PATTERN", help="Cells whose id matches, e.g. '*lora*'.")
+]
+Models = Annotated[str | None, typer.Option(metavar="A,B", help="Only these models.")]
+Methods = Annotated[str | None, typer.Option(metavar="A,B", help="Only these methods.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error too.")]
 Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE", help="A Python file with strategies. Repeatable."),
@@ -84,20 +95,15 @@ def _options(
 
 @app.command()
 def run(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite file or a shipped suite.")],
+    suite: SuiteFile,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Default: reports/<name of the suite>.")
     ] = None,
     plugin: Plugins = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set an option everywhere. Repeatable."),
-    ] = None,
-    only: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="Cells whose id matches, e.g. '*lora*'.")
-    ] = None,
-    models: Annotated[str | None, typer.Option(metavar="A,B", help="Only these models.")] = None,
-    methods: Annotated[str | None, typer.Option(metavar="A,B", help="Only these methods.")] = None,
+    settings: Settings = None,
+    only: Only = None,
+    models: Models = None,
+    methods: Methods = None,
     tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Only these tasks.")] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="0,1", help="These seeds instead of the suite's.")
@@ -110,9 +116,7 @@ def run(
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error too.")
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """Run a suite: what is not done yet of it, and its report.
 
@@ -145,20 +149,15 @@ def run(
 
 @app.command()
 def plan(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite file or a shipped suite.")],
+    suite: SuiteFile,
     budget: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Of the device, such as 24GiB or 24GB.")
     ] = None,
     plugin: Plugins = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set an option everywhere. Repeatable."),
-    ] = None,
-    only: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="Cells whose id matches, e.g. '*lora*'.")
-    ] = None,
-    models: Annotated[str | None, typer.Option(metavar="A,B", help="Only these models.")] = None,
-    methods: Annotated[str | None, typer.Option(metavar="A,B", help="Only these methods.")] = None,
+    settings: Settings = None,
+    only: Only = None,
+    models: Models = None,
+    methods: Methods = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     figure: Annotated[
         Path | None,
@@ -167,9 +166,7 @@ def plan(
     verify: Annotated[
         bool, typer.Option("--verify", help="Run a few real steps of each cell and compare.")
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error too.")
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """Tell the memory and cost of every cell of a suite, without a GPU or the model's weights.
 
@@ -229,7 +226,7 @@ def table(
 def profile(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of runs.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The PNG file to write.")],
-    methods: Annotated[str | None, typer.Option(metavar="A,B", help="Only these methods.")] = None,
+    methods: Methods = None,
 ) -> None:
     """Draw what layers score by task: do they matter differently for different tasks?"""
     from lwft_bench.reporting.report import write_profile
@@ -300,19 +297,15 @@ def check(
 
 @app.command()
 def audit(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite file or a shipped suite.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set an option everywhere. Repeatable."),
-    ] = None,
+    suite: SuiteFile,
+    settings: Settings = None,
 ) -> None:
     """Count the test questions of a suite that stand in its training data, or nearly do."""
     from lwft_bench import auditing
     from lwft_bench.config.loading import Changes, load_suite
 
     loaded = load_suite(suite, Changes(settings=tuple(settings or ())))
-    cells = [*loaded.cells, *(cell for tuning in loaded.tunings for cell in tuning.cells)]
-    typer.echo(auditing.as_text(auditing.audit(cells)))
+    typer.echo(auditing.as_text(auditing.audit(loaded.all_cells)))
 
 
 @app.command()

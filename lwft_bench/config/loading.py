@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -51,13 +51,18 @@ class Suite:
     source_text: str
     tunings: Sequence[Tuning] = ()
 
+    @property
+    def all_cells(self) -> list[Cell]:
+        """`cells` and those of `tunings`, these with the first values of their grids."""
+        return [*self.cells, *(cell for tuning in self.tunings for cell in tuning.cells)]
+
     def require_runnable(self) -> None:
         """Refuses models that can only be planned.
 
         Raises:
             UserError: A model has no tokenizer, as an architecture without weights.
         """
-        for model in {cell.model.name: cell.model for cell in self.cells}.values():
+        for model in {cell.model.name: cell.model for cell in self.all_cells}.values():
             if model.path is None and model.tokenizer is None:
                 raise UserError(
                     f"model {model.name} is a config without tokenizer or trained weights: it can "
@@ -87,16 +92,21 @@ def load_suite(suite: str, changes: Changes | None = None) -> Suite:
     document = read_document(path)
     reader = SuiteReader(document, path.resolve().parent)
     file, cells, tunings = reader.read(changes.plugins, changes.settings, changes.seeds)
-    kept = {cell.id for cell in _narrowed([*cells, *_cells_of(tunings)], changes)}
-    narrowed = [tuning.narrowed(lambda cell: cell.id in kept) for tuning in tunings]
-    return Suite(
+    whole = Suite(
         name=file.name,
         title=file.title,
         description=file.description,
         baseline=file.baseline,
-        cells=[cell for cell in cells if cell.id in kept],
+        cells=cells,
         path=path,
         source_text=document.text,
+        tunings=tunings,
+    )
+    kept = {cell.id for cell in _narrowed(whole.all_cells, changes)}
+    narrowed = [tuning.narrowed(lambda cell: cell.id in kept) for tuning in tunings]
+    return replace(
+        whole,
+        cells=[cell for cell in cells if cell.id in kept],
         tunings=[tuning for tuning in narrowed if tuning.cells],
     )
 
@@ -116,10 +126,6 @@ def suite_file(suite: str) -> Path:
             "see `lwft-bench list suites`",
         )
     raise UserError(unknown("suite", suite, suites), "see `lwft-bench list suites`")
-
-
-def _cells_of(tunings: Iterable[Tuning]) -> list[Cell]:
-    return [cell for tuning in tunings for cell in tuning.cells]
 
 
 def _narrowed(cells: list[Cell], changes: Changes) -> list[Cell]:

@@ -183,8 +183,7 @@ class _Run:
         options, store = self._options, self._store
         server = Server(options.preload)
         # Of all cells and not of those that are left, so that a resumed run computes like the first.
-        tuned = [cell for tuning in self._suite.tunings for cell in tuning.cells]
-        every = [*self._trials, *self._suite.cells, *tuned]
+        every = [*self._trials, *self._suite.all_cells]
         workers = options.workers or _num_workers(every, server)
         threads = max(1, num_cores() // workers)
         _say(

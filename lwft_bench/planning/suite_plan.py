@@ -36,17 +36,19 @@ class SuitePlan:
 def plan_suite(
     suite: Suite, budget: int | None = None, tell: Callable[[str], None] = lambda text: None
 ) -> SuitePlan:
-    """Plans every cell that trains. tell: is told which cell is next.
+    """Plans every cell that trains; those that are tuned, with the first values of their grids.
+
+    tell: is told which cell is next.
 
     Raises:
         UserError: A model's config cannot be found, or lacks a field.
     """
-    for plugin in {plugin: None for cell in suite.cells for plugin in cell.plugins}:
+    for plugin in {plugin: None for cell in suite.all_cells for plugin in cell.plugins}:
         load_plugin(plugin)
     planner, dearest = Planner(), Planner(num_samples=0)
     advice: dict[str, tuple[Change, CellPlan] | None] = {}
     rows = []
-    for cell in suite.cells:
+    for cell in suite.all_cells:
         if not cell.method.trains:
             continue
         tell(cell.id)
@@ -62,7 +64,7 @@ def plan_suite(
             change, changed = advice[key] or (None, None)
             peak = changed.needed.peak_bytes if changed and changed.needed else None
             rows.append(Row(planned, False, change, peak))
-    untrained = [cell.id for cell in suite.cells if not cell.method.trains]
+    untrained = [cell.id for cell in suite.all_cells if not cell.method.trains]
     return SuitePlan(suite, budget, rows, untrained)
 
 

@@ -59,6 +59,10 @@ class FakeSuite:
     def cells(self) -> list[Cell]:
         return [self._cell(fate) for fate in self.fates]
 
+    @property
+    def all_cells(self) -> list[Cell]:
+        return [*self.cells, *(cell for tuning in self.tunings for cell in tuning.cells)]
+
     def identity(self, cell: Cell) -> SimpleNamespace:
         components = {"config": "c1", "strategy": self.strategy_digest}
         digest = hashlib.sha256(json.dumps(components).encode()).hexdigest()

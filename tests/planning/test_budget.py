@@ -91,6 +91,17 @@ def test_a_suite_is_planned_told_and_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_cells_that_are_tuned_are_planned_too(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    tune = {"grid": {"training.lr": [1e-3, 3e-3]}, "seeds": [100]}
+    file.write_text(yaml.safe_dump(SUITE | {"methods": ["fft"], "seeds": [0], "tune": tune}))
+    suite = load_suite(str(file))
+    assert suite.cells == []
+    assert [row.plan.cell.id for row in plan_suite(suite).rows] == ["small--fft--arith--seed0"]
+    with pytest.raises(UserError, match="planned, not run"):
+        suite.require_runnable()
+
+
 def lwft_bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lwft_bench", *arguments]
     return subprocess.run(command, capture_output=True, text=True)
