@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import yaml
 
 import lwft_bench.state.staging as staging
+from lwft_bench.config.architectures import read_architecture
 from lwft_bench.config.cards import shipped
+from lwft_bench.config.entries import read_card
 from lwft_bench.config.models import (
     Cell,
     EvaluationConfig,
     MethodConfig,
-    ModelConfig,
     TaskConfig,
     TrainingConfig,
 )
@@ -31,15 +31,6 @@ from lwft_bench.planning.timeline import StepTime, step_time
 from lwft_bench.state.modelled import DeviceModel
 
 DEVICE = DeviceModel(flops_per_second=150e12, bandwidth=25e9, memory_bandwidth=1.5e12)
-LLAMA_2_7B = {
-    "model_type": "llama",
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 32,
-}
 UNITS = (10, 20)
 FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "offload.png"
 MODES = ("after_backward", "in_backward")
@@ -47,11 +38,11 @@ LENGTHS = (128, 256, 512, 1024)
 
 
 def run(length: int = 512, state_on_device: Any = "none", **training: Any) -> StepTime:
-    card = yaml.safe_load(shipped("methods")["grass"].read_text())
+    card = read_card(MethodConfig, shipped("methods")["grass"]).config
     cell = Cell(
         id="timeline",
-        model=ModelConfig(name="llama2-7b", config=LLAMA_2_7B),
-        method=MethodConfig(**card | {"state_on_device": state_on_device}),
+        model=read_architecture("llama-2-7b").model,
+        method=card.model_copy(update={"state_on_device": state_on_device}),
         task=TaskConfig(name="none", data="none", train_examples=1, benchmarks=()),
         training=TrainingConfig(steps=1, precision="bf16", **training),
         evaluation=EvaluationConfig(),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lwft_bench.config.models import Cell, TaskConfig
-from lwft_bench.data.overlap import asked, find_overlap
+from lwft_bench.data.overlap import asked, asked_in, find_overlap
 from lwft_bench.data.sources import load_examples, load_items
 
 SHOWN = 3
@@ -41,8 +41,7 @@ def audit(cells: Sequence[Cell]) -> list[Audit]:
 
 
 def _audit(task: TaskConfig) -> Iterator[Audit]:
-    data = load_examples(task)
-    trained_on = [asked(example) for example in (*data.train, *data.validation)]
+    trained_on = asked_in(load_examples(task))
     for name in task.benchmarks:
         questions = [asked(item) for item in load_items(task, name)]
         found = find_overlap(trained_on, questions)

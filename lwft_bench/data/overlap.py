@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lwft_bench.data.examples import Example, Item
+from lwft_bench.data.examples import Example, Item, TaskData
 
 Kind = Literal["exact", "near"]
 
@@ -43,6 +43,11 @@ class Overlap:
 def asked(row: Example | Item) -> str:
     """What is compared of an example or item."""
     return row.prompt if row.question is None else row.question
+
+
+def asked_in(data: TaskData) -> list[str]:
+    """Of everything that a model sees while it is trained or chosen: training and validation."""
+    return [asked(example) for example in (*data.train, *data.validation)]
 
 
 def find_overlap(training: Sequence[str], test: Sequence[str]) -> Overlap:

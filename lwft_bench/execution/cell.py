@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import DataOrder, TokenisedExamples, batches, tokenise
 from lwft_bench.data.examples import Item, TaskData
-from lwft_bench.data.overlap import Kind, asked, find_overlap
+from lwft_bench.data.overlap import Kind, asked, asked_in, find_overlap
 from lwft_bench.data.sources import load_examples, load_items
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.execution.outcomes import new_result
@@ -138,7 +138,7 @@ def _prepare(cell: Cell) -> Prepared:
 
 
 def _overlap(data: TaskData, items: dict[str, list[Item]]) -> dict[str, Kind]:
-    trained_on = [asked(example) for example in (*data.train, *data.validation)]
+    trained_on = asked_in(data)
     return {
         its_items[index].id: kind
         for its_items in items.values()

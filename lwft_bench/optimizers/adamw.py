@@ -8,7 +8,7 @@ from pydantic import Field as Limits
 from pydantic import NonNegativeFloat
 
 from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions
+from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions, moments
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ class AdamW(Optimizer):
     options: Options
 
     def fields(self, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Field, ...]:
-        return Field("exp_avg", dtype, shape), Field("exp_avg_sq", dtype, shape)
+        return moments(shape, dtype)
 
     def update(
         self,

@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from lwft_bench.extras import import_extra
 from lwft_bench.optimizers.adamw import AdamOptions
 from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions
+from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions, moments
 
 if TYPE_CHECKING:
     import torch
@@ -56,8 +56,7 @@ class AdamW8bit(Optimizer):
         (size,) = shape
         blocks = (-(-size // BLOCK),)
         return (
-            Field("exp_avg", torch.uint8, shape),
-            Field("exp_avg_sq", torch.uint8, shape),
+            *moments(shape, torch.uint8),
             Field("exp_avg_scale", torch.float32, blocks),
             Field("exp_avg_sq_scale", torch.float32, blocks),
         )
@@ -120,7 +119,7 @@ class _AdamWOfSmall(Optimizer):
     def fields(self, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Field, ...]:
         import torch
 
-        return Field("exp_avg", torch.float32, shape), Field("exp_avg_sq", torch.float32, shape)
+        return moments(shape, torch.float32)
 
     def update(
         self,

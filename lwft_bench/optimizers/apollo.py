@@ -14,7 +14,7 @@ from pydantic import PositiveFloat, PositiveInt
 
 from lwft_bench.optimizers.adamw import AdamOptions, AdamW
 from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions
+from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions, moments
 
 if TYPE_CHECKING:
     import torch
@@ -63,8 +63,7 @@ class Apollo(Optimizer):
 
         projected = (self.options.rank, max(shape))
         return (
-            Field("exp_avg", dtype, projected),
-            Field("exp_avg_sq", dtype, projected),
+            *moments(projected, dtype),
             Field("update_norm", torch.float32, (1,)),
         )
 

@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from lwft_bench.extras import import_extra
 from lwft_bench.optimizers.adamw import AdamOptions
 from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions
+from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions, moments
 
 if TYPE_CHECKING:
     import torch
@@ -68,8 +68,7 @@ class GaLore(Optimizer):
         )
         projection = {"left": (rows, rank), "right": (rank, columns)}
         return (
-            Field("exp_avg", dtype, moment),
-            Field("exp_avg_sq", dtype, moment),
+            *moments(moment, dtype),
             *(Field(side, dtype, projection[side]) for side in sides),
         )
 
@@ -118,7 +117,7 @@ class _Unprojected(Optimizer):
     options: _Options
 
     def fields(self, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Field, ...]:
-        return Field("exp_avg", dtype, shape), Field("exp_avg_sq", dtype, shape)
+        return moments(shape, dtype)
 
     def update(
         self,

@@ -39,6 +39,11 @@ class Field:
         return prod(self.shape) * self.dtype.itemsize
 
 
+def moments(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Field, Field]:
+    """Adam's two, of the shape that they average."""
+    return Field("exp_avg", dtype, shape), Field("exp_avg_sq", dtype, shape)
+
+
 class Optimizer:
     """An update rule. Subclass it, give it `Options`, register it by name.
 

@@ -123,7 +123,7 @@ class StateStore:
         """Ends the state of a group with policy `reset`; its next update begins from step 1."""
         group = self.groups[name]
         if group.policy == "reset":
-            self._staging.release(home for _, home in _homes(group) if not home.resident)
+            self._staging.release(_homes(group, resident=False))
             group.homes = None
             group.steps = [0] * len(group.parameters)
 
@@ -178,12 +178,12 @@ class StateStore:
     @property
     def device_bytes(self) -> int:
         """State on the device, staging buckets not counted."""
-        return self._bytes(resident=True)
+        return _num_bytes(self.groups.values(), resident=True)
 
     @property
     def host_bytes(self) -> int:
         """State offloaded to the host."""
-        return self._bytes(resident=False)
+        return _num_bytes(self.groups.values(), resident=False)
 
     @property
     def host_bytes_allocated(self) -> int:
@@ -191,15 +191,12 @@ class StateStore:
         return sum(
             1 << (home.memory.numel() - 1).bit_length()
             for group in self.groups.values()
-            for _, home in _homes(group)
-            if not home.resident
+            for home in _homes(group, resident=False)
         )
 
     def host_bytes_of(self, name: str) -> int:
         """The part of `host_bytes` that is the group's."""
-        return sum(
-            home.memory.numel() for _, home in _homes(self.groups[name]) if not home.resident
-        )
+        return _num_bytes([self.groups[name]], resident=False)
 
     def surviving_update_share(self) -> float | None:
         """Of the elements with a moment that is not zero, the share whose stored weight changed.
@@ -297,14 +294,6 @@ class StateStore:
         changed = (weight[:CHUNK_ELEMENTS] != before) & moving
         self._survival += torch.stack([changed.sum(), moving.sum()])
 
-    def _bytes(self, *, resident: bool) -> int:
-        return sum(
-            home.memory.numel()
-            for group in self.groups.values()
-            for _, home in _homes(group)
-            if home.resident == resident
-        )
-
     def _create(self, group: GroupState) -> None:
         resident = self._unlimited or self.device_bytes + group.state_bytes <= self._budget
         make: Callable[[Bucket], Home] = self._make_resident if resident else self._make_offloaded
@@ -323,9 +312,13 @@ class StateStore:
         return {bucket.num_bytes for group in groups for row in group.buckets for bucket in row}
 
 
-def _homes(group: GroupState) -> Iterator[tuple[Bucket, Home]]:
-    for row, homes in zip(group.buckets, group.homes or (), strict=False):
-        yield from zip(row, homes, strict=True)
+def _homes(group: GroupState, *, resident: bool) -> Iterator[Home]:
+    for row in group.homes or ():
+        yield from (home for home in row if home.resident == resident)
+
+
+def _num_bytes(groups: Iterable[GroupState], *, resident: bool) -> int:
+    return sum(home.memory.numel() for group in groups for home in _homes(group, resident=resident))
 
 
 def _filled(group: GroupState) -> Iterator[tuple[str, Bucket, Home]]:

@@ -15,15 +15,14 @@ Direction = Literal["forward", "backward", "random"]
 class Sweep(Strategy):
     """Every unit once in each sweep, a period each; a random order is drawn anew for each sweep."""
 
+    directions: ClassVar[dict[str, Direction]]
+    """By the name that the option `order` has for it; `forward` is from the input to the output."""
+    options: Any
+
     def start(self, context: Context) -> None:
         super().start(context)
         self._waiting: list[int] = []
         """Units that are still to come in this sweep, the next one last."""
-
-    @property
-    def direction(self) -> Direction:
-        """The order of a sweep: `forward` is from the input to the output."""
-        raise NotImplementedError
 
     @property
     def num_steps(self) -> int:
@@ -40,10 +39,11 @@ class Sweep(Strategy):
 
     def _order(self) -> list[int]:
         num_units = len(self.context.units)
-        if self.direction == "random":
+        direction = self.directions[self.options.order]
+        if direction == "random":
             drawn: list[int] = self.context.rng.permutation(num_units).tolist()
             return drawn
-        return list(range(num_units))[:: 1 if self.direction == "forward" else -1]
+        return list(range(num_units))[:: 1 if direction == "forward" else -1]
 
     def state_dict(self) -> dict[str, Any]:
         return {"waiting": list(self._waiting)}
@@ -63,15 +63,11 @@ class Lift(Sweep):
         """Steps that a unit trains before the next one has its turn."""
 
     options: Options
-    _DIRECTIONS: ClassVar[dict[str, Direction]] = {
+    directions: ClassVar[dict[str, Direction]] = {
         "front-to-end": "forward",
         "end-to-front": "backward",
         "random": "random",
     }
-
-    @property
-    def direction(self) -> Direction:
-        return self._DIRECTIONS[self.options.order]
 
     @property
     def num_steps(self) -> int:
@@ -93,15 +89,11 @@ class BAdam(Sweep):
         examples, B of them a batch, and D blocks; n/B is taken to be the batches of an epoch."""
 
     options: Options
-    _DIRECTIONS: ClassVar[dict[str, Direction]] = {
+    directions: ClassVar[dict[str, Direction]] = {
         "ascending": "forward",
         "descending": "backward",
         "random": "random",
     }
-
-    @property
-    def direction(self) -> Direction:
-        return self._DIRECTIONS[self.options.order]
 
     @property
     def num_steps(self) -> int:

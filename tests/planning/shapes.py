@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from lwft_bench.config.architectures import read_architecture
 from lwft_bench.config.cards import shipped
 from lwft_bench.config.models import (
     Cell,
@@ -16,29 +17,9 @@ from lwft_bench.config.models import (
     TrainingConfig,
 )
 
-LLAMA_2_7B: dict[str, Any] = {
-    "model_type": "llama",
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 32,
-}
-LLAMA_2_13B = LLAMA_2_7B | {
-    "hidden_size": 5120,
-    "intermediate_size": 13824,
-    "num_hidden_layers": 40,
-    "num_attention_heads": 40,
-    "num_key_value_heads": 40,
-}
-LLAMA_2_70B = LLAMA_2_7B | {
-    "hidden_size": 8192,
-    "intermediate_size": 28672,
-    "num_hidden_layers": 80,
-    "num_attention_heads": 64,
-    "num_key_value_heads": 8,
-}
+LLAMA_2_7B, LLAMA_2_13B, LLAMA_2_70B = (
+    read_architecture(f"llama-2-{size}").config for size in ("7b", "13b", "70b")
+)
 
 
 def shaped_cell(
