@@ -9,7 +9,8 @@ from typing import Any
 from lwft_bench.config.documents import parse_document
 from lwft_bench.config.problems import ConfigError, KeyPath, format_key, validate
 from lwft_bench.errors import UserError
-from lwft_bench.registry import load_plugin, strategies
+from lwft_bench.plugins import load_plugin
+from lwft_bench.registry import strategies
 from lwft_bench.testing import CheckOutcome, check_strategy
 
 Checked = Mapping[str, Sequence[CheckOutcome]]

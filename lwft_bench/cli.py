@@ -250,7 +250,8 @@ def list_(
     import json
 
     from lwft_bench import listing
-    from lwft_bench.registry import REGISTRIES, load_plugin
+    from lwft_bench.plugins import load_plugin
+    from lwft_bench.registry import REGISTRIES
 
     for path in plugin or ():
         load_plugin(path)

@@ -17,6 +17,7 @@ from lwft_bench.config.documents import read_document
 from lwft_bench.config.entries import SHIPPED_MODELS, method_of_strategy, read_card
 from lwft_bench.config.models import MethodConfig, TaskConfig
 from lwft_bench.errors import UserError
+from lwft_bench.naming import unknown
 
 Row = dict[str, Any]
 """Has at least `name`, `title`, `origin` ("built-in", "entry point <distribution>" or a plugin's
@@ -156,7 +157,7 @@ def rows(kind: str) -> list[Row]:
         UserError: If there is no such kind.
     """
     if kind not in KINDS:
-        raise UserError(registry.unknown("kind", kind, KINDS))
+        raise UserError(unknown("kind", kind, KINDS))
     return list(KINDS[kind]())
 
 

@@ -2,19 +2,16 @@
 
 A name comes from one of three places: the package itself (imported on first use), an installed
 distribution's entry points (`lwft_bench.strategies`, `lwft_bench.adapters`,
-`lwft_bench.optimizers`), or a plugin file that `load_plugin` has imported. A name belongs to one
+`lwft_bench.optimizers`), or a plugin file (`lwft_bench.plugins`). A name belongs to one
 class: taking it twice is an error.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
-import importlib.util
 import sys
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -22,6 +19,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from lwft_bench.errors import UserError
+from lwft_bench.naming import unknown
 
 if TYPE_CHECKING:
     from lwft_bench.models.adapters import Adapter
@@ -32,20 +30,6 @@ Base = TypeVar("Base")
 Class = TypeVar("Class", bound=type)
 
 BUILT_IN = "built-in"
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name a misspelt one was probably meant to be, if any is close."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return close[0] if close else None
-
-
-def unknown(what: str, name: str, names: Iterable[str]) -> str:
-    """`unknown method 'grss'; did you mean 'grass'?`, or the valid names if none is near."""
-    valid = sorted(names)
-    close = nearest(name, valid)
-    wanted = f"did you mean {close!r}?" if close else f"expected one of {', '.join(valid)}"
-    return f"unknown {what} {name!r}; {wanted}"
 
 
 @dataclass(slots=True)
@@ -261,57 +245,12 @@ register_adapter = adapters.register
 register_optimizer = optimizers.register
 
 
-def load_plugin(path: str | Path) -> None:
-    """Import one plugin file; what it registers has the file's absolute path as its origin.
-
-    Loading the same file again replaces what it registered before.
-
-    Raises:
-        UserError: With file, line and exception, if it fails or takes a name that exists.
-    """
-    file = Path(path).resolve()
-    if not file.is_file():
-        raise UserError(f"{path}: no such plugin file")
-    for registry in REGISTRIES:
-        registry.forget(str(file))
-    # One module name per path: two plugins may have the same file name.
-    module_name = f"lwft_bench_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path}: a plugin is a Python file (.py)")
-    module = importlib.util.module_from_spec(spec)
-    # Read and compiled here rather than by the loader, whose bytecode cache goes by the clock's
-    # seconds and would miss an edit of the same length within one.
-    sys.modules[module_name] = module
-    try:
-        exec(compile(file.read_bytes(), str(file), "exec"), vars(module))
-    except (Exception, SystemExit) as error:
-        del sys.modules[module_name]
-        for registry in REGISTRIES:
-            registry.forget(str(file))
-        what = (
-            error.message
-            if isinstance(error, UserError)
-            else f"{type(error).__name__}: {getattr(error, 'msg', error)}"
-        )
-        raise UserError(f"{path}:{_line_in(file, error)}: {what}") from error
-
-
 @cache
 def _entry_points() -> Any:
     """Those of all distributions: looking through them takes tens of milliseconds."""
     from importlib.metadata import entry_points
 
     return entry_points()
-
-
-def _line_in(file: Path, error: BaseException) -> int:
-    """The line of `file` the error came through; 1 if it never got that far."""
-    if isinstance(error, SyntaxError) and error.filename == str(file):
-        return error.lineno or 1
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(file)]
-    return (lines[-1] if lines else None) or 1
 
 
 def _target(target: str | type) -> str:

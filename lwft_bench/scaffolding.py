@@ -52,7 +52,7 @@ class {class_name}(Strategy):
 _TEST = """\
 from pathlib import Path
 
-from lwft_bench.registry import load_plugin
+from lwft_bench.plugins import load_plugin
 from lwft_bench.testing import check_strategy
 
 load_plugin(Path(__file__).with_name("{module}.py"))

@@ -12,7 +12,8 @@ import pytest
 
 from lwft_bench import registry
 from lwft_bench.errors import UserError
-from lwft_bench.registry import Registry, load_plugin
+from lwft_bench.plugins import load_plugin
+from lwft_bench.registry import Registry
 from lwft_bench.strategies import Strategy, StrategyOptions
 
 BASE = "lwft_bench.strategies.base:Strategy"

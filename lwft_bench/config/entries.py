@@ -22,6 +22,7 @@ from lwft_bench.config.problems import (
     format_key,
     validate,
 )
+from lwft_bench.naming import nearest, unknown
 
 Entity = TypeVar("Entity", ModelConfig, MethodConfig, TaskConfig)
 
@@ -127,7 +128,7 @@ class EntryReader:
         elif name in cards:
             file = cards[name]
         else:
-            self._problem(locate, registry.unknown(what, name, cards), f"lwft-bench list {kind}")
+            self._problem(locate, unknown(what, name, cards), f"lwft-bench list {kind}")
             return None
         try:
             return read_card(model, file)
@@ -181,7 +182,7 @@ class EntryReader:
             return None
         if _HUB_NAME.fullmatch(text):
             return text
-        close = registry.nearest(text, (*SHIPPED_MODELS, *shipped("architectures")))
+        close = nearest(text, (*SHIPPED_MODELS, *shipped("architectures")))
         wanted = "expected a shipped model, a folder or a hub name (organisation/model)"
         self._problem(
             entry.locate,

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from lwft_bench.config.models import EvaluationConfig, MethodConfig, TaskConfig, TrainingConfig
 from lwft_bench.config.problems import models_in
 from lwft_bench.errors import UserError
-from lwft_bench.registry import Registry, adapters, nearest, optimizers, strategies
+from lwft_bench.naming import nearest
+from lwft_bench.registry import Registry, adapters, optimizers, strategies
 
 COMPONENTS: dict[str, Registry[Any]] = {
     "adapter": adapters,

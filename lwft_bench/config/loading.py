@@ -15,7 +15,7 @@ from lwft_bench.config.problems import ConfigError, Problem
 from lwft_bench.config.reading import SuiteReader
 from lwft_bench.config.tuning import Tuning
 from lwft_bench.errors import UserError
-from lwft_bench.registry import nearest, unknown
+from lwft_bench.naming import nearest, unknown
 
 
 @dataclass(frozen=True)

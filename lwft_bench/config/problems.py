@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from lwft_bench.errors import UserError
-from lwft_bench.registry import nearest
+from lwft_bench.naming import nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

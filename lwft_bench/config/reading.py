@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lwft_bench import registry
 from lwft_bench.config.documents import Document, parse_document, shown_path
 from lwft_bench.config.entries import Entry, EntryReader, locate_in, method_of_strategy
 from lwft_bench.config.expansion import Expansion
@@ -32,6 +31,9 @@ from lwft_bench.config.settings import Place, Setting, leaves
 from lwft_bench.config.suite import Names, Override, SuiteFile
 from lwft_bench.config.tuning import Tuning, read_tuning, tuning_problems
 from lwft_bench.errors import UserError
+from lwft_bench.naming import unknown
+from lwft_bench.plugins import load_plugin
+from lwft_bench.registry import strategies
 
 # Where none could be read, these let everything else be checked. No cell is made of them.
 ANY_MODEL = Entry(ModelConfig(name="any", path="any"), lambda _: ("", ""), Path())
@@ -118,7 +120,7 @@ class SuiteReader:
             places.setdefault(str(Path(name).resolve()), ("--plugin", ""))
         for path, place in places.items():
             try:
-                registry.load_plugin(shown_path(Path(path)))
+                load_plugin(shown_path(Path(path)))
             except UserError as error:
                 self.problems.append(Problem(*place, error.message, error.hint))
         return tuple(places)
@@ -131,8 +133,8 @@ class SuiteReader:
         origins = {str(Path(name).resolve()) for name in plugins}
         return [
             Entry(method_of_strategy(name), lambda _: ("--plugin", ""), self.folder)
-            for name in registry.strategies.names()
-            if registry.strategies.origin(name) in origins and name not in used
+            for name in strategies.names()
+            if strategies.origin(name) in origins and name not in used
         ]
 
     def _base(self) -> tuple[list[Setting], frozenset[str]]:
@@ -174,7 +176,7 @@ class SuiteReader:
                 selected[selector] = (chosen,) if isinstance(chosen, str) else chosen
                 for name in selected[selector]:
                     if name not in known:
-                        text = registry.unknown(f"{selector} of the suite", name, known)
+                        text = unknown(f"{selector} of the suite", name, known)
                         place = self.locate(("overrides", index, selector))
                         self.problems.append(Problem(*place, text))
             yield Layer(
@@ -206,7 +208,7 @@ class SuiteReader:
     def _check_baseline(self, names: set[str]) -> None:
         baseline = self.document.value.get("baseline")
         if isinstance(baseline, str) and baseline not in names:
-            text = registry.unknown("method of the suite", baseline, names)
+            text = unknown("method of the suite", baseline, names)
             self.problems.append(Problem(*self.locate(("baseline",)), text))
 
     def _check_key_paths(self, expansion: Expansion) -> None:

@@ -9,7 +9,7 @@ from lwft_bench.config.cards import is_path, shipped
 from lwft_bench.config.models import TaskConfig
 from lwft_bench.config.problems import Locate, Problem, validate
 from lwft_bench.errors import UserError
-from lwft_bench.registry import unknown
+from lwft_bench.naming import unknown
 
 
 def resolve_task(

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from lwft_bench import registry
 from lwft_bench.config.layers import Ablation, Assignment, Layer, Method, key_path_problems
 from lwft_bench.config.models import Cell
 from lwft_bench.config.problems import KeyPath, Locate, Problem, validate
 from lwft_bench.config.suite import Tune
+from lwft_bench.naming import unknown
 
 _ALIKE_FOR_ALL = ("task", "evaluation", "training.steps", "training.stream_seeds")
 """What methods are compared under, and so is not chosen for each."""
@@ -125,7 +125,7 @@ def tuning_problems(
     untrained = [method.name for method in methods if method not in trained]
     for name, own in plan.own.items():
         if name not in names:
-            yield Problem(*locate(own.path), registry.unknown("method of the suite", name, names))
+            yield Problem(*locate(own.path), unknown("method of the suite", name, names))
         elif name in untrained:
             yield Problem(*locate(own.path), "this method does not train: there is nothing to tune")
         elif len(own) != len(plan.common):

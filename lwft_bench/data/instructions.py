@@ -18,7 +18,7 @@ from lwft_bench.data.locations import data_folder, find_file
 from lwft_bench.data.prompts import example, prompt
 from lwft_bench.data.row_files import read_rows
 from lwft_bench.errors import UserError
-from lwft_bench.registry import unknown
+from lwft_bench.naming import unknown
 
 if TYPE_CHECKING:
     from lwft_bench.evaluation.benchmarks import BenchmarkConfig

@@ -27,7 +27,7 @@ from lwft_bench.data.overlap import asked, find_overlap
 from lwft_bench.errors import UserError
 from lwft_bench.evaluation.benchmarks import BenchmarkConfig, JsonlItems, load_benchmark
 from lwft_bench.evaluation.extraction import is_number
-from lwft_bench.registry import unknown
+from lwft_bench.naming import unknown
 
 GENERATOR_FILES = {
     "generated-arithmetic": (

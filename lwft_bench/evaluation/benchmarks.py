@@ -14,7 +14,7 @@ from lwft_bench.config.problems import ConfigError, format_key, validate
 from lwft_bench.data.instructions import InstructionItems
 from lwft_bench.errors import UserError
 from lwft_bench.evaluation.extraction import COMPARISONS, EXTRACTIONS, NUMERIC_EXTRACTIONS
-from lwft_bench.registry import unknown
+from lwft_bench.naming import unknown
 
 
 def known_rule(name: str | None) -> str | None:

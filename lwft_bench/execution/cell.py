@@ -35,7 +35,8 @@ from lwft_bench.models.digests import weights_digest
 from lwft_bench.models.loading import load_tokenizer
 from lwft_bench.planning.dry_run import DryRun, dry_run
 from lwft_bench.planning.steps import BatchShape
-from lwft_bench.registry import load_plugin, strategies
+from lwft_bench.plugins import load_plugin
+from lwft_bench.registry import strategies
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.results.schema import Throughput
 from lwft_bench.results.store import read_cell_record, write_result

@@ -16,7 +16,7 @@ from lwft_bench.models.sources import (
     model_folder,
     tokenizer_folder,
 )
-from lwft_bench.registry import nearest
+from lwft_bench.naming import nearest
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from typing import Any
 from lwft_bench.config.loading import Suite
 from lwft_bench.planning.budget import Allowance, Change, fits, smallest_change
 from lwft_bench.planning.plan import CellPlan, Planner
-from lwft_bench.registry import load_plugin
+from lwft_bench.plugins import load_plugin
 
 
 @dataclass(frozen=True, slots=True)
