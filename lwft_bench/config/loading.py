@@ -13,6 +13,7 @@ from lwft_bench.config.identity import Identity, identify
 from lwft_bench.config.models import Cell
 from lwft_bench.config.problems import ConfigError, Problem
 from lwft_bench.config.reading import SuiteReader
+from lwft_bench.config.suite import Published
 from lwft_bench.config.tuning import Tuning
 from lwft_bench.errors import UserError
 from lwft_bench.naming import nearest, unknown
@@ -50,6 +51,7 @@ class Suite:
     path: Path
     source_text: str
     tunings: Sequence[Tuning] = ()
+    published: Published | None = None
 
     @property
     def all_cells(self) -> list[Cell]:
@@ -57,11 +59,14 @@ class Suite:
         return [*self.cells, *(cell for tuning in self.tunings for cell in tuning.cells)]
 
     def require_runnable(self) -> None:
-        """Refuses models that can only be planned.
+        """Refuses models that can only be planned, or cannot do what a task asks.
 
         Raises:
-            UserError: A model has no tokenizer, as an architecture without weights.
+            UserError: A model has no tokenizer, as an architecture without weights, or no chat
+                template where a task asks for one.
         """
+        from lwft_bench.models.sources import has_chat_template
+
         for model in {cell.model.name: cell.model for cell in self.all_cells}.values():
             if model.path is None and model.tokenizer is None:
                 raise UserError(
@@ -69,6 +74,14 @@ class Suite:
                     "be planned, not run",
                     f"Plan it: `lwft-bench plan {self.path}`. To run it give weights (`path`), or a "
                     "tokenizer to train from random weights.",
+                )
+        templated = {c.model.name: c for c in self.all_cells if c.task.chat_template}
+        for name, cell in templated.items():
+            if not has_chat_template(cell.model):
+                raise UserError(
+                    f"task {cell.task.name} asks for prompts in the model's chat template, and the "
+                    f"tokenizer of model {name} has none",
+                    "Leave out `chat_template`, or name a tokenizer that has one: `tokenizer: ...`",
                 )
 
     def identity(self, cell: Cell) -> Identity:
@@ -101,6 +114,7 @@ def load_suite(suite: str, changes: Changes | None = None) -> Suite:
         path=path,
         source_text=document.text,
         tunings=tunings,
+        published=file.published,
     )
     kept = {cell.id for cell in _narrowed(whole.all_cells, changes)}
     narrowed = [tuning.narrowed(lambda cell: cell.id in kept) for tuning in tunings]

@@ -115,8 +115,19 @@ class TaskConfig(Config):
     profile: Profile = "clean"
     """How instructions are written for the model and its answers read, in training and on
     benchmarks: `published` as LLM-Adapters does, `clean` with one template and strict extraction."""
+    chat_template: bool = False
+    """Prompts are written by the chat template of the model's tokenizer, in training and on
+    benchmarks alike, instead of by the profile's."""
     drop_test_questions: Literal["none", "exact", "near"] = "none"
     """Leaves examples out of training whose question is one of the benchmarks', or nearly one."""
+
+    @model_validator(mode="after")
+    def _has_one_template(self) -> Self:
+        if self.chat_template and self.profile == "published":
+            raise ValueError(
+                "chat_template goes with profile clean only: the published prompts are LLM-Adapters'"
+            )
+        return self
 
 
 class ClipConfig(Config):

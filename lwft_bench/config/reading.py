@@ -27,6 +27,7 @@ from lwft_bench.config.models import (
     TrainingConfig,
 )
 from lwft_bench.config.problems import ConfigError, Problem, validate
+from lwft_bench.config.published import published_problems
 from lwft_bench.config.settings import Place, Setting, leaves
 from lwft_bench.config.suite import Names, Override, SuiteFile
 from lwft_bench.config.tuning import Tuning, read_tuning, tuning_problems
@@ -96,6 +97,13 @@ class SuiteReader:
             tuning=read_tuning(self.document.value.get("tune"), self.locate),
         )
         self._check_baseline(names["method"])
+        self.problems += published_problems(
+            self.document.value.get("published"),
+            names,
+            tasks,
+            len(self._written("tasks")),
+            locate_in(self.document, ("published",)),
+        )
         self._check_key_paths(expansion)
         self._check_tuning(expansion, names["method"])
         cells, tunings = expansion.expand()

@@ -54,6 +54,9 @@ def _without_repeats(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_without_repeats)]
 Grid = Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+AVERAGE = "average"
+"""Key of the unweighted mean over a task's benchmarks, beside the benchmarks' names."""
 
 
 class Override(Config):
@@ -82,6 +85,16 @@ class Tune(Config):
     """What decides: its mean over the seeds, the lowest. Never a benchmark."""
 
 
+class Published(Config):
+    """Scores that others printed, shown beside the suite's own. They change no cell."""
+
+    source: str
+    """Where they stand: paper, table, and as quoted by whom if it was not read itself."""
+    scores: dict[str, dict[str, dict[str, Percent]]]
+    """Model -> method -> benchmark, or `average` over a task's benchmarks -> accuracy in percent.
+    What the source does not have is left out."""
+
+
 class SuiteFile(Config):
     """A comparison: models x methods x tasks x seeds, and how they are trained and evaluated."""
 
@@ -108,6 +121,8 @@ class SuiteFile(Config):
     """Settings chosen for each method by its validation loss, before its cells run."""
     baseline: str | None = None
     """The method that paired differences refer to."""
+    published: Published | None = None
+    """Numbers of a paper, for a table of the report."""
     plugins: tuple[str, ...] = ()
     """Python files that register strategies, adapters or optimizers, relative to this file."""
 

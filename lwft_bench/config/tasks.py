@@ -11,6 +11,8 @@ from lwft_bench.config.problems import Locate, Problem, validate
 from lwft_bench.errors import UserError
 from lwft_bench.naming import unknown
 
+_NO_FOLDER = "name the folder that holds it: `data_dir: ...`, or set LWFT_BENCH_DATA"
+
 
 def resolve_task(
     task: TaskConfig, folder: Path, locate: Locate
@@ -50,8 +52,8 @@ def resolve_task(
                 options = options | {key: str(file)}
                 if not file.is_file():
                     place = locate(("data_options", key))
-                    under = f", nor under {data}" if data else ""
-                    problems.append(Problem(*place, f"no such file: {file}{under}"))
+                    elsewhere = f", nor under {data}" if data else f"; {_NO_FOLDER}"
+                    problems.append(Problem(*place, f"no such file: {file}{elsewhere}"))
     benchmarks = tuple(str(folder / name) if is_path(name) else name for name in task.benchmarks)
     for index, name in enumerate(benchmarks):
         place = locate(("benchmarks", index))
@@ -64,5 +66,6 @@ def resolve_task(
             if isinstance(items, InstructionItems):
                 item_file(items, task)
         except UserError as error:
-            problems.append(Problem(*place, error.message, error.hint))
+            text = "; ".join(filter(None, (error.message, error.hint)))
+            problems.append(Problem(*place, text))
     return task.model_copy(update={"data_options": options, "benchmarks": benchmarks}), problems

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from lwft_bench.data.examples import Example
+from lwft_bench.data.token_cache import Pair, cached_pairs
 from lwft_bench.errors import UserError
 
 IGNORED = -100
@@ -80,6 +81,15 @@ def _split(
     return prompt_ids, tokenizer(target, add_special_tokens=False).input_ids
 
 
+def _pairs(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[Pair]:
+    prompts = tokenizer([example.prompt for example in examples]).input_ids
+    joints = tokenizer([example.prompt + example.target for example in examples]).input_ids
+    return [
+        _split(tokenizer, alone, joint, example.target)
+        for example, alone, joint in zip(examples, prompts, joints, strict=True)
+    ]
+
+
 def tokenise(
     examples: Sequence[Example],
     tokenizer: PreTrainedTokenizerBase,
@@ -99,12 +109,10 @@ def tokenise(
         )
     if not examples:
         return TokenisedExamples([], [], loss_on, end)
-    prompts = tokenizer([example.prompt for example in examples]).input_ids
-    joints = tokenizer([example.prompt + example.target for example in examples]).input_ids
+    pairs = cached_pairs(examples, tokenizer, lambda: _pairs(examples, tokenizer))
     token_ids, num_prompt_tokens = [], []
     num_truncated = num_dropped = 0
-    for example, alone, joint in zip(examples, prompts, joints, strict=True):
-        prompt, target = _split(tokenizer, alone, joint, example.target)
+    for prompt, target in pairs:
         if len(prompt) >= max_length:
             num_dropped += 1
             continue
@@ -115,7 +123,7 @@ def tokenise(
     if not token_ids:
         raise UserError(
             f"training.max_length = {max_length} cuts the target of every example: the shortest "
-            f"prompt has {min(map(len, prompts))} tokens",
+            f"prompt has {min(len(prompt) for prompt, _ in pairs)} tokens",
             hint="raise training.max_length",
         )
     return TokenisedExamples(token_ids, num_prompt_tokens, loss_on, end, num_truncated, num_dropped)

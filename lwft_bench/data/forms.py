@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from lwft_bench.data.json_lines import Row
 
+Message = tuple[str, str]
+"""Role and content."""
+
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
@@ -20,12 +23,14 @@ class Instruction:
 
     output: what a model is trained on; "" where the data has only the answer.
     answer: what a response is judged by; None where the data has none.
+    messages: where there are several, those that the instruction is written of.
     """
 
     instruction: str
     output: str = ""
     answer: str | None = None
     input: str = ""
+    messages: tuple[Message, ...] = ()
 
 
 _LEAD_IN = re.compile(r"^Please (?:choose the correct|answer the following)[^:]*:\s*")
@@ -59,9 +64,8 @@ def chat(row: Row) -> Instruction:
     *before, (_, output) = messages
     if len(before) == 1:
         return Instruction(before[0][1], output)
-    return Instruction(
-        "\n\n".join(f"{role.capitalize()}: {content}" for role, content in before), output
-    )
+    text = "\n\n".join(f"{role.capitalize()}: {content}" for role, content in before)
+    return Instruction(text, output, messages=tuple(before))
 
 
 def gsm8k(row: Row) -> Instruction:

@@ -90,7 +90,7 @@ class InstructionRows(Config):
         Raises:
             UserError: the data cannot be had or read, or has too few rows.
         """
-        rows = keep(self._read(self.train, task.profile))
+        rows = keep(self._read(self.train, task))
         num_apart = task.validation_examples if self.validation is None else 0
         wanted = task.train_examples + num_apart
         if len(rows) < wanted:
@@ -106,7 +106,7 @@ class InstructionRows(Config):
         order = np.random.default_rng(self.seed).permutation(len(rows))
         validation = [rows[index] for index in sorted(order[:num_apart])]
         if self.validation is not None:
-            own = self._read(self.validation, task.profile)
+            own = self._read(self.validation, task)
             if len(own) < task.validation_examples:
                 raise UserError(
                     f"{self.validation} has {len(own)} examples, validation_examples asks for "
@@ -125,14 +125,14 @@ class InstructionRows(Config):
         assert self.hub is not None
         return self.hub.dataset
 
-    def _read(self, path: Path | None, profile: Profile) -> list[Example]:
+    def _read(self, path: Path | None, task: TaskConfig) -> list[Example]:
         def parse(row: Row) -> Example:
             renamed = row.renamed({str(ours): theirs for ours, theirs in self.columns.items()})
             found = FORMS[self.form](renamed)
             if not found.output.strip():
                 raise row.error("output", "a text that is not empty", found.output)
-            _refuse_input(row, found, profile)
-            return example(found, profile)
+            _refuse_input(row, found, task.profile)
+            return example(found, task.profile, chat=task.chat_template)
 
         if path is not None:
             return read_rows(path, parse)
@@ -183,7 +183,7 @@ def instruction_items(
         _refuse_input(row, instruction, task.profile)
         return Item(
             f"{benchmark.name}-{next(numbers)}",
-            prompt(instruction, task.profile),
+            prompt(instruction, task.profile, chat=task.chat_template),
             instruction.answer,
             question=question_of(instruction.instruction),
         )

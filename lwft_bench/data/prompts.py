@@ -2,12 +2,14 @@
 
 `published` is what LLM-Adapters does (Hu et al. 2023, arXiv 2304.01933; AGI-Edgerunners/LLM-Adapters
 at commit 81665720, Apache-2.0): its two templates, whitespace included, differ between training and
-evaluation. `clean` has one template for both, and no whitespace at the boundary but one newline.
+evaluation. `clean` has one template for both, and no whitespace at the boundary but one newline; or
+none here, where the model's chat template is used instead.
 """
 
 from __future__ import annotations
 
 from lwft_bench.config.models import Profile
+from lwft_bench.data.chat_template import Conversation
 from lwft_bench.data.examples import Example
 from lwft_bench.data.forms import Instruction, question_of
 
@@ -28,16 +30,20 @@ PUBLISHED_EVALUATION = (
 CLEAN = "### Instruction:\n{}\n\n### Response:\n"
 
 
-def prompt(row: Instruction, profile: Profile) -> str:
+def prompt(row: Instruction, profile: Profile, *, chat: bool = False) -> str:
     """What the model is given when it is evaluated."""
+    if chat:
+        return _with_input(row)
     if profile == "published":
         return PUBLISHED_EVALUATION.format(row.instruction)
     return CLEAN.format(_with_input(row))
 
 
-def example(row: Instruction, profile: Profile) -> Example:
+def example(row: Instruction, profile: Profile, *, chat: bool = False) -> Example:
     """What the model is trained on."""
     question = question_of(row.instruction)
+    if chat:
+        return Conversation(_with_input(row), row.output.strip(), question, row.messages)
     if profile == "published":
         return Example(PUBLISHED_TRAINING.format(row.instruction), _INDENT + row.output, question)
     return Example(CLEAN.format(_with_input(row)), row.output.strip(), question)

@@ -260,6 +260,8 @@ def data_digest(task: TaskConfig) -> str:
         "drop_test_questions": task.drop_test_questions,
         "hub": [commit_of(hub) for hub in hubs if hub is not None],
     }
+    if task.chat_template:
+        facts["chat_template"] = True
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for path in _without_repeats(files):
         digest.update(hashlib.sha256(_bytes_of(path)).digest())

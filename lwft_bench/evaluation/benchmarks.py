@@ -129,6 +129,12 @@ class BenchmarkConfig(Config):
         protocol = dict(self.published)
         return self.model_copy(update=protocol | {"version": f"{self.version} {profile}"})
 
+    def in_chat(self, end_of_turn: str) -> BenchmarkConfig:
+        """With prompts by a chat template, whose replies end by that text too, if it has one."""
+        ends = end_of_turn and self.kind == "generate" and self.num_beams == 1
+        stop = (*self.stop, end_of_turn) if ends else self.stop
+        return self.model_copy(update={"stop": stop, "version": f"{self.version} chat"})
+
 
 def shipped_benchmarks() -> list[str]:
     return list(shipped("benchmarks"))

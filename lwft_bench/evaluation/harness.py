@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lwft_bench.config.models import EvaluationConfig, Profile
+from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Item
 from lwft_bench.data.overlap import Kind
 from lwft_bench.errors import UserError
@@ -57,6 +58,7 @@ def evaluate(
     on_progress: Callable[[int, int], None] | None = None,
     *,
     profile: Profile = "clean",
+    chat_template: bool = False,
 ) -> Evaluation:
     """Score `model` on every benchmark, on the device it is on.
 
@@ -69,9 +71,11 @@ def evaluate(
         on_progress: called with (requests answered, requests in all); a multiple-choice item has
             one request a choice.
         profile: the task's, with which the items were made.
+        chat_template: the task's: the items' prompts are put into the tokenizer's.
 
     Raises:
-        UserError: a prompt and its response do not fit into the model's context.
+        UserError: a prompt and its response do not fit into the model's context, or the tokenizer has
+            no chat template.
     """
     import lm_eval.evaluator
 
@@ -80,6 +84,12 @@ def evaluate(
     from lwft_bench.evaluation.lm_eval_tasks import lm_eval_task
 
     benchmarks = {load_benchmark(name).under(profile): items[name] for name in items if items[name]}
+    if chat_template:
+        template = ChatTemplate(tokenizer)
+        benchmarks = {
+            benchmark.in_chat(template.end_of_turn): [template.item(item) for item in its_items]
+            for benchmark, its_items in benchmarks.items()
+        }
     num_requests = sum(max(1, len(item.choices)) for name in items for item in items[name])
     progress = _Progress(num_requests, on_progress)
     with left_as_it_was(model, tokenizer) as inner_model:

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
 
 from lwft_bench.data.batching import encode_pair
+from lwft_bench.evaluation.stopping import StopTexts
 
 
 class ModelInMemory(HFLM):
@@ -42,13 +43,17 @@ class ModelInMemory(HFLM):
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
     ) -> torch.Tensor:
-        """lm-eval's stops look at one beam of several: beam search goes on to its own end."""
-        if options.get("num_beams", 1) == 1:
-            return super()._model_generate(context, max_length, stop, **options)
+        """Greedy rows end one by one; beam search, which has rows to choose from, by its own end."""
+        texts = [text for text in stop if text != self.tokenizer.eos_token]
+        criteria = StoppingCriteriaList()
+        if texts and options.get("num_beams", 1) == 1:
+            rows, length = context.shape
+            criteria.append(StopTexts(self.tokenizer, texts, prompt_length=length, batch_size=rows))
         options.pop("temperature", None)  # lm-eval's default, which nothing here samples with
         return self.model.generate(
             input_ids=context,
             max_length=max_length,
+            stopping_criteria=criteria,
             pad_token_id=self.tokenizer.pad_token_id,
             use_cache=True,
             **options,

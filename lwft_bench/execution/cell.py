@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import DataOrder, TokenisedExamples, batches, tokenise
+from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Item, TaskData
 from lwft_bench.data.overlap import Kind, asked, asked_in, find_overlap
 from lwft_bench.data.sources import load_examples, load_items
@@ -120,6 +121,8 @@ def _prepare(cell: Cell) -> Prepared:
     device = choose_device(config.device)
     tokenizer = load_tokenizer(cell.model)
     data = load_examples(cell.task)
+    if cell.task.chat_template:
+        data = ChatTemplate(tokenizer).data(data)
     items = (
         {} if cell.trial else {name: load_items(cell.task, name) for name in cell.task.benchmarks}
     )
@@ -263,6 +266,7 @@ def _scored(
         prepared.items,
         prepared.cell.evaluation,
         profile=prepared.cell.task.profile,
+        chat_template=prepared.cell.task.chat_template,
     )
     if throughput is not None:
         throughput.evaluation_seconds = time.perf_counter() - started

@@ -32,6 +32,7 @@ def suite_record(
         title=suite.title,
         description=suite.description,
         baseline=suite.baseline,
+        published=suite.published,
         cells=tuple(_suite_cell(cell, identities) for cell in _cells(suite, choices)),
         trials=tuple(
             _suite_cell(trial, identities) for one in choices for trial in one.tuning.trials

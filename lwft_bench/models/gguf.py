@@ -7,13 +7,13 @@ dtype that a cell asks for. They are not the weights of the model that was quant
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import tempfile
 from functools import cache
 from hashlib import file_digest
 from pathlib import Path
 
+from lwft_bench.caches import cache_folder
 from lwft_bench.config.models import ModelConfig
 from lwft_bench.errors import UserError
 
@@ -63,8 +63,7 @@ def converted(config: ModelConfig, path: str) -> Path:
             it needs for that, is not installed.
     """
     file = gguf_file(config, path)
-    cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache_folder / "lwft-bench" / "gguf" / gguf_digest(file)
+    folder = cache_folder() / "gguf" / gguf_digest(file)
     if not folder.is_dir():
         if importlib.util.find_spec("gguf") is None:
             raise UserError(

@@ -115,6 +115,19 @@ def tokenizer_folder(config: ModelConfig) -> Path:
     return folder
 
 
+def has_chat_template(config: ModelConfig) -> bool:
+    """Whether the tokenizer's files have one.
+
+    Raises:
+        UserError: as `tokenizer_folder`.
+    """
+    folder = tokenizer_folder(config)
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    settings = folder / "tokenizer_config.json"
+    return settings.is_file() and bool(json.loads(settings.read_text("utf-8")).get("chat_template"))
+
+
 def model_digest(config: ModelConfig) -> str:
     """The sha256, in hex, of what defines a model and its tokenizer.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from lwft_bench.config.suite import AVERAGE as AVERAGE
 from lwft_bench.reporting.comparability import comparable, setting_warnings, split_by_setting
 from lwft_bench.reporting.records import ReportedCell, RunRecords
 from lwft_bench.reporting.statistics import (
@@ -18,9 +19,6 @@ from lwft_bench.reporting.statistics import (
 )
 from lwft_bench.reporting.tunings import ReportedTuning, edge_warnings
 from lwft_bench.results.schema import CellResult
-
-AVERAGE = "average"
-"""Key of the unweighted mean over benchmarks, beside the benchmarks' names."""
 
 
 @dataclass(frozen=True)

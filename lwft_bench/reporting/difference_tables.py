@@ -1,4 +1,4 @@
-"""Paired differences: to the baseline, and between the values of an ablated option."""
+"""Paired differences: to the baseline, of each pair of methods, and between ablated values."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ _BEYOND_NOISE = (
     "Beyond noise: of the average; both the interval over seeds and the interval over items "
     "exclude zero."
 )
+
+MOST_IN_PAIRS = 12
+"""Methods of which each pair is shown; a larger table cannot be read."""
 
 
 def differences_table(comparison: Comparison) -> Table | None:
@@ -55,6 +58,49 @@ def differences_table(comparison: Comparison) -> Table | None:
         values=pd.DataFrame(values),
         notes=(_BEYOND_NOISE,),
         text_columns=("beyond noise",),
+    )
+
+
+def pairwise_table(comparison: Comparison) -> Table | None:
+    """The average of every method minus that of every other; None for few methods or many."""
+    rows = [row for row in comparison.trained if AVERAGE in row.accuracy]
+    if not 3 <= len(rows) <= MOST_IN_PAIRS:
+        return None
+    pairs = {
+        (row.label, other.label): differences(row, other).get(AVERAGE)
+        for row in rows
+        for other in rows
+        if row is not other
+    }
+    labels = [row.label for row in rows]
+    display = [
+        {"method": label}
+        | {f"− {other}": show.difference(pairs.get((label, other))) for other in labels}
+        for label in labels
+    ]
+    values = [
+        {
+            "model": comparison.model,
+            "task": comparison.task,
+            "method": label,
+            "minus": other,
+            "difference": paired.estimate.mean if paired else None,
+            "low": paired.low if paired else None,
+            "high": paired.high if paired else None,
+            "seeds": paired.estimate.num_seeds if paired else None,
+            "beyond_noise": paired.beyond_noise if paired else None,
+        }
+        for (label, other), paired in pairs.items()
+    ]
+    return Table(
+        name=f"pairwise{comparison.suffix}",
+        title=f"{comparison.model} on {comparison.task}: differences of averages between methods",
+        display=pd.DataFrame(display),
+        values=pd.DataFrame(values),
+        notes=(
+            "Row minus column, percentage points of the average, paired by item and seed, with "
+            f"Student's 95 % interval over seeds. No correction for {len(pairs) // 2} comparisons.",
+        ),
     )
 
 

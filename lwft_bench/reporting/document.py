@@ -13,8 +13,10 @@ from lwft_bench.reporting.summary import summary
 from lwft_bench.reporting.table import Table
 
 _SECTIONS = (
+    ("Against the published numbers", "published", ()),
     ("Test questions in the training data", "contamination", ()),
     ("Differences to the baseline", "differences", ()),
+    ("Differences between all methods", "pairwise", ()),
     ("What differs besides the method's name", "confounds", ()),
     ("Engagement: did the methods do what they say", "engagement", ()),
     ("Ablations", "ablations", ()),

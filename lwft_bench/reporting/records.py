@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from lwft_bench.config.models import Cell
+from lwft_bench.config.suite import Published
 from lwft_bench.errors import UserError
 from lwft_bench.reporting.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.records import SuiteCell
@@ -74,6 +75,7 @@ class RunRecords:
     selections: cell, step, num_steps, units, probabilities, scores, ages (lists or None); one row
         a period.
     units: cell, index, kind, depth, num_parameters.
+    published: numbers of a paper, if the suite has any.
     tunings: what trials were made for; trials are in no frame and no comparison.
     other_trials: ids of trials in the directory that the suite as last run does not have.
     """
@@ -89,6 +91,7 @@ class RunRecords:
     steps: pd.DataFrame
     selections: pd.DataFrame
     units: pd.DataFrame
+    published: Published | None = None
     tunings: tuple[ReportedTuning, ...] = ()
     other_trials: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -127,6 +130,7 @@ def read_run(folder: Path) -> RunRecords:
         ),
         selections=_frame(selections, ("cell", "step", "num_steps", "units", *_NOT_RECORDED)),
         units=_frame(headers, ("cell", "index", "kind", "depth")),
+        published=suite.published,
         tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial)),
         other_trials=tuple(cell.id for cell in others if cell not in added),
         warnings=tuple(_warnings(cells, planned, added)),

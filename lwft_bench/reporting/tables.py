@@ -12,12 +12,17 @@ from lwft_bench.reporting.audit_tables import (
 )
 from lwft_bench.reporting.comparison import Comparison
 from lwft_bench.reporting.contamination_table import contamination_table
-from lwft_bench.reporting.difference_tables import ablations_table, differences_table
+from lwft_bench.reporting.difference_tables import (
+    ablations_table,
+    differences_table,
+    pairwise_table,
+)
 from lwft_bench.reporting.equal_cost_tables import equal_flops_table, equal_memory_table
 from lwft_bench.reporting.main_table import main_table
 from lwft_bench.reporting.measurement_tables import memory_table, training_table
 from lwft_bench.reporting.planted import planted_table
 from lwft_bench.reporting.provenance_table import provenance_table
+from lwft_bench.reporting.published_table import published_table
 from lwft_bench.reporting.records import RunRecords
 from lwft_bench.reporting.selection_tables import selections_table
 from lwft_bench.reporting.table import Table
@@ -26,6 +31,7 @@ from lwft_bench.reporting.tuning_tables import trials_table, tuning_table
 _OF_COMPARISON = {
     "main": main_table,
     "differences": differences_table,
+    "pairwise": pairwise_table,
     "ablations": ablations_table,
     "confounds": confounds_table,
     "engagement": engagement_table,
@@ -36,13 +42,15 @@ _OF_COMPARISON = {
 """Tables of one model and task; None where there is nothing to show."""
 
 _OF_RECORDS = {
+    "published": published_table,
     "contamination": contamination_table,
     "selections": selections_table,
     "equal_flops": equal_flops_table,
     "tuning": tuning_table,
     "trials": trials_table,
 }
-"""The same, made from more than the comparison: what cells recorded over time, and trials."""
+"""The same, made from more than the comparison: what the suite says, what cells recorded over time,
+and trials."""
 
 _OF_RUN: dict[str, Callable[[RunRecords], Table | None]] = {
     "planted": planted_table,

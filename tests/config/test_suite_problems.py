@@ -170,7 +170,7 @@ def test_a_wrong_part_does_not_hide_what_is_wrong_elsewhere(problems: Problems):
         "suite.yaml:6: methods[2].citation: missing",
         "suite.yaml:7: tasks[0]: unknown task 'arit'; did you mean 'arith'?",
         "suite.yaml:8: seeds[0]: expected an integer, found 'x'",
-        "suite.yaml:10: polish: unknown key; did you mean 'plugins'?",
+        "suite.yaml:10: polish: unknown key; did you mean 'published'?",
     ]
 
 
@@ -343,3 +343,62 @@ def test_options_of_an_inner_strategy_are_checked(problems: Problems):
         "strategy.inner: temprature: unknown option of strategy 'grass'; "
         "did you mean 'temperature'?"
     )
+
+
+def test_published_numbers_are_of_what_the_suite_has(problems: Problems):
+    text = replaced(
+        published="""
+  source: A paper
+  scores:
+    embeded: {fft: {add-sub: 1}}
+    embedded:
+      grss: {add-sub: 2}
+      fft: {ad-sub: 3.5, average: 100}
+"""
+    )
+    assert problems(text) == [
+        "suite.yaml:10: published.scores.embeded: unknown model of the suite 'embeded'; "
+        "did you mean 'embedded'?",
+        "suite.yaml:12: published.scores.embedded.grss: unknown method of the suite 'grss'; "
+        "did you mean 'grass'?",
+        "suite.yaml:13: published.scores.embedded.fft.ad-sub: unknown benchmark of the suite "
+        "'ad-sub'; did you mean 'add-sub'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("published", "expected"),
+    [
+        ("{scores: {}}", "published.source: missing"),
+        ("{source: x, score: {}}", "published.score: unknown key; did you mean 'scores'?"),
+        (
+            "{source: x, scores: {embedded: {fft: {add-sub: 101}}}}",
+            "published.scores.embedded.fft.add-sub: expected a number less than or equal to 100, "
+            "found 101",
+        ),
+        (
+            "{source: x, scores: {embedded: {fft: 34.2}}}",
+            "published.scores.embedded.fft: expected a mapping, found 34.2",
+        ),
+    ],
+)
+def test_published_numbers_are_percentages_with_a_source(
+    problems: Problems, published: str, expected: str
+):
+    told = problems(replaced(published=published))
+    assert [line for line in told if line.startswith(f"suite.yaml:7: {expected}")]
+
+
+def test_an_average_is_published_of_one_task(problems: Problems):
+    published = "{source: x, scores: {embedded: {fft: {average: 3}}}}"
+    assert problems(replaced(tasks="[arith, commonsense]", published=published)) == [
+        "suite.yaml:7: published.scores.embedded.fft.average: of which task? "
+        "A suite that has it has one task"
+    ]
+
+
+def test_published_benchmarks_are_not_checked_against_tasks_that_are_wrong(problems: Problems):
+    published = "{source: x, scores: {embedded: {fft: {anything: 3}}}}"
+    assert problems(replaced(tasks="[arit]", published=published)) == [
+        "suite.yaml:4: tasks[0]: unknown task 'arit'; did you mean 'arith'?"
+    ]

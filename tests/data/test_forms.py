@@ -42,7 +42,8 @@ def test_chat_learns_the_last_message() -> None:
     assert made("chat", messages=[user, assistant]) == Instruction("How?", "So.")
     system = {"role": "system", "content": "Be brief."}
     longer = made("chat", messages=[system, user, assistant])
-    assert longer == Instruction("System: Be brief.\n\nUser: How?", "So.")
+    said = (("system", "Be brief."), ("user", "How?"))
+    assert longer == Instruction("System: Be brief.\n\nUser: How?", "So.", messages=said)
     with pytest.raises(RowError, match="ends with the assistant's message"):
         made("chat", messages=[assistant, user])
 

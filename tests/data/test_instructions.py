@@ -65,6 +65,18 @@ def test_columns_and_forms(tmp_path: Path) -> None:
         load_examples(task(tmp_path, data_options={"train": train, "form": "alpacca"}))
 
 
+def test_a_chat_template_takes_the_place_of_the_profile_s(tmp_path: Path) -> None:
+    plain, chat = task(tmp_path), task(tmp_path, chat_template=True)
+    assert load_examples(chat).train[0].prompt == "Tom has 0 pens."
+    assert load_items(chat, "addsub")[0].prompt.startswith("Tom has ")
+    assert [one.question for one in load_examples(chat).train] == [
+        one.question for one in load_examples(plain).train
+    ]
+    assert data_digest(plain) != data_digest(chat)
+    with pytest.raises(ValueError, match="chat_template goes with profile clean only"):
+        task(tmp_path, chat_template=True, profile="published")
+
+
 def test_items_are_a_draw_that_is_the_same_for_all(tmp_path: Path) -> None:
     items = load_items(task(tmp_path), "addsub")
     assert items == load_items(task(tmp_path), "addsub")

@@ -18,6 +18,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     GenerationConfig,
+    LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
@@ -106,6 +107,61 @@ def test_batches_do_not_change_answers(
     assert len({sample.response for sample in one}) > 3
 
 
+def test_early_ends_do_not_change_answers(
+    tokenizer: PreTrainedTokenizerFast, items: list[Item], tmp_path: Path
+) -> None:
+    """Prompts of 9 to 95 tokens, whose responses end by either stop, or not at all."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=128,
+        eos_token_id=0,
+    )
+    model = LlamaForCausalLM(config)
+    for parameter in model.parameters():
+        parameter.data.mul_(3)
+    stops = ["oyu", "gog"]
+    ending = definition(tmp_path, name="ending", max_new_tokens=32, stop=stops)
+    endless = definition(tmp_path, name="endless", max_new_tokens=32, stop=[])
+    of_all_lengths = [
+        Item(f"{item.id}-{n}", "so " * n + item.prompt, item.answer)
+        for item in items
+        for n in range(0, 27, 3)
+    ]
+    one, few, many = (
+        run(model, tokenizer, {ending: of_all_lengths}, batch_size=size).samples
+        for size in (1, 5, 64)
+    )
+    assert one == few == many
+    whole = run(model, tokenizer, {endless: of_all_lengths}, batch_size=64).samples
+    for sample, all_of_it in zip(one, whole, strict=True):
+        expected = all_of_it.response
+        for stop in stops:
+            expected = expected.partition(stop)[0]
+        assert sample.response == expected
+    lengths = {len(sample.response) for sample in one}
+    assert len(lengths) > 3 and max(lengths) == 32
+
+    # A batch works until the last of its rows has ended by one of the stops, no longer.
+    steps: list[int] = []
+    model.register_forward_hook(lambda *_: steps.append(1))
+    ends: dict[Item, int] = {}
+    met: set[str] = set()
+    for item, all_of_it in zip(of_all_lengths, whole, strict=True):
+        text = all_of_it.response
+        found = {text.index(stop) + len(stop): stop for stop in stops if stop in text}
+        if found:
+            ends[item] = min(found)
+            met.add(found[min(found)])
+    run(model, tokenizer, {ending: [*ends]}, batch_size=64)
+    assert met == set(stops)
+    assert len(steps) == max(ends.values()) < 32
+
+
 def test_generation_is_transformers_own(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, items: list[Item]
 ) -> None:
@@ -157,6 +213,29 @@ def test_a_stop_ends_the_response_and_the_work(
     assert [sample.prediction for sample in evaluation.samples] == [None] * len(items)
     assert evaluation.scores[0].value == 0.0
     assert calls == len(" The ans")
+
+
+def test_batches_are_of_like_lengths(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, items: list[Item], tmp_path: Path
+) -> None:
+    """Over all benchmarks that generate alike, longest first: what does not fit is seen at once."""
+    other = definition(tmp_path, name="other")
+    of_all_lengths = [Item(f"{i}", "so " * (i * 7 % 23) + "Q: 1+1?", "2") for i in range(23)]
+    prompts: list[torch.Tensor] = []
+
+    def note(_: Any, __: Any, options: dict[str, Any]) -> None:
+        if options["input_ids"].shape[1] > 1:
+            prompts.append(options["input_ids"])
+
+    handle = model.register_forward_pre_hook(note, with_kwargs=True)
+    both = {GENERATE: of_all_lengths, other: of_all_lengths}
+    run(model, tokenizer, both, batch_size=2, max_new_tokens=2)
+    handle.remove()
+    widths = [ids.shape[1] for ids in prompts]
+    assert widths == sorted(widths, reverse=True)
+    assert len(widths) == 23
+    for ids in prompts:  # each pair is of one length: no padding
+        assert (ids != tokenizer.eos_token_id).all()
 
 
 def test_everything_is_left_as_it_was(

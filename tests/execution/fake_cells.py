@@ -26,6 +26,7 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
+from lwft_bench.config.suite import Published
 from lwft_bench.config.tuning import Tuning
 from lwft_bench.execution.outcomes import new_result
 from lwft_bench.execution.provenance import now, provenance
@@ -50,6 +51,7 @@ class FakeSuite:
     title: str = ""
     description: str = ""
     baseline: str | None = None
+    published: Published | None = None
     source_text: str = "name: fake\n"
     strategy_digest: str = "s1"
     training: dict[str, Any] = field(default_factory=dict)

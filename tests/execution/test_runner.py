@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from fake_cells import FakeSuite, results, run, undisturbed_weights
 
+from lwft_bench.config.suite import Published
 from lwft_bench.errors import UserError
 from lwft_bench.results.store import RunStore
 
@@ -106,6 +107,14 @@ def test_one_more_cell_runs_alone(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "2 cells: 1 new, 1 done" in printed
     assert "tiny--new--task--seed0: started" in printed
     assert "tiny--ok--task--seed0" not in printed
+
+
+def test_published_numbers_that_are_added_run_nothing(tmp_path: Path) -> None:
+    run(FakeSuite(("ok",)), tmp_path)
+    numbers = Published(source="a paper", scores={"tiny": {"ok": {"average": 50.0}}})
+    suite = FakeSuite(("ok",), published=numbers)
+    assert run(suite, tmp_path, run_cell="none:none") == 0
+    assert RunStore(tmp_path).read_suite().published == numbers
 
 
 def test_stale_cells_are_named_archived_and_run_again(

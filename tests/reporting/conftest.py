@@ -22,6 +22,7 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
+from lwft_bench.config.suite import Published
 from lwft_bench.results.records import CandidateRecord, SuiteCell, SuiteRecord, TuningRecord
 from lwft_bench.results.schema import (
     SCHEMA_VERSION,
@@ -61,6 +62,7 @@ class RunMaker:
     Attributes:
         folder: where the run goes.
         num_items: items a benchmark.
+        published: what the suite has of a paper's numbers.
     """
 
     method = Synthetic
@@ -80,6 +82,7 @@ class RunMaker:
         self.planned: list[SuiteCell] = []
         self.trials: list[SuiteCell] = []
         self.tunings: list[TuningRecord] = []
+        self.published: Published | None = None
 
     def cell(self, method: Synthetic, seed: int, model: str = "tiny", **training: Any) -> Cell:
         name = f"{model}--{method.name}--arith"
@@ -216,6 +219,7 @@ class RunMaker:
             title="Made-up numbers",
             description="For tests of the report.",
             baseline=baseline,
+            published=self.published,
             cells=tuple(self.planned),
             trials=tuple(self.trials),
             tunings=tuple(self.tunings),

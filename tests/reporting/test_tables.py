@@ -70,6 +70,20 @@ def test_difference_is_paired_over_the_shared_seeds(run: Path, tables: dict[str,
     assert row["difference_high"] == pytest.approx(mean + margin, abs=1e-5)
 
 
+def test_every_pair_of_methods_is_compared(tables: dict[str, Table]) -> None:
+    """What is said of a pair one way round is said the other way round, with the other sign."""
+    values = tables["pairwise"].values.set_index(["method", "minus"])
+    to_baseline = tables["differences"].values.set_index(["method", "benchmark"])
+    labels = {label for label, _ in values.index}
+    assert len(values) == len(labels) * (len(labels) - 1)
+    for label in labels - {"fft"}:
+        pair, expected = values.loc[(label, "fft")], to_baseline.loc[(label, "average")]
+        assert pair["difference"] == pytest.approx(expected["difference"])
+        back = values.loc[("fft", label)]
+        assert back["difference"] == pytest.approx(-pair["difference"])
+        assert back["low"] == pytest.approx(-pair["high"])
+
+
 def test_failed_cells_are_rows(tables: dict[str, Table], records: RunRecords) -> None:
     row = tables["main"].display.set_index("method").loc["lora"]
     assert row["status"] == "2 done, 1 out_of_memory"
