@@ -32,7 +32,7 @@ from lm_eval.tasks import TaskManager
 
 from lwft_bench.config.models import EvaluationConfig, ModelConfig, TaskConfig
 from lwft_bench.data.examples import Item
-from lwft_bench.data.sources import load_items
+from lwft_bench.data.items import load_items
 from lwft_bench.evaluation.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.evaluation.harness import Evaluation, evaluate
 from lwft_bench.evaluation.isolation import left_as_it_was

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lwft_bench.config.models import Cell, TaskConfig
+from lwft_bench.data.items import load_items
 from lwft_bench.data.overlap import asked, asked_in, find_overlap
-from lwft_bench.data.sources import load_examples, load_items
+from lwft_bench.data.sources import load_examples
 
 SHOWN = 3
 """Questions of a benchmark that are shown as examples."""

@@ -99,7 +99,8 @@ def _counts(section: str, registry: Registry[Any], name: str) -> bool:
 # mappings and cannot be hashed.)
 @cache
 def _data_digest(task: str) -> str:
-    from lwft_bench.data.sources import check_data, data_digest
+    from lwft_bench.data.digests import data_digest
+    from lwft_bench.data.sources import check_data
 
     config = TaskConfig.model_validate_json(task)
     check_data(config)

@@ -19,8 +19,9 @@ from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import DataOrder, TokenisedExamples, batches, tokenise
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Item, TaskData
+from lwft_bench.data.items import load_items
 from lwft_bench.data.overlap import Kind, asked, asked_in, find_overlap
-from lwft_bench.data.sources import load_examples, load_items
+from lwft_bench.data.sources import load_examples
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.execution.outcomes import new_result
 from lwft_bench.execution.provenance import now, provenance

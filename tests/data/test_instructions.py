@@ -11,7 +11,9 @@ import yaml
 
 from lwft_bench.config.loading import load_suite
 from lwft_bench.config.models import TaskConfig
-from lwft_bench.data.sources import data_digest, load_examples, load_items
+from lwft_bench.data.digests import data_digest
+from lwft_bench.data.items import load_items
+from lwft_bench.data.sources import load_examples
 from lwft_bench.errors import UserError
 
 

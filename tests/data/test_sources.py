@@ -12,8 +12,11 @@ import yaml
 
 from lwft_bench.config.models import TaskConfig
 from lwft_bench.data import sources
+from lwft_bench.data.digests import data_digest
 from lwft_bench.data.examples import Example, Item
-from lwft_bench.data.sources import GENERATOR_FILES, data_digest, load_examples, load_items
+from lwft_bench.data.generators import GENERATOR_FILES
+from lwft_bench.data.items import load_items
+from lwft_bench.data.sources import load_examples
 from lwft_bench.errors import UserError
 
 ARITH = Path(sources.__file__).parent / "tasks" / "arith.yaml"
@@ -185,7 +188,7 @@ def test_the_digest_covers_the_generator_and_imports_no_torch(kind: str) -> None
     """Every module of the package's data folder that the generator loads is in the digest."""
     script = (
         "import sys\n"
-        "from lwft_bench.data.sources import data_digest\n"
+        "from lwft_bench.data.digests import data_digest\n"
         "before = set(sys.modules)\n"
         f"import lwft_bench.data.{kind}\n"
         "loaded = {m for m in set(sys.modules) - before | {'lwft_bench.data.examples'} "

@@ -1,0 +1,64 @@
+"""What a task's data depends on, in one number. Nothing is generated or parsed for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from lwft_bench.config.models import TaskConfig
+from lwft_bench.data.generators import generator_files
+from lwft_bench.data.hub import commit_of
+from lwft_bench.data.instructions import InstructionItems, InstructionRows, item_file
+from lwft_bench.data.items import benchmarks_of
+from lwft_bench.data.sources import source_of
+from lwft_bench.errors import UserError
+from lwft_bench.evaluation.benchmarks import JsonlItems
+
+
+def data_digest(task: TaskConfig) -> str:
+    """sha256 (hex) over everything the task's examples and items depend on.
+
+    Counts and options, the benchmark definitions, and the bytes of the data files, the commit on
+    the hub, or the generator's source. Nothing is generated or parsed.
+    """
+    source = source_of(task)
+    benchmarks = benchmarks_of(task)
+    files = source.files()
+    hubs = [source.hub] if isinstance(source, InstructionRows) else []
+    for benchmark in benchmarks:
+        if isinstance(benchmark.source, JsonlItems):
+            files.append(benchmark.source.path)
+        elif isinstance(benchmark.source, InstructionItems):
+            found = item_file(benchmark.source, task)
+            if found:
+                files.append(found[0])
+            else:
+                hubs.append(benchmark.source.hub)
+        else:
+            files.extend(generator_files(benchmark.source.name))
+    facts: dict[str, Any] = {
+        "data": task.data,
+        "options": task.data_options,
+        "train_examples": task.train_examples,
+        "validation_examples": task.validation_examples,
+        "items_per_benchmark": task.items_per_benchmark,
+        "benchmarks": [benchmark.model_dump(mode="json") for benchmark in benchmarks],
+        "profile": task.profile,
+        "drop_test_questions": task.drop_test_questions,
+        "hub": [commit_of(hub) for hub in hubs if hub is not None],
+    }
+    if task.chat_template:
+        facts["chat_template"] = True
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    for path in dict.fromkeys(files):
+        digest.update(hashlib.sha256(_bytes_of(path)).digest())
+    return digest.hexdigest()
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None

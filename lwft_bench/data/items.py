@@ -1,0 +1,56 @@
+"""The items of a task's benchmarks, from files, the hub or a generator. Imports no torch."""
+
+from __future__ import annotations
+
+from lwft_bench.config.models import TaskConfig
+from lwft_bench.data.examples import Item
+from lwft_bench.data.generators import load_generator
+from lwft_bench.data.instructions import InstructionItems, instruction_items
+from lwft_bench.data.json_lines import Row, read_json_lines
+from lwft_bench.errors import UserError
+from lwft_bench.evaluation.benchmarks import BenchmarkConfig, JsonlItems, load_benchmark
+from lwft_bench.evaluation.extraction import is_number
+
+
+def load_items(task: TaskConfig, benchmark_name: str) -> list[Item]:
+    """The items of one of the task's benchmarks.
+
+    benchmark_name: as in `task.benchmarks`: a shipped benchmark or the path of a definition.
+    """
+    benchmark = load_benchmark(benchmark_name)
+    count = task.items_per_benchmark or benchmark.num_items
+    if isinstance(benchmark.source, InstructionItems):
+        return instruction_items(benchmark, benchmark.source, task)
+    if not isinstance(benchmark.source, JsonlItems):
+        generator = load_generator(benchmark.source.name)
+        return generator.benchmark_items(benchmark.source.benchmark, count)
+    source = benchmark.source
+    items = read_json_lines(source.path, lambda row: _item(row, benchmark, source))
+    if len(items) < count:
+        raise UserError(
+            f"{source.path} has {len(items)} items, the task asks for {count} of {benchmark.name}",
+            hint=f"set items_per_benchmark to {len(items)}, or to null for num_items",
+        )
+    return items[:count]
+
+
+def benchmarks_of(task: TaskConfig) -> list[BenchmarkConfig]:
+    benchmarks = {}
+    for name in task.benchmarks:
+        benchmark = load_benchmark(name)
+        if benchmark.name in benchmarks:
+            raise UserError(f"task {task.name}: two benchmarks named {benchmark.name}")
+        benchmarks[benchmark.name] = benchmark
+    return list(benchmarks.values())
+
+
+def _item(row: Row, benchmark: BenchmarkConfig, source: JsonlItems) -> Item:
+    choices: tuple[str, ...] = ()
+    answer = row.text(source.answer_field)
+    if benchmark.metric == "numeric_match" and not is_number(answer):
+        raise row.error(source.answer_field, "a number", answer)
+    if source.choices_field is not None:
+        choices = row.texts(source.choices_field)
+        if answer not in choices:
+            raise row.error(source.answer_field, "one of the choices", answer)
+    return Item(f"{benchmark.name}-{row.number}", row.text(source.prompt_field), answer, choices)
