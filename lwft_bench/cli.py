@@ -203,7 +203,7 @@ def plan(
 
 
 @app.command()
-def report(run: Run) -> None:
+def report(run: Run, debug: Debug = False) -> None:
     """Make a run's report again from its files."""
     from lwft_bench.reporting.report import write_report
 
@@ -215,6 +215,7 @@ def table(
     run: Run,
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
     name: Annotated[str, typer.Option("--table", metavar="NAME", help="Which table.")] = "main",
+    debug: Debug = False,
 ) -> None:
     """Print one table of a run."""
     from lwft_bench.reporting.report import print_table
@@ -227,6 +228,7 @@ def profile(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of runs.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The PNG file to write.")],
     methods: Methods = None,
+    debug: Debug = False,
 ) -> None:
     """Draw what layers score by task: do they matter differently for different tasks?"""
     from lwft_bench.reporting.report import write_profile
@@ -245,6 +247,7 @@ def list_(
     ] = None,
     plugin: Plugins = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Show what there is to name in a suite, and where each comes from."""
     import json
@@ -269,6 +272,7 @@ def new(
     kind: Annotated[Pluggable, typer.Argument(help="What to write.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Such as my-strategy.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write it.")] = Path("."),
+    debug: Debug = False,
 ) -> None:
     """Write a strategy that works, to begin with, and its test."""
     from lwft_bench.scaffolding import write_strategy
@@ -287,6 +291,7 @@ def check(
         list[str] | None,
         typer.Option("--set", metavar="OPTION=VALUE", help="Check it with this. Repeatable."),
     ] = None,
+    debug: Debug = False,
 ) -> None:
     """Check a strategy on a simulated trainer; exit code 1 if it fails a check."""
     from lwft_bench import checking
@@ -300,6 +305,7 @@ def check(
 def audit(
     suite: SuiteFile,
     settings: Settings = None,
+    debug: Debug = False,
 ) -> None:
     """Count the test questions of a suite that stand in its training data, or nearly do."""
     from lwft_bench import auditing
@@ -314,6 +320,7 @@ def selftest(
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="cpu, simulated, or the accelerator: cuda.")
     ] = "cpu",
+    debug: Debug = False,
 ) -> None:
     """Check the engine that streams optimizer state on this device; reports then cite it.
 

@@ -119,6 +119,12 @@ def test_the_traceback_is_shown_when_asked_for(
     assert "bad.yaml:3: methods[1]: unknown method 'grss'" in result.stderr
 
 
+@pytest.mark.parametrize("arguments", [("report", "x"), ("list", "x"), ("audit", "x")])
+def test_every_command_shows_it_when_asked(command: Command, arguments: tuple[str, ...]):
+    assert "Traceback" not in command(*arguments).stderr
+    assert "Traceback" in command(*arguments, "--debug").stderr
+
+
 @pytest.mark.parametrize(("arguments", "limit"), [("--help", 0.6), ("list", 1.0)])
 def test_it_answers_at_once(process: Command, arguments: str, limit: float):
     before = cpu_seconds()
