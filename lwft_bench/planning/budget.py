@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -86,27 +87,51 @@ def smallest_change(
     Of as few, those come first that cost least: recomputing activations, updating in the backward
     pass, streaming state, accumulating over smaller micro-batches (the largest that fit).
 
+    One more change is taken to add no memory, so that what is too much with all of them is not
+    planned with some. Accumulation is an exception, since gradients then outlive a backward pass:
+    smaller micro-batches are compared with larger ones alone.
+
     Args:
         needed: By the cell as it is.
     """
-    candidates = [
-        (change, changed)
-        for change, changed in _changed(cell)
-        if _least(needed, change) + CONTEXT_BYTES <= budget
+    alternatives = [
+        changes
+        for changes in _changed(cell)
+        if _least(needed, changes[0][0]) + CONTEXT_BYTES <= budget
     ]
-    # With and without accumulation, the combination of most changes comes last.
-    most = {"training.micro_batch_size" in change: changed for change, changed in candidates}
-    if not any(_fits(plan(changed), budget) for changed in most.values()):
-        return None
-    for change, changed in candidates:
+    too_much: list[Change] = []
+
+    def fits_with(candidate: tuple[Change, Cell]) -> bool:
+        change, changed = candidate
+        if any(_goes_further(more, change) for more in too_much):
+            return False
         planned = plan(changed)
-        if _fits(planned, budget):
-            return change, planned
+        if planned.needed is not None and fits(planned.needed, budget):
+            return True
+        too_much.append(change)
+        return False
+
+    # With and without accumulation, the combination of most changes comes last. These are tried
+    # second: the first change that is not ruled out is often enough.
+    most = {"training.micro_batch_size" in changes[-1][0]: changes[-1] for changes in alternatives}
+    for number, changes in enumerate(alternatives):
+        if number == 1 and not any([fits_with(candidate) for candidate in most.values()]):
+            return None
+        first = bisect_left(changes, True, key=fits_with)
+        if first < len(changes):
+            change, changed = changes[first]
+            return change, plan(changed)
     return None
 
 
-def _fits(planned: CellPlan, budget: int) -> bool:
-    return planned.needed is not None and fits(planned.needed, budget)
+def _goes_further(more: Change, change: Change) -> bool:
+    """Whether `more` has all of `change`, and both or neither accumulate."""
+    size = "training.micro_batch_size"
+    return (
+        change.keys() <= more.keys()
+        and (size in change) == (size in more)
+        and more.get(size, 0) <= change.get(size, 0)
+    )
 
 
 def _least(needed: Needed, change: Change) -> int:
@@ -120,15 +145,21 @@ def _least(needed: Needed, change: Change) -> int:
     return needed.component_peaks["weights"] + max(state, gradients)
 
 
-def _changed(cell: Cell) -> Iterator[tuple[Change, Cell]]:
-    """Every combination of changes that is valid, the smallest first."""
+def _changed(cell: Cell) -> Iterator[list[tuple[Change, Cell]]]:
+    """Every combination of changes that is valid, the fewest first.
+
+    Those of one list differ in the size of micro-batches alone, the largest first.
+    """
     options = _options(cell)
     for number in range(1, len(options) + 1):
         for chosen in combinations(options.items(), number):
-            for values in product(*(values for _, values in chosen)):
-                change = dict(zip((key for key, _ in chosen), values, strict=True))
-                if (changed := _with(cell, change)) is not None:
-                    yield change, changed
+            changes = [
+                dict(zip((key for key, _ in chosen), values, strict=True))
+                for values in product(*(values for _, values in chosen))
+            ]
+            valid = [(change, _with(cell, change)) for change in changes]
+            if alike := [(change, changed) for change, changed in valid if changed is not None]:
+                yield alike
 
 
 def _options(cell: Cell) -> dict[str, list[Any]]:

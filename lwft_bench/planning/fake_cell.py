@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lwft_bench.config.models import Cell
 from lwft_bench.planning.engine import PlanningEngine
 from lwft_bench.planning.fake import fake_model
+from lwft_bench.planning.fake_mode import RepeatingFakeMode
 from lwft_bench.planning.flops import FlopCount
 from lwft_bench.planning.steps import BatchShape, CellSteps, cell_steps
 from lwft_bench.registry import optimizers
@@ -33,7 +33,7 @@ def fake_cell(
 ) -> Iterator[CellSteps[MemoryAccount]]:
     """Inside, tensors are fake, and their memory and arithmetic are counted."""
     adapter, model = empty_adapted_model(cell)
-    mode = FakeTensorMode()
+    mode = RepeatingFakeMode()
     fake_model(model, mode)
     counter, account = counter or FlopCount(), MemoryAccount()
     with mode, counter, account:

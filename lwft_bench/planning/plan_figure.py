@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lwft_bench.errors import UserError
 from lwft_bench.planning.budget import Allowance
@@ -51,16 +53,21 @@ def draw_plan(plan: SuitePlan, file: Path) -> None:
                     label=method,
                 )
             if plan.budget is not None:
-                axes.axhline(plan.budget / GIB, color="#666666", linewidth=1)
-                axes.annotate(
-                    f"{plan.budget / GIB:.3g} GiB",
-                    (min(lengths), plan.budget / GIB),
-                    textcoords="offset points",
-                    xytext=(0, 4),
+                axes.axhline(
+                    plan.budget / GIB,
                     color="#666666",
+                    linestyle="--",
+                    label=f"budget: {plan.budget / GIB:.3g} GiB",
                 )
             axes.set(title=model, xlabel="tokens a sequence")
+            axes.set_xticks(sorted({length for line in methods.values() for length in line}))
         panels[0].set_ylabel("planned peak with allowance, GiB")
         panels[0].set_ylim(bottom=0)
-        panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        # In the order of the lines' ends, so that names stand about where their lines do.
+        lines = sorted(panels[-1].get_legend_handles_labels()[0], key=_end, reverse=True)
+        panels[-1].legend(handles=lines, loc="center left", bbox_to_anchor=(1, 0.5))
         figure.savefig(file)
+
+
+def _end(line: Line2D) -> float:
+    return float(np.asarray(line.get_ydata())[-1])

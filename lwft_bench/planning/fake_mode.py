@@ -1,0 +1,150 @@
+"""A fake tensor mode for steps that do the same operations again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import (
+    FakeTensor,
+    FakeTensorMode,
+    in_kernel_invocation_manager,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A tensor of these sizes and strides: a new one, or a view of an argument."""
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    offset: int
+    viewed: int | None
+    """Position of the argument whose storage it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Argument:
+    """The argument at this position itself: what an operation in place returns."""
+
+    position: int
+
+
+_Result = _Made | _Argument | None
+_Results = _Result | tuple[_Result, ...]
+
+
+class _Irregular(Exception):
+    """What the operation returns does not follow from shapes and numbers alone."""
+
+
+class RepeatingFakeMode(FakeTensorMode):
+    """Looks up what an operation returned for arguments alike, and else asks torch's own mode.
+
+    A model's layers are alike and steps are many, so nearly all operations are repetitions. torch's
+    cache of them costs more than everything else in a plan: its key covers symbolic shapes, sparse
+    tensors and tracing, none of which is here.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[Any, _Results] = {}
+        self._irregular: set[Any] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        try:
+            key = (id(func), _key(args), _key(kwargs.items()) if kwargs else ())
+            irregular = key in self._irregular
+        except (_Irregular, TypeError):  # TypeError: an argument cannot be hashed
+            irregular = True
+        if irregular:
+            return super().__torch_dispatch__(func, types, args, kwargs)
+        if key in self._known:
+            known = self._known[key]
+            if isinstance(known, tuple):
+                return tuple(self._again(one, args) for one in known)
+            return self._again(known, args)
+        result = super().__torch_dispatch__(func, types, args, kwargs)
+        try:
+            self._known[key] = _described(result, args)
+        except _Irregular:  # not kept: its traceback would keep the tensors alive
+            self._irregular.add(key)
+        return result
+
+    def _again(self, known: _Result, args: Sequence[Any]) -> Any:
+        if known is None:
+            return None
+        if isinstance(known, _Argument):
+            return args[known.position]
+        made = torch.empty_strided(known.size, known.stride, dtype=known.dtype, device="meta")
+        if known.viewed is not None:
+            storage = args[known.viewed].untyped_storage()
+            with in_kernel_invocation_manager(self):
+                made.set_(storage, known.offset, known.size, known.stride)
+        return FakeTensor(self, made, known.device)
+
+
+def _key(values: Any) -> tuple[Any, ...]:
+    """Equal for arguments that an operation cannot tell apart."""
+    key: list[Any] = []
+    for value in values:
+        if type(value) is FakeTensor:
+            if value.constant is not None or value.dtype.is_complex:
+                raise _Irregular
+            key.append(
+                (
+                    value.shape,
+                    value.stride(),
+                    value.dtype,
+                    value.storage_offset(),
+                    value.fake_device,
+                )
+            )
+        elif isinstance(value, torch.Tensor):
+            raise _Irregular
+        elif isinstance(value, (list, tuple)):
+            key.append((type(value), _key(value)))
+        else:
+            key.append((type(value), value))  # 1 and 1.0 are equal, and give other dtypes
+    return tuple(key)
+
+
+def _described(result: Any, args: Sequence[Any]) -> _Results:
+    if type(result) is tuple:
+        return tuple(_described_one(one, args) for one in result)
+    return _described_one(result, args)
+
+
+def _described_one(result: Any, args: Sequence[Any]) -> _Result:
+    if result is None:
+        return None
+    for position, argument in enumerate(args):
+        if argument is result:
+            return _Argument(position)
+    if type(result) is not FakeTensor or result.constant is not None or result.dtype.is_complex:
+        raise _Irregular
+    storage = result.untyped_storage()
+    viewed = None
+    for position, argument in enumerate(args):
+        if isinstance(argument, torch.Tensor) and argument.untyped_storage() is storage:
+            viewed = position
+            break
+    return _Made(
+        tuple(result.shape),
+        result.stride(),
+        result.dtype,
+        result.fake_device,
+        int(result.storage_offset()),
+        viewed,
+    )
