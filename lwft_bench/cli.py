@@ -5,6 +5,7 @@ Every command imports what it needs when it runs, so that `--help` and errors co
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -65,6 +66,8 @@ def main() -> None:
     """The console script. What the user can mend is shown as a message, with exit code 2."""
     # Until a run takes Ctrl-C over: typer would make exit code 1 of it.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
+    # Imported by peft where it is installed, it warns of an optional package that nothing here uses.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         app()
     except UserError as error:

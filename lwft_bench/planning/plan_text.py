@@ -10,7 +10,7 @@ import pandas as pd
 from lwft_bench.config.models import Cell
 from lwft_bench.execution.summary import confounds
 from lwft_bench.planning.budget import Allowance
-from lwft_bench.planning.plan import Needed, Spread
+from lwft_bench.planning.plan import Spread
 from lwft_bench.planning.suite_plan import Row, SuitePlan
 from lwft_bench.reporting import formatting as show
 from lwft_bench.reporting.audit_tables import differences
@@ -19,11 +19,10 @@ from lwft_bench.reporting.table import Table
 
 
 def as_text(plan: SuitePlan) -> str:
-    """Markdown: a table of needs, one of components, advice, and a confound table a model."""
+    """Markdown: tables of needs, by phase and by component, and a confound table a model."""
     rows = _one_a_kind(plan.rows)
-    parts = [to_titled_markdown(_needs(plan, rows)), to_titled_markdown(_memory(rows))]
-    parts += map(to_titled_markdown, _confounds(plan))
-    return "\n".join(parts)
+    tables = [_needs(plan, rows), *_memory(rows), *_confounds(plan)]
+    return "\n".join(map(to_titled_markdown, tables))
 
 
 def _one_a_kind(rows: list[Row]) -> dict[str, Row]:
@@ -118,26 +117,21 @@ def _notes(plan: SuitePlan, rows: dict[str, Row]) -> Iterator[str]:
         yield f"Not trained, so not planned: {', '.join(plan.untrained)}."
 
 
-def _memory(rows: dict[str, Row]) -> Table:
+def _memory(rows: dict[str, Row]) -> Iterator[Table]:
+    """A line a cell, as in the first table."""
     needed = {label: row.plan.needed for label, row in rows.items() if row.plan.needed}
-    display = []
-    for title, found in (("phase", _phases), ("at the peak", _components)):
-        names = dict.fromkeys(name for one in needed.values() for name in found(one))
-        display += [
-            {"memory": f"{title}: {name.replace('_', ' ')}"}
-            | {label: show.memory(found(one).get(name)) for label, one in needed.items()}
-            for name in names
-        ]
-    shown = pd.DataFrame(display)
-    return Table("plan-memory", "Peak by phase, and components at the peak", shown, shown)
-
-
-def _phases(needed: Needed) -> dict[str, int]:
-    return needed.phases
-
-
-def _components(needed: Needed) -> dict[str, int]:
-    return needed.components
+    for name, title, found in (
+        ("plan-phases", "Peak by phase", lambda one: one.phases),
+        ("plan-components", "Components at the peak", lambda one: one.components),
+    ):
+        columns = dict.fromkeys(column for one in needed.values() for column in found(one))
+        shown = pd.DataFrame(
+            {"cell": label}
+            | {column.replace("_", " "): show.memory(found(one).get(column)) for column in columns}
+            for label, one in needed.items()
+        )
+        if needed:
+            yield Table(name, title, shown, shown)
 
 
 def _confounds(plan: SuitePlan) -> Iterator[Table]:
