@@ -98,8 +98,9 @@ def pairwise_table(comparison: Comparison) -> Table | None:
         display=pd.DataFrame(display),
         values=pd.DataFrame(values),
         notes=(
-            "Row minus column, percentage points of the average, paired by item and seed, with "
-            f"Student's 95 % interval over seeds. No correction for {len(pairs) // 2} comparisons.",
+            "Row minus column, percentage points of the average, paired by item and seed. 95 % "
+            "interval: Student's over seeds; over items where one seed is shared. No correction for "
+            f"{len(pairs) // 2} comparisons.",
         ),
     )
 
