@@ -11,11 +11,14 @@ import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lwft_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from lwft_bench.config.loading import Suite
 
 app = typer.Typer(
     name="lwft-bench",
@@ -127,19 +130,15 @@ def run(
     """
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
-    from lwft_bench.config.loading import Changes, load_suite
-
-    loaded = load_suite(
+    loaded = _suite(
         suite,
-        Changes(
-            settings=tuple(settings or ()),
-            plugins=tuple(map(str, plugin or ())),
-            only=only,
-            models=_names(models),
-            methods=_names(methods),
-            tasks=_names(tasks),
-            seeds=_numbers(seeds),
-        ),
+        settings,
+        plugin,
+        only=only,
+        models=_names(models),
+        methods=_names(methods),
+        tasks=_names(tasks),
+        seeds=_numbers(seeds),
     )
     loaded.require_runnable()
     from lwft_bench.execution.runner import RunOptions, run_suite
@@ -177,19 +176,11 @@ def plan(
     """
     import json
 
-    from lwft_bench.config.loading import Changes, load_suite
     from lwft_bench.planning.budget import parse_size
 
     num_bytes = None if budget is None else parse_size(budget)
-    loaded = load_suite(
-        suite,
-        Changes(
-            settings=tuple(settings or ()),
-            plugins=tuple(map(str, plugin or ())),
-            only=only,
-            models=_names(models),
-            methods=_names(methods),
-        ),
+    loaded = _suite(
+        suite, settings, plugin, only=only, models=_names(models), methods=_names(methods)
     )
     from lwft_bench.planning.plan_figure import draw_plan
     from lwft_bench.planning.plan_text import as_text
@@ -312,10 +303,8 @@ def audit(
 ) -> None:
     """Count the test questions of a suite that stand in its training data, or nearly do."""
     from lwft_bench import auditing
-    from lwft_bench.config.loading import Changes, load_suite
 
-    loaded = load_suite(suite, Changes(settings=tuple(settings or ())))
-    typer.echo(auditing.as_text(auditing.audit(loaded.all_cells)))
+    typer.echo(auditing.as_text(auditing.audit(_suite(suite, settings).all_cells)))
 
 
 @app.command()
@@ -340,6 +329,17 @@ def schema() -> None:
     from lwft_bench.config.suite import schema_text
 
     typer.echo(schema_text(), nl=False)
+
+
+def _suite(
+    name: str, settings: list[str] | None, plugins: list[Path] | None = None, **chosen: Any
+) -> Suite:
+    from lwft_bench.config.loading import Changes, load_suite
+
+    changes = Changes(
+        settings=tuple(settings or ()), plugins=tuple(map(str, plugins or ())), **chosen
+    )
+    return load_suite(name, changes)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
