@@ -135,17 +135,25 @@ def _memory(rows: dict[str, Row]) -> Iterator[Table]:
 
 
 def _confounds(plan: SuitePlan) -> Iterator[Table]:
-    """One table a model and task, unless there is only one method."""
+    """One table a model and task, unless there is only one method.
+
+    Of values of an ablated option the first stands for all: what differs between them is in their ids.
+    """
     compared: dict[tuple[str, str], dict[str, dict[int, dict[str, object]]]] = {}
+    ablated = False
     for row in plan.rows:
         cell = row.plan.cell
         methods = compared.setdefault((cell.model.name, cell.task.name), {})
-        changed = "".join(f" {key}={value}" for key, value in cell.ablation.items())
-        recorded = confounds(cell, 1)
+        by_seed = methods.setdefault(cell.method.name, {})
+        if cell.seed in by_seed:
+            ablated = True
+            continue
+        by_seed[cell.seed] = confounds(cell, 1)
         if row.plan.needed:
-            recorded["planned.trained_parameters"] = row.plan.needed.trained_parameters
-            recorded["planned.flops_per_step"] = row.plan.needed.flops.mean
-        methods.setdefault(cell.method.name + changed, {})[cell.seed] = recorded
+            by_seed[cell.seed] |= {
+                "planned.trained_parameters": row.plan.needed.trained_parameters,
+                "planned.flops_per_step": row.plan.needed.flops.mean,
+            }
     for (model, task), methods in compared.items():
         if len(methods) > 1:
             shown, notes = differences(methods)
@@ -154,6 +162,6 @@ def _confounds(plan: SuitePlan) -> Iterator[Table]:
                 title=f"{model} on {task}: what differs besides the method's name",
                 display=shown,
                 values=shown,
-                notes=notes,
+                notes=(*notes, "With the first value of what is ablated.") if ablated else notes,
                 text_columns=tuple(shown.columns),
             )
