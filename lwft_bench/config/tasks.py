@@ -11,8 +11,6 @@ from lwft_bench.config.problems import Locate, Problem, validate
 from lwft_bench.errors import UserError
 from lwft_bench.naming import unknown
 
-_NO_FOLDER = "name the folder that holds it: `data_dir: ...`, or set LWFT_BENCH_DATA"
-
 
 def resolve_task(
     task: TaskConfig, folder: Path, locate: Locate
@@ -24,7 +22,7 @@ def resolve_task(
         locate: The place of a key path in the task.
     """
     from lwft_bench.data.instructions import InstructionItems, item_file
-    from lwft_bench.data.locations import data_folder, find_file
+    from lwft_bench.data.locations import NAME_A_FOLDER, data_folder, find_file
     from lwft_bench.data.sources import SOURCES
     from lwft_bench.evaluation.benchmarks import load_benchmark
 
@@ -52,7 +50,7 @@ def resolve_task(
                 options = options | {key: str(file)}
                 if not file.is_file():
                     place = locate(("data_options", key))
-                    elsewhere = f", nor under {data}" if data else f"; {_NO_FOLDER}"
+                    elsewhere = f", nor under {data}" if data else f"; {NAME_A_FOLDER}"
                     problems.append(Problem(*place, f"no such file: {file}{elsewhere}"))
     benchmarks = tuple(str(folder / name) if is_path(name) else name for name in task.benchmarks)
     for index, name in enumerate(benchmarks):

@@ -14,7 +14,7 @@ from lwft_bench.data.examples import Example, Item, Keep, TaskData
 from lwft_bench.data.forms import FORMS, Instruction, question_of
 from lwft_bench.data.hub import HubSplits, read_hub
 from lwft_bench.data.json_lines import Row
-from lwft_bench.data.locations import data_folder, find_file
+from lwft_bench.data.locations import NAME_A_FOLDER, data_folder, find_file
 from lwft_bench.data.prompts import example, prompt
 from lwft_bench.data.row_files import read_rows
 from lwft_bench.errors import UserError
@@ -157,7 +157,7 @@ def item_file(source: InstructionItems, task: TaskConfig) -> tuple[Path, str] | 
         raise UserError(
             f"{source.file} is on no hub: it is in `dataset/` of github.com/AGI-Edgerunners/"
             "LLM-Adapters",
-            "name the folder that holds it: `data_dir: ...`, or set LWFT_BENCH_DATA",
+            NAME_A_FOLDER,
         )
     return None
 

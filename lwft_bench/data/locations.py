@@ -8,6 +8,9 @@ from pathlib import Path
 DATA_DIR = "LWFT_BENCH_DATA"
 """The environment variable that names the folder for tasks that name none."""
 
+NAME_A_FOLDER = f"name the folder that holds it: `data_dir: ...`, or set {DATA_DIR}"
+"""What helps where no folder was named and a file is missing."""
+
 LAYOUTS = (
     "",
     "dataset",  # a checkout of LLM-Adapters

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from pydantic import NonNegativeInt
 
 from lwft_bench.config.models import Config, TaskConfig
 from lwft_bench.config.problems import ConfigError, format_key, validate
+from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Example, Keep, TaskData
 from lwft_bench.data.generators import generator_files, load_generator
 from lwft_bench.data.instructions import InstructionItems, InstructionRows
@@ -20,6 +21,9 @@ from lwft_bench.data.overlap import asked, find_overlap
 from lwft_bench.errors import UserError
 from lwft_bench.evaluation.benchmarks import JsonlItems, load_benchmark
 from lwft_bench.naming import unknown
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Source(Protocol):
@@ -138,6 +142,16 @@ def source_of(task: TaskConfig) -> Source:
 def load_examples(task: TaskConfig) -> TaskData:
     """The task's training and validation examples, in the source's order."""
     return source_of(task).load(task, partial(_without_test_questions, task))
+
+
+def load_written(task: TaskConfig, tokenizer: PreTrainedTokenizerBase) -> TaskData:
+    """The same as they are written for a model: by its chat template where the task asks for it.
+
+    Raises:
+        UserError: The tokenizer has no such template.
+    """
+    data = load_examples(task)
+    return ChatTemplate(tokenizer).data(data) if task.chat_template else data
 
 
 def _without_test_questions(task: TaskConfig, examples: list[Example]) -> list[Example]:

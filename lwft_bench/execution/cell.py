@@ -17,11 +17,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import DataOrder, TokenisedExamples, batches, tokenise
-from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Item, TaskData
 from lwft_bench.data.items import load_items
 from lwft_bench.data.overlap import Kind, asked, asked_in, find_overlap
-from lwft_bench.data.sources import load_examples
+from lwft_bench.data.sources import load_written
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.execution.outcomes import new_result
 from lwft_bench.execution.provenance import now, provenance
@@ -121,9 +120,7 @@ def _prepare(cell: Cell) -> Prepared:
     streams = RandomStreams(cell.seed, config.stream_seeds)
     device = choose_device(config.device)
     tokenizer = load_tokenizer(cell.model)
-    data = load_examples(cell.task)
-    if cell.task.chat_template:
-        data = ChatTemplate(tokenizer).data(data)
+    data = load_written(cell.task, tokenizer)
     items = (
         {} if cell.trial else {name: load_items(cell.task, name) for name in cell.task.benchmarks}
     )

@@ -8,8 +8,7 @@ from typing import Literal
 
 from lwft_bench.config.models import Cell, ModelConfig, TaskConfig, TrainingConfig
 from lwft_bench.data.batching import PADDED_TO, DataOrder, TokenisedExamples, tokenise
-from lwft_bench.data.chat_template import ChatTemplate
-from lwft_bench.data.sources import load_examples
+from lwft_bench.data.sources import load_written
 from lwft_bench.errors import UserError
 from lwft_bench.models.loading import load_tokenizer
 from lwft_bench.planning.steps import BatchShape
@@ -58,10 +57,7 @@ def _tokenised(
     model: str, task: str, max_length: int, loss_on: Literal["target", "all"]
 ) -> TokenisedExamples:
     tokenizer = load_tokenizer(ModelConfig.model_validate_json(model))
-    config = TaskConfig.model_validate_json(task)
-    data = load_examples(config)
-    if config.chat_template:
-        data = ChatTemplate(tokenizer).data(data)
+    data = load_written(TaskConfig.model_validate_json(task), tokenizer)
     return tokenise(data.train, tokenizer, max_length, loss_on)
 
 

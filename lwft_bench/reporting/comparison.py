@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from lwft_bench.config.suite import AVERAGE as AVERAGE
+from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.comparability import comparable, setting_warnings, split_by_setting
 from lwft_bench.reporting.records import ReportedCell, RunRecords
 from lwft_bench.reporting.statistics import (

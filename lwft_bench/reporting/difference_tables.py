@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import AVERAGE, Comparison, Row, differences
+from lwft_bench.reporting.comparison import Comparison, Row, differences
 from lwft_bench.reporting.measurements import peak_bytes, speed
 from lwft_bench.reporting.table import Table
 

@@ -15,7 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from lwft_bench.reporting.comparison import AVERAGE, Comparison, Row
+from lwft_bench.config.suite import AVERAGE
+from lwft_bench.reporting.comparison import Comparison, Row
 from lwft_bench.reporting.inclusion_figures import concentration_figure, inclusion_figure
 from lwft_bench.reporting.labels import place_labels
 from lwft_bench.reporting.measurements import peak_bytes

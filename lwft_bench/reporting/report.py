@@ -9,8 +9,9 @@ from typing import Literal
 
 import pandas as pd
 
+from lwft_bench.config.suite import AVERAGE
 from lwft_bench.errors import UserError
-from lwft_bench.reporting.comparison import AVERAGE, compare
+from lwft_bench.reporting.comparison import compare
 from lwft_bench.reporting.latex import to_latex
 from lwft_bench.reporting.markdown import to_titled_markdown
 from lwft_bench.reporting.records import read_run
