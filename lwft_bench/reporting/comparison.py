@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.comparability import comparable, setting_warnings, split_by_setting
 from lwft_bench.reporting.records import ReportedCell, RunRecords
 from lwft_bench.reporting.statistics import (
@@ -18,7 +17,8 @@ from lwft_bench.reporting.statistics import (
     paired_difference,
 )
 from lwft_bench.reporting.tunings import ReportedTuning, edge_warnings
-from lwft_bench.results.schema import CellResult
+from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.suite import AVERAGE
 
 
 @dataclass(frozen=True)

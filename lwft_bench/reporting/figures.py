@@ -15,7 +15,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.comparison import Comparison, Row
 from lwft_bench.reporting.inclusion_figures import concentration_figure, inclusion_figure
 from lwft_bench.reporting.labels import place_labels
@@ -24,6 +23,7 @@ from lwft_bench.reporting.planted_figure import planted_figure
 from lwft_bench.reporting.profile_figure import profile_figure, profiles
 from lwft_bench.reporting.records import RunRecords
 from lwft_bench.reporting.selection_figures import probabilities_figure, selections_figure
+from lwft_bench.schema.suite import AVERAGE
 
 _DPI = 150
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

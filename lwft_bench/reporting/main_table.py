@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting import formatting as show
 from lwft_bench.reporting.comparison import Comparison, Row
 from lwft_bench.reporting.measurements import (
@@ -15,6 +14,7 @@ from lwft_bench.reporting.measurements import (
     trainings,
 )
 from lwft_bench.reporting.table import Table
+from lwft_bench.schema.suite import AVERAGE
 
 _UNCERTAINTY = (
     "average: over benchmarks, unweighted. ± is one standard error over items and seeds (crossed: "

@@ -11,7 +11,7 @@ from lwft_bench.reporting.comparison import Comparison, Row
 from lwft_bench.reporting.measurements import mean_or_none, memories, memory_note, trainings
 from lwft_bench.reporting.records import flatten
 from lwft_bench.reporting.table import Table
-from lwft_bench.results.schema import CellResult, Memory, Training
+from lwft_bench.schema.result import CellResult, Memory, Training
 
 _MEMORY_NOTE = (
     "By phase: the peak while that phase runs. At the peak: what was there at the instant of the "

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from lwft_bench.reporting.comparability import hardware
 from lwft_bench.reporting.comparison import Comparison, Row
 from lwft_bench.reporting.formatting import listing, memory, spread
-from lwft_bench.results.schema import Memory, Throughput, Training
+from lwft_bench.schema.result import Memory, Throughput, Training
 
 _OBTAINED = {
     "allocator": (

@@ -9,8 +9,6 @@ from typing import Literal
 
 import pandas as pd
 
-from lwft_bench.config.suite import AVERAGE
-from lwft_bench.errors import UserError
 from lwft_bench.reporting.comparison import compare
 from lwft_bench.reporting.latex import to_latex
 from lwft_bench.reporting.markdown import to_titled_markdown
@@ -22,6 +20,8 @@ from lwft_bench.reporting.tables import (
     run_tables,
     tables_named,
 )
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.suite import AVERAGE
 
 Format = Literal["markdown", "latex", "csv"]
 

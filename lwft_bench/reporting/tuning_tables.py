@@ -11,7 +11,7 @@ from lwft_bench.reporting.comparison import Comparison
 from lwft_bench.reporting.records import RunRecords
 from lwft_bench.reporting.table import Table
 from lwft_bench.reporting.tunings import ReportedTuning, validation_loss
-from lwft_bench.results.schema import CellResult
+from lwft_bench.schema.result import CellResult
 
 _NOTE = (
     "Chosen: the lowest validation loss after training, mean over the tuning seeds, which are none "
