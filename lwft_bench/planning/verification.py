@@ -16,7 +16,7 @@ from lwft_bench.planning.draws import Draws
 from lwft_bench.planning.flops import FlopCount
 from lwft_bench.planning.steps import BatchShape, CellSteps, cell_steps
 from lwft_bench.planning.suite_plan import SuitePlan
-from lwft_bench.reporting import formatting as show
+from lwft_bench.reporting.render import formatting as show
 from lwft_bench.training.accounting import MemoryAccount
 from lwft_bench.training.adapted import adapted_model, choose_device
 from lwft_bench.training.meters import Account, PhasePeaks

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from lwft_bench.reporting.comparison import Comparison
-from lwft_bench.reporting.figures import Drawing
-from lwft_bench.reporting.markdown import escape, to_markdown
-from lwft_bench.reporting.records import RunRecords
+from lwft_bench.reporting.figures.drawing import Drawing
+from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.read.records import RunRecords
+from lwft_bench.reporting.render.markdown import escape, to_markdown
+from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.summary import summary
-from lwft_bench.reporting.table import Table
 
 _SECTIONS = (
     ("Against the published numbers", "published", ()),

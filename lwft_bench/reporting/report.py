@@ -11,12 +11,12 @@ import pandas as pd
 
 from lwft_bench.config.suite import AVERAGE
 from lwft_bench.errors import UserError
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.latex import to_latex
-from lwft_bench.reporting.markdown import to_titled_markdown
-from lwft_bench.reporting.records import read_run
-from lwft_bench.reporting.table import Table
-from lwft_bench.reporting.tables import (
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render.latex import to_latex
+from lwft_bench.reporting.render.markdown import to_titled_markdown
+from lwft_bench.reporting.render.table import Table
+from lwft_bench.reporting.sections import (
     TABLE_NAMES,
     comparison_tables,
     run_tables,
@@ -38,7 +38,7 @@ def write_report(run: Path) -> Path:
         UserError: `run` is not a run directory.
     """
     from lwft_bench.reporting.document import document
-    from lwft_bench.reporting.figures import draw, draw_run, styles
+    from lwft_bench.reporting.figures.drawing import draw, draw_run, styles
 
     records = read_run(run)
     comparisons = compare(records)
@@ -92,7 +92,7 @@ def write_profile(runs: Sequence[Path], out: Path, methods: Collection[str] | No
     Raises:
         UserError: one of `runs` is not a run directory, or no cell of them has scores.
     """
-    from lwft_bench.reporting.figures import draw_profile
+    from lwft_bench.reporting.figures.drawing import draw_profile
 
     drawing = draw_profile([read_run(run) for run in runs], methods)
     if drawing is None:

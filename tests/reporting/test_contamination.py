@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.contamination_table import contamination_table
-from lwft_bench.reporting.records import read_run
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render.table import Table
+from lwft_bench.reporting.tables.contamination import contamination_table
 
 
 def marked(run: Path, overlap: dict[tuple[str, str], str]) -> Table | None:

@@ -11,11 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.figures import draw, styles
-from lwft_bench.reporting.labels import place_labels
-from lwft_bench.reporting.records import read_run
-from lwft_bench.reporting.selection_figures import spread
+from lwft_bench.reporting.figures.drawing import draw, styles
+from lwft_bench.reporting.figures.labels import place_labels
+from lwft_bench.reporting.figures.selections import spread
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.read.records import read_run
 
 if TYPE_CHECKING:
     from conftest import RunMaker

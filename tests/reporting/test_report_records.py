@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lwft_bench.errors import UserError
-from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.read.records import read_run
 
 if TYPE_CHECKING:
     from conftest import RunMaker

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from lwft_bench.reporting.comparison import Comparison, compare
-from lwft_bench.reporting.figures import draw, styles
-from lwft_bench.reporting.records import RunRecords, read_run
-from lwft_bench.reporting.selection_statistics import draws, of_row, trained_shares
-from lwft_bench.reporting.tables import comparison_tables
+from lwft_bench.reporting.figures.drawing import draw, styles
+from lwft_bench.reporting.numbers.comparison import Comparison, compare
+from lwft_bench.reporting.numbers.selections import draws, of_row, trained_shares
+from lwft_bench.reporting.read.records import RunRecords, read_run
+from lwft_bench.reporting.sections import comparison_tables
 
 if TYPE_CHECKING:
     from conftest import RunMaker

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lwft_bench.reporting.comparison import Comparison, compare
-from lwft_bench.reporting.records import RunRecords, read_run
-from lwft_bench.reporting.table import Table
-from lwft_bench.reporting.tables import comparison_tables, run_tables
+from lwft_bench.reporting.numbers.comparison import Comparison, compare
+from lwft_bench.reporting.read.records import RunRecords, read_run
+from lwft_bench.reporting.render.table import Table
+from lwft_bench.reporting.sections import comparison_tables, run_tables
 
 if TYPE_CHECKING:
     from conftest import RunMaker

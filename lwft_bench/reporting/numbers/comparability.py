@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from lwft_bench.reporting.records import ReportedCell
+from lwft_bench.reporting.read.records import ReportedCell
 
 SUBTRACTED = ("torch", "hardware", "protocol", "data", "model files", "benchmark versions")
 AVERAGED = (*SUBTRACTED, "strategy source", "resolved config")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lwft_bench.reporting.statistics import Estimate, PairedDifference
+from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
 
 NOTHING = "–"
 """Stands where there is no number."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lwft_bench.results.records import SuiteCell, SuiteRecord, TuningRecord
 
 if TYPE_CHECKING:
-    from lwft_bench.reporting.records import ReportedCell
+    from lwft_bench.reporting.read.records import ReportedCell
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from lwft_bench.config.models import Cell
 from lwft_bench.config.suite import Published
 from lwft_bench.errors import UserError
-from lwft_bench.reporting.tunings import ReportedTuning, reported_tunings, undecided
+from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.records import SuiteCell
 from lwft_bench.results.schema import CellResult
 from lwft_bench.results.store import RunStore

@@ -12,10 +12,8 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lwft_bench.reporting.comparison import Comparison, Row
-from lwft_bench.reporting.formatting import listing
-from lwft_bench.reporting.records import RunRecords
-from lwft_bench.reporting.selection_statistics import (
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.selections import (
     chooses,
     effective_units,
     of_cell,
@@ -23,6 +21,8 @@ from lwft_bench.reporting.selection_statistics import (
     probabilities,
     unit_names,
 )
+from lwft_bench.reporting.read.records import RunRecords
+from lwft_bench.reporting.render.formatting import listing
 
 _NEUTRAL = "#555555"
 _MOST_OCTAVES = 3.0

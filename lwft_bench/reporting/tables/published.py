@@ -7,11 +7,11 @@ import math
 import pandas as pd
 
 from lwft_bench.config.suite import AVERAGE
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import Comparison
-from lwft_bench.reporting.records import RunRecords
-from lwft_bench.reporting.statistics import Estimate
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.statistics import Estimate
+from lwft_bench.reporting.read.records import RunRecords
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Table
 
 _CAUTION = (
     "Accuracy in percent. ±: one standard error of what was measured here; that of the published "

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import Comparison, Row
-from lwft_bench.reporting.records import RunRecords, flatten
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.read.records import RunRecords, flatten
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Table
 
 _DONE = {"optimizer_steps", "probing_steps", "target_tokens", "flops"}
 """Of the training record: amounts that make methods unequal as much as settings do."""

@@ -8,11 +8,11 @@ from statistics import fmean, stdev
 import pandas as pd
 
 from lwft_bench.config.suite import AVERAGE
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import Comparison, Row
-from lwft_bench.reporting.measurements import mean_or_none, memories, peak_bytes, trainings
-from lwft_bench.reporting.records import ReportedCell, RunRecords
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.measurements import mean_or_none, memories, peak_bytes, trainings
+from lwft_bench.reporting.read.records import ReportedCell, RunRecords
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Table
 
 DIFFERENT = 1.01
 """Ratio of two costs from which they are called different."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from lwft_bench.reporting.records import RunRecords, flatten
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.read.records import RunRecords, flatten
+from lwft_bench.reporting.render.table import Table
 
 _PER_CELL = ("started", "finished")
 """Differ from cell to cell by nature: the first and last are shown."""

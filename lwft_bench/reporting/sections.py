@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lwft_bench.reporting.audit_tables import (
+from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.planted import planted_table
+from lwft_bench.reporting.read.records import RunRecords
+from lwft_bench.reporting.render.table import Table
+from lwft_bench.reporting.tables.confounds import (
     cells_table,
     confounds_table,
     engagement_table,
     failures_table,
 )
-from lwft_bench.reporting.comparison import Comparison
-from lwft_bench.reporting.contamination_table import contamination_table
-from lwft_bench.reporting.difference_tables import (
+from lwft_bench.reporting.tables.contamination import contamination_table
+from lwft_bench.reporting.tables.differences import (
     ablations_table,
     differences_table,
     pairwise_table,
 )
-from lwft_bench.reporting.equal_cost_tables import equal_flops_table, equal_memory_table
-from lwft_bench.reporting.main_table import main_table
-from lwft_bench.reporting.measurement_tables import memory_table, training_table
-from lwft_bench.reporting.planted import planted_table
-from lwft_bench.reporting.provenance_table import provenance_table
-from lwft_bench.reporting.published_table import published_table
-from lwft_bench.reporting.records import RunRecords
-from lwft_bench.reporting.selection_tables import selections_table
-from lwft_bench.reporting.table import Table
-from lwft_bench.reporting.tuning_tables import trials_table, tuning_table
+from lwft_bench.reporting.tables.equal_flops import equal_flops_table, equal_memory_table
+from lwft_bench.reporting.tables.main import main_table
+from lwft_bench.reporting.tables.memory import memory_table, training_table
+from lwft_bench.reporting.tables.provenance import provenance_table
+from lwft_bench.reporting.tables.published import published_table
+from lwft_bench.reporting.tables.selections import selections_table
+from lwft_bench.reporting.tables.tuning import trials_table, tuning_table
 
 _OF_COMPARISON = {
     "main": main_table,

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import Comparison
-from lwft_bench.reporting.records import ReportedCell, RunRecords
-from lwft_bench.reporting.selection_statistics import (
+from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.selections import (
     Draws,
     chooses,
     draws,
@@ -19,7 +17,9 @@ from lwft_bench.reporting.selection_statistics import (
     trained_shares,
     unit_names,
 )
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.read.records import ReportedCell, RunRecords
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Table
 
 _NOTE = (
     "Over all seeds. Distinct selections: of all periods. Effective number of units: exp of the "

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.records import ReportedCell, RunRecords
-from lwft_bench.reporting.selection_statistics import chooses, draws, of_cell
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.numbers.selections import chooses, draws, of_cell
+from lwft_bench.reporting.read.records import ReportedCell, RunRecords
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Table
 
 _NOTE = (
     "Share of draws: of all units drawn in a cell, those that are the planted layer; mean over "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from lwft_bench.config.suite import AVERAGE
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import Comparison, Row
-from lwft_bench.reporting.records import NOT_SOUGHT, RunRecords
-from lwft_bench.reporting.statistics import Estimate, crossed_mean
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.statistics import Estimate, crossed_mean
+from lwft_bench.reporting.read.records import NOT_SOUGHT, RunRecords
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Table
 
 _NOTES = (
     "exact: the same words in the same order. near: the same letters in other words, or a run of 8 "

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import Comparison, Row
-from lwft_bench.reporting.measurements import mean_or_none, memories, memory_note, trainings
-from lwft_bench.reporting.records import flatten
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.measurements import mean_or_none, memories, memory_note, trainings
+from lwft_bench.reporting.read.records import flatten
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Table
 from lwft_bench.results.schema import CellResult, Memory, Training
 
 _MEMORY_NOTE = (

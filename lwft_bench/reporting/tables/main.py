@@ -5,16 +5,16 @@ from __future__ import annotations
 import pandas as pd
 
 from lwft_bench.config.suite import AVERAGE
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import Comparison, Row
-from lwft_bench.reporting.measurements import (
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.measurements import (
     memory_note,
     peak_bytes,
     speed,
     speed_note,
     trainings,
 )
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Table
 
 _UNCERTAINTY = (
     "average: over benchmarks, unweighted. ± is one standard error over items and seeds (crossed: "

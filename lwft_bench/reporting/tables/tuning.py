@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import Comparison
-from lwft_bench.reporting.records import RunRecords
-from lwft_bench.reporting.table import Table
-from lwft_bench.reporting.tunings import ReportedTuning, validation_loss
+from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.read.records import RunRecords
+from lwft_bench.reporting.read.tunings import ReportedTuning, validation_loss
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Table
 from lwft_bench.results.schema import CellResult
 
 _NOTE = (

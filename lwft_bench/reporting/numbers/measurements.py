@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from lwft_bench.reporting.comparability import hardware
-from lwft_bench.reporting.comparison import Comparison, Row
-from lwft_bench.reporting.formatting import listing, memory, spread
+from lwft_bench.reporting.numbers.comparability import hardware
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.render.formatting import listing, memory, spread
 from lwft_bench.results.schema import Memory, Throughput, Training
 
 _OBTAINED = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from lwft_bench.config.suite import AVERAGE
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import Comparison, Row, differences
-from lwft_bench.reporting.measurements import peak_bytes, speed
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.numbers.comparison import Comparison, Row, differences
+from lwft_bench.reporting.numbers.measurements import peak_bytes, speed
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Table
 
 _BEYOND_NOISE = (
     "Beyond noise: of the average; both the interval over seeds and the interval over items "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.render.table import Table
 
 _ESCAPES = str.maketrans(
     {"\\": "\\\\", "|": "\\|", "*": "\\*", "`": "\\`", "<": "&lt;", ">": "&gt;", "\n": " "}

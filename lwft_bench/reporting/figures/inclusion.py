@@ -10,15 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lwft_bench.reporting.comparison import Comparison
-from lwft_bench.reporting.records import RunRecords
-from lwft_bench.reporting.selection_statistics import (
+from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.selections import (
     Draws,
     draws,
     effective_units,
     of_row,
     unit_names,
 )
+from lwft_bench.reporting.read.records import RunRecords
 
 _NEUTRAL = "#555555"
 Series = list[pd.Series]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.render.table import Table
 
 _SYMBOLS = {
     "\\": r"\textbackslash{}",

@@ -9,15 +9,19 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from lwft_bench.config.suite import AVERAGE
-from lwft_bench.reporting.comparability import comparable, setting_warnings, split_by_setting
-from lwft_bench.reporting.records import ReportedCell, RunRecords
-from lwft_bench.reporting.statistics import (
+from lwft_bench.reporting.numbers.comparability import (
+    comparable,
+    setting_warnings,
+    split_by_setting,
+)
+from lwft_bench.reporting.numbers.statistics import (
     Estimate,
     PairedDifference,
     crossed_mean,
     paired_difference,
 )
-from lwft_bench.reporting.tunings import ReportedTuning, edge_warnings
+from lwft_bench.reporting.read.records import ReportedCell, RunRecords
+from lwft_bench.reporting.read.tunings import ReportedTuning, edge_warnings
 from lwft_bench.results.schema import CellResult
 
 

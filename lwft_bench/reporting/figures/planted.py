@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lwft_bench.reporting.planted import known, planted_cells, stderr
-from lwft_bench.reporting.records import RunRecords
+from lwft_bench.reporting.numbers.planted import known, planted_cells, stderr
+from lwft_bench.reporting.read.records import RunRecords
 
 _NEUTRAL = "#555555"
 

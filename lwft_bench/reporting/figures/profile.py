@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lwft_bench.reporting.records import RunRecords
-from lwft_bench.reporting.selection_statistics import of_cell, unit_names
+from lwft_bench.reporting.numbers.selections import of_cell, unit_names
+from lwft_bench.reporting.read.records import RunRecords
 
 _COLUMNS = 3
 

@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from lwft_bench.config.suite import AVERAGE
-from lwft_bench.reporting.comparison import Comparison, Row
-from lwft_bench.reporting.inclusion_figures import concentration_figure, inclusion_figure
-from lwft_bench.reporting.labels import place_labels
-from lwft_bench.reporting.measurements import peak_bytes
-from lwft_bench.reporting.planted_figure import planted_figure
-from lwft_bench.reporting.profile_figure import profile_figure, profiles
-from lwft_bench.reporting.records import RunRecords
-from lwft_bench.reporting.selection_figures import probabilities_figure, selections_figure
+from lwft_bench.reporting.figures.inclusion import concentration_figure, inclusion_figure
+from lwft_bench.reporting.figures.labels import place_labels
+from lwft_bench.reporting.figures.planted import planted_figure
+from lwft_bench.reporting.figures.profile import profile_figure, profiles
+from lwft_bench.reporting.figures.selections import probabilities_figure, selections_figure
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.measurements import peak_bytes
+from lwft_bench.reporting.read.records import RunRecords
 
 _DPI = 150
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lwft_bench.reporting import inclusion
-from lwft_bench.reporting.comparison import Row
-from lwft_bench.reporting.records import ReportedCell, RunRecords
+from lwft_bench.reporting.numbers import inclusion
+from lwft_bench.reporting.numbers.comparison import Row
+from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 
 Floats = NDArray[np.float64]
 
