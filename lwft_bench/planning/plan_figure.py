@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from lwft_bench.errors import UserError
 from lwft_bench.planning.budget import Allowance
 from lwft_bench.planning.suite_plan import SuitePlan
-from lwft_bench.reporting.figures.drawing import COLORS, LINES, MARKERS, STYLE
+from lwft_bench.reporting.figures.style import COLORS, LINES, MARKERS, STYLE
 
 GIB = 2**30
 

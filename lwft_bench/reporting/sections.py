@@ -1,88 +1,81 @@
-"""Every table of a run, by name."""
+"""The sections of a report, in order: the one list of its tables and figures.
+
+A table is the module of its name in `tables/`, a figure one in `figures/`; each has one function,
+`build(context)`, which returns None where there is nothing to show.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal
 
-from lwft_bench.reporting.numbers.comparison import Comparison
-from lwft_bench.reporting.numbers.planted import planted_table
-from lwft_bench.reporting.read.records import RunRecords
+from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.render.table import Table
-from lwft_bench.reporting.tables.confounds import (
-    cells_table,
-    confounds_table,
-    engagement_table,
-    failures_table,
+
+Scope = Literal["comparison", "run"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with a table, figures or both; one that would be empty is left out.
+
+    heading: None for what stands directly under the name of a model and task.
+    scope: one for each model and task, or one for the run.
+    """
+
+    heading: str | None
+    table: str | None = None
+    figures: tuple[str, ...] = ()
+    scope: Scope = "comparison"
+
+
+SECTIONS = (
+    Section(None, "main", ("accuracy_vs_memory",)),
+    Section("Against the published numbers", "published"),
+    Section("Test questions in the training data", "contamination"),
+    Section("Differences to the baseline", "differences"),
+    Section("Differences between all methods", "pairwise"),
+    Section("What differs besides the method's name", "confounds"),
+    Section("Engagement: did the methods do what they say", "engagement"),
+    Section("Ablations", "ablations"),
+    Section("Tuning", "tuning"),
+    Section("Trials of the tuning", "trials"),
+    Section("At equal floating-point operations", "equal_flops"),
+    Section("At equal memory", "equal_memory"),
+    Section("Memory", "memory"),
+    Section("Training", "training", ("loss",)),
+    Section(
+        "Selections",
+        "selections",
+        ("selections", "concentration", "probabilities", "inclusion"),
+    ),
+    Section("Planted layer", "planted", ("planted",), scope="run"),
+    Section("Layers by task", None, ("profile",), scope="run"),
+    Section("Cells that are not done", "failures", scope="run"),
+    Section("Provenance", "provenance", scope="run"),
+    Section("Cells", "cells", scope="run"),
 )
-from lwft_bench.reporting.tables.contamination import contamination_table
-from lwft_bench.reporting.tables.differences import (
-    ablations_table,
-    differences_table,
-    pairwise_table,
-)
-from lwft_bench.reporting.tables.equal_flops import equal_flops_table, equal_memory_table
-from lwft_bench.reporting.tables.main import main_table
-from lwft_bench.reporting.tables.memory import memory_table, training_table
-from lwft_bench.reporting.tables.provenance import provenance_table
-from lwft_bench.reporting.tables.published import published_table
-from lwft_bench.reporting.tables.selections import selections_table
-from lwft_bench.reporting.tables.tuning import trials_table, tuning_table
 
-_OF_COMPARISON = {
-    "main": main_table,
-    "differences": differences_table,
-    "pairwise": pairwise_table,
-    "ablations": ablations_table,
-    "confounds": confounds_table,
-    "engagement": engagement_table,
-    "memory": memory_table,
-    "training": training_table,
-    "equal_memory": equal_memory_table,
-}
-"""Tables of one model and task; None where there is nothing to show."""
-
-_OF_RECORDS = {
-    "published": published_table,
-    "contamination": contamination_table,
-    "selections": selections_table,
-    "equal_flops": equal_flops_table,
-    "tuning": tuning_table,
-    "trials": trials_table,
-}
-"""The same, made from more than the comparison: what the suite says, what cells recorded over time,
-and trials."""
-
-_OF_RUN: dict[str, Callable[[RunRecords], Table | None]] = {
-    "planted": planted_table,
-    "failures": failures_table,
-    "cells": cells_table,
-    "provenance": provenance_table,
-}
-"""Tables of the whole run; None where there is nothing to show."""
-
-TABLE_NAMES = (*_OF_COMPARISON, *_OF_RECORDS, *_OF_RUN)
+TABLE_NAMES = tuple(section.table for section in SECTIONS if section.table)
 
 
-def comparison_tables(records: RunRecords, comparison: Comparison) -> dict[str, Table]:
-    """Name -> table, for those that have something to show."""
-    built = {name: build(comparison) for name, build in _OF_COMPARISON.items()}
-    built |= {name: build(records, comparison) for name, build in _OF_RECORDS.items()}
-    return {name: table for name, table in built.items() if table is not None}
-
-
-def run_tables(records: RunRecords) -> dict[str, Table]:
-    """Name -> table, of the run as a whole."""
-    built = {name: build(records) for name, build in _OF_RUN.items()}
-    return {name: table for name, table in built.items() if table is not None}
-
-
-def tables_named(name: str, records: RunRecords, comparisons: Sequence[Comparison]) -> list[Table]:
-    """The tables of this name: one for each model and task, or one for the run."""
-    built: list[Table | None]
-    if name in _OF_RUN:
-        built = [_OF_RUN[name](records)]
-    elif name in _OF_RECORDS:
-        built = [_OF_RECORDS[name](records, comparison) for comparison in comparisons]
+def contexts(context: Context, scope: Scope) -> Iterator[Context]:
+    """One for each model and task, or the run's."""
+    if scope == "run":
+        yield context
     else:
-        built = [_OF_COMPARISON[name](comparison) for comparison in comparisons]
+        yield from map(context.about, context.comparisons)
+
+
+def build_table(name: str, context: Context) -> Table | None:
+    table: Table | None = import_module(f"lwft_bench.reporting.tables.{name}").build(context)
+    return table
+
+
+def tables_named(name: str, context: Context) -> list[Table]:
+    """The tables of this name: one for each model and task, or one for the run."""
+    (scope,) = {section.scope for section in SECTIONS if section.table == name}
+    built = [build_table(name, one) for one in contexts(context, scope)]
     return [table for table in built if table is not None]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render import formatting
 from lwft_bench.reporting.render.latex import escape, to_latex
@@ -29,9 +29,8 @@ def nasty_table() -> Table:
 
 def printed(run: Path, format: Format) -> list[str]:
     """Every table that the run has something for."""
-    records = read_run(run)
-    comparisons = compare(records)
-    names = [name for name in TABLE_NAMES if tables_named(name, records, comparisons)]
+    context = Context.of(read_run(run))
+    names = [name for name in TABLE_NAMES if tables_named(name, context)]
     assert len(names) > 10
     return [print_table(run, format, name) for name in names]
 

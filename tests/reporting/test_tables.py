@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from built import comparison_tables, run_tables
 
 from lwft_bench.reporting.numbers.comparison import Comparison, compare
 from lwft_bench.reporting.read.records import RunRecords, read_run
 from lwft_bench.reporting.render.table import Table
-from lwft_bench.reporting.sections import comparison_tables, run_tables
 
 if TYPE_CHECKING:
     from conftest import RunMaker

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lwft_bench.reporting.figures.style import NEUTRAL, Drawn, colors_of
+from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.planted import known, planted_cells, stderr
-from lwft_bench.reporting.read.records import RunRecords
-
-_NEUTRAL = "#555555"
 
 
-def planted_figure(records: RunRecords, colors: Mapping[str, str]) -> tuple[Figure, str] | None:
+def build(context: Context) -> Drawn | None:
     """Share of draws on the planted layer, one method beside the other."""
-    found = planted_cells(records)
+    found, colors = planted_cells(context.records), colors_of(context)
     if not found:
         return None
     figure = Figure(figsize=(10, 4.6), layout="constrained")
@@ -42,19 +39,19 @@ def planted_figure(records: RunRecords, colors: Mapping[str, str]) -> tuple[Figu
             100 * np.mean([one.uniform for one in cells]),
             place - 0.35,
             place + 0.35,
-            colors=_NEUTRAL,
+            colors=NEUTRAL,
             linestyles=":",
         )
     axes.set_xticks(range(len(found)), list(found), rotation=20, ha="right")
     axes.set_ylabel("share of draws (%)")
     axes.set_ylim(bottom=0)
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=_NEUTRAL, label="planted layer"),
+        Line2D([], [], linestyle="", marker="o", color=NEUTRAL, label="planted layer"),
         Line2D(
-            [], [], linestyle="", marker="o", color=_NEUTRAL, markerfacecolor="white",
+            [], [], linestyle="", marker="o", color=NEUTRAL, markerfacecolor="white",
             label="the same layer, undamaged",
         ),
-        Line2D([], [], color=_NEUTRAL, linestyle=":", label="uniform"),
+        Line2D([], [], color=NEUTRAL, linestyle=":", label="uniform"),
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     caption = (

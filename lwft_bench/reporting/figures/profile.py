@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lwft_bench.reporting.figures.style import COLORS, NEUTRAL, Drawn
+from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.selections import of_cell, unit_names
 from lwft_bench.reporting.read.records import RunRecords
 
@@ -53,7 +55,13 @@ def profiles(runs: Sequence[RunRecords], methods: Collection[str] | None = None)
     }
 
 
-def profile_figure(found: Profiles, colors: Sequence[str]) -> tuple[Figure, str] | None:
+def build(context: Context) -> Drawn | None:
+    """None where the run has one task only."""
+    several = len({cell.task for cell in context.records.cells}) > 1
+    return profile_figure(profiles([context.records])) if several else None
+
+
+def profile_figure(found: Profiles) -> Drawn | None:
     """A panel for each method with a line for each task; None where no method has scores."""
     if not found:
         return None
@@ -65,7 +73,7 @@ def profile_figure(found: Profiles, colors: Sequence[str]) -> tuple[Figure, str]
     for panel in grid.flat[len(found) :]:
         panel.set_axis_off()
     tasks = list(dict.fromkeys(task for own in found.values() for task in own))
-    color = {task: colors[number % len(colors)] for number, task in enumerate(tasks)}
+    color = {task: COLORS[number % len(COLORS)] for number, task in enumerate(tasks)}
     for panel, (label, own) in zip(grid.flat, found.items(), strict=False):
         for number, (task, (names, seeds)) in enumerate(own.items()):
             units = np.arange(len(names))
@@ -84,7 +92,7 @@ def profile_figure(found: Profiles, colors: Sequence[str]) -> tuple[Figure, str]
             panel.set_xticks(
                 units[::every], names[::every], rotation=90 if every > 1 else 0, fontsize=9
             )
-        panel.axhline(1, color="#555555", linestyle=":", linewidth=1)
+        panel.axhline(1, color=NEUTRAL, linestyle=":", linewidth=1)
         panel.set_title(label, fontsize=11, loc="left")
         panel.set_ylim(bottom=0)
     for panel in grid[:, 0]:

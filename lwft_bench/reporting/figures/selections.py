@@ -1,8 +1,6 @@
-"""Which units trained when, and how likely each was to be drawn."""
+"""Which units trained when, and how likely each was to be drawn then."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.figures.style import Drawn, colors_of
+from lwft_bench.reporting.numbers.comparison import Row
+from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.selections import (
     chooses,
     effective_units,
@@ -24,7 +23,6 @@ from lwft_bench.reporting.numbers.selections import (
 from lwft_bench.reporting.read.records import RunRecords
 from lwft_bench.reporting.render.formatting import listing
 
-_NEUTRAL = "#555555"
 _MOST_OCTAVES = 3.0
 _PROBABILITY_CAPTION = (
     " Beside it each unit's probability relative to all alike (white); effectively: exp of the "
@@ -32,10 +30,9 @@ _PROBABILITY_CAPTION = (
 )
 
 
-def selections_figure(
-    records: RunRecords, comparison: Comparison, colors: Mapping[str, str]
-) -> tuple[Figure, str] | None:
+def build(context: Context) -> Drawn | None:
     """A heatmap of units over steps for each method that chooses, its probabilities beside it."""
+    records, comparison, colors = context.records, context.comparison, colors_of(context)
     chosen = {row.label: _of_first_seed(records, row) for row in comparison.trained}
     rows = [row for row in comparison.trained if chooses(records, chosen[row.label])]
     if not rows:
@@ -87,75 +84,6 @@ def selections_figure(
         f"Units trained over the steps, seed {seed}: coloured where a unit was selected."
         f"{rest if everything else ''}"
         f"{_PROBABILITY_CAPTION if probable else ''}"
-    )
-    return figure, caption
-
-
-def spread(values: np.ndarray) -> np.ndarray:
-    """[2, units]: how far the mean over seeds is above the smallest and below the largest.
-
-    The mean of equal numbers can miss them by a rounding, in either direction.
-    """
-    mean = values.mean(axis=0)
-    return np.maximum(0.0, [mean - values.min(axis=0), values.max(axis=0) - mean])
-
-
-def probabilities_figure(
-    records: RunRecords, comparison: Comparison, colors: Mapping[str, str]
-) -> tuple[Figure, str] | None:
-    """Each unit's probability in the first and in the last period, over all seeds."""
-    first_last: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    names: dict[str, list[str]] = {}
-    for row in comparison.trained:
-        seeds = [
-            own
-            for cell in row.done
-            if len(own := of_cell(records, cell.id)) and own["probabilities"].notna().any()
-        ]
-        if seeds:
-            series = [probabilities(own) for own in seeds]
-            first_last[row.label] = (
-                np.array([one[0] for one in series]),
-                np.array([one[-1] for one in series]),
-            )
-            names[row.label] = unit_names(records, seeds[0])
-    if not first_last:
-        return None
-    columns = min(3, len(first_last))
-    lines = -(-len(first_last) // columns)
-    figure = Figure(figsize=(10, 0.8 + 2.6 * lines), layout="constrained")
-    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
-    for panel in grid.flat[len(first_last) :]:
-        panel.set_axis_off()
-    for panel, (label, (first, last)) in zip(grid.flat, first_last.items(), strict=False):
-        units = np.arange(first.shape[1])
-        for shift, values, filled in ((-0.14, first, False), (0.14, last, True)):
-            mean = values.mean(axis=0)
-            panel.errorbar(
-                units + shift,
-                mean,
-                yerr=spread(values),
-                fmt="o",
-                color=colors[label],
-                markerfacecolor=colors[label] if filled else "white",
-                markersize=5,
-                linewidth=1,
-            )
-        panel.axhline(1 / len(units), color=_NEUTRAL, linestyle=":", linewidth=1)
-        panel.set_title(label, fontsize=11, loc="left", color=colors[label])
-        panel.set_xticks(units, names[label], rotation=90 if len(units) > 16 else 0, fontsize=9)
-        panel.set_xlabel("unit")
-    grid[0][0].set_ylim(bottom=0)
-    grid[0][0].set_ylabel("probability of being drawn")
-    handles = [
-        Line2D([], [], linestyle="", marker="o", color=_NEUTRAL, markerfacecolor=fill, label=text)
-        for text, fill in (("first period", "white"), ("last period", _NEUTRAL))
-    ]
-    handles.append(Line2D([], [], color=_NEUTRAL, linestyle=":", linewidth=1, label="uniform"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    caption = (
-        "Probability of each unit in the first and in the last period; mean over seeds, bars from "
-        "the smallest to the largest seed, dotted: all alike."
     )
     return figure, caption
 

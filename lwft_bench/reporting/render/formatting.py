@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from lwft_bench.reporting.numbers.measurements import Speed
 from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
 
 NOTHING = "–"
@@ -48,6 +49,11 @@ def small(value: float | None) -> str:
     return NOTHING if value is None else three_digits(value).replace("-", "−")
 
 
+def loss(value: float) -> str:
+    """With four decimals, as losses of methods are compared."""
+    return f"{value:.4f}"
+
+
 def flops(value: float) -> str:
     exponent = min(5, max(0, (math.floor(math.log10(value)) if value else 0) // 3 - 1))
     prefix = ("k", "M", "G", "T", "P", "E")[exponent]
@@ -61,6 +67,11 @@ def accuracy(estimate: Estimate | None) -> str:
     if math.isnan(estimate.stderr):
         return f"{100 * estimate.mean:.1f}"
     return f"{100 * estimate.mean:.1f} ± {100 * estimate.stderr:.1f}"
+
+
+def speed(rate: Speed) -> str:
+    """Target tokens per second and their spread."""
+    return f"{rate.mean:,.0f} ± {rate.spread:,.0f}"
 
 
 def points(value: float) -> str:

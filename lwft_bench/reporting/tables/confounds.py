@@ -1,4 +1,4 @@
-"""Can the comparison be trusted? Confounds, engagement, failures, and every cell."""
+"""What differs between the trained methods besides their name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
-from lwft_bench.reporting.read.records import RunRecords, flatten
+from lwft_bench.reporting.numbers.comparison import Row
+from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.read.records import flatten
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Table
 
@@ -17,22 +18,22 @@ _DONE = {"optimizer_steps", "probing_steps", "target_tokens", "flops"}
 """Of the training record: amounts that make methods unequal as much as settings do."""
 
 
-def confounds_table(comparison: Comparison) -> Table | None:
-    """What differs between the trained methods besides their name.
+def build(context: Context) -> Table | None:
+    """A line for each setting that differs and a column a method; None with fewer than two trained.
 
     A key is compared seed by seed, so that what only follows the seed (the data order's token
-    count) is not called a difference. Returns None with fewer than two trained methods.
+    count) is not called a difference.
     """
-    rows = comparison.trained
+    rows = context.comparison.trained
     if len(rows) < 2:
         return None
     recorded = {row.label: _confounds_by_seed(row) for row in rows}
     shown, notes = differences(recorded)
     return Table(
-        name=f"confounds{comparison.suffix}",
-        title=f"{comparison.model} on {comparison.task}: what differs besides the method's name",
+        name=context.name("confounds"),
+        title=context.title("what differs besides the method's name"),
         display=shown,
-        values=shown.assign(model=comparison.model, task=comparison.task),
+        values=shown.assign(model=context.comparison.model, task=context.comparison.task),
         notes=notes,
         text_columns=tuple(shown.columns),
     )
@@ -115,74 +116,3 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_value, value)) or "none"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def engagement_table(comparison: Comparison) -> Table | None:
-    """Did each method do what it says: checks passed of checks made, over the done cells."""
-    rows = [row for row in comparison.rows if any(result.engagement for result in row.results)]
-    if not rows:
-        return None
-    display, values, notes = [], [], []
-    for row in rows:
-        passed: dict[str, list[bool]] = {}
-        verdicts = []
-        for result in row.results:
-            if result.engagement is None:
-                continue
-            verdicts.append(result.engagement.passed)
-            for check in result.engagement.checks:
-                passed.setdefault(check.name, []).append(check.passed)
-                values.append({"cell": result.cell, **check.model_dump()})
-                if not check.passed:
-                    notes.append(f"{result.cell} failed {check.name}: {check.detail}")
-        display.append(
-            {"method": row.label, "engaged": f"{sum(verdicts)} of {len(verdicts)} cells"}
-            | {check: f"{sum(found)} of {len(found)}" for check, found in passed.items()}
-        )
-    frame = pd.DataFrame(display).fillna(show.NOTHING)
-    return Table(
-        name=f"engagement{comparison.suffix}",
-        title=f"{comparison.model} on {comparison.task}: engagement",
-        display=frame,
-        values=pd.DataFrame(values),
-        notes=("Judged from the trace of each run, not from its config.", *notes),
-    )
-
-
-def failures_table(records: RunRecords) -> Table:
-    """Every cell that is not done; no rows when all are."""
-    rows = []
-    for cell in records.cells:
-        if not cell.done:
-            failure = cell.result.failure if cell.result else None
-            phase = failure.phase if failure else show.NOTHING
-            rows.append((cell.id, cell.status, phase, cell.error or show.NOTHING))
-    frame = pd.DataFrame(rows, columns=["cell", "status", "phase", "error"])
-    notes = () if rows else ("Every cell is done.",)
-    return Table("failures", "Cells that are not done", frame, frame, notes, tuple(frame.columns))
-
-
-def cells_table(records: RunRecords) -> Table:
-    """Every cell with its status, average and digests; the CSV has every scalar of its result."""
-    rows = []
-    for cell in records.cells:
-        result = cell.result
-        average = result.average if result else None
-        rows.append(
-            (
-                cell.id,
-                cell.status,
-                show.NOTHING if average is None else f"{100 * average:.1f}",
-                (result.weights_digest or show.NOTHING)[:12] if result else show.NOTHING,
-                result.identity[:12] if result else show.NOTHING,
-            )
-        )
-    columns = ["cell", "status", "average (%)", "weights digest", "identity"]
-    return Table(
-        "cells",
-        "Cells",
-        pd.DataFrame(rows, columns=columns),
-        records.results,
-        ("Digests: the first 12 of 64 hexadecimal digits; in full in the CSV file.",),
-        ("status", "weights digest", "identity"),
-    )

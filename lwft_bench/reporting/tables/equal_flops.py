@@ -1,47 +1,65 @@
-"""Methods compared at equal floating-point operations and at equal memory."""
+"""Validation losses at the operations of the cheapest method."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, stdev
 
-import pandas as pd
-
-from lwft_bench.config.suite import AVERAGE
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
-from lwft_bench.reporting.numbers.measurements import mean_or_none, memories, peak_bytes, trainings
+from lwft_bench.reporting.numbers.comparison import Row
+from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.measurements import DIFFERENT, trainings
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.reporting.render import formatting as show
-from lwft_bench.reporting.render.table import Table
+from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
+from lwft_bench.reporting.tables.leading import about
 
-DIFFERENT = 1.01
-"""Ratio of two costs from which they are called different."""
-
-_FLOPS_NOTE = (
+_NOTE = (
     "Budget: for each seed the operations that the cheapest method used in all, probing included. "
     "At equal operations: the last validation loss that was measured within the budget, nothing "
     "interpolated, so that a method is never credited with more than it paid for; `spent by then` "
     "says how much of the budget that was. The learning rate of a longer run is not yet decayed at "
     "that point: a run planned for the budget may do better. ±: standard deviation over seeds."
 )
-_MEMORY_NOTE = (
-    "Each row takes one method's peak memory as the budget; the best are chosen among the methods "
-    "whose own peak (the largest over seeds) fits within it. Equal steps, not equal operations."
-)
 
 
 @dataclass(frozen=True)
-class Reached:
-    """What a cell had reached within a budget. flops: spent by then; step: steps done by then."""
+class _Cell:
+    """What a cell had reached within its budget.
 
-    loss: float
-    flops: float
-    step: int
+    end: validation loss after all its steps. loss: that at the budget, when `flops` were spent and
+    `step` steps done; the three are None where `missing` says why.
+    """
+
+    label: str
+    seed: int
+    total: int
+    budget: int
+    end: float | None
+    loss: float | None = None
+    flops: float | None = None
+    step: int | None = None
+    missing: str = ""
 
 
-def equal_flops_table(records: RunRecords, comparison: Comparison) -> Table | None:
-    """Validation losses at the operations of the cheapest method; None if all use the same."""
-    rows = [row for row in comparison.trained if trainings(row)]
+@dataclass(frozen=True)
+class _Line:
+    """One method, over the seeds that all have."""
+
+    label: str
+    cells: tuple[_Cell, ...]
+
+    @property
+    def reached(self) -> tuple[_Cell, ...]:
+        """Empty where a seed has no loss within its budget, so that means are over the same seeds."""
+        complete = all(cell.loss is not None for cell in self.cells)
+        return self.cells if complete else ()
+
+
+def build(context: Context) -> Table | None:
+    """None if all methods use the same."""
+    rows = [row for row in context.comparison.trained if trainings(row)]
     totals = {row.label: _total_flops(row) for row in rows}
     shared = sorted(set.intersection(*(set(found) for found in totals.values())) if totals else ())
     if not shared:
@@ -50,52 +68,24 @@ def equal_flops_table(records: RunRecords, comparison: Comparison) -> Table | No
     if max(means) <= DIFFERENT * min(means):
         return None
     budgets = {seed: min(found[seed] for found in totals.values()) for seed in shared}
-    display, values, missing = [], [], []
-    for row in rows:
-        cells = [cell for cell in row.done if cell.seed in budgets]
-        found = {cell.seed: _reached(records, cell, budgets[cell.seed]) for cell in cells}
-        known = {seed: one for seed, one in found.items() if isinstance(one, Reached)}
-        reasons = dict.fromkeys(one for one in found.values() if isinstance(one, str))
-        missing += [f"{row.label}: {reason}." for reason in reasons]
-        complete = len(known) == len(shared)
-        reached = list(known.values()) if complete else []
-        shares = [one.flops / budgets[seed] for seed, one in known.items()] if complete else []
-        ends = [_end(cell) for cell in cells]
-        display.append(
-            {
-                "method": row.label,
-                "FLOP in all": show.flops(fmean(totals[row.label][seed] for seed in shared)),
-                "validation loss at equal steps": _spread([end for end in ends if end is not None]),
-                "at equal FLOP": _spread([one.loss for one in reached]),
-                "spent by then": show.spread(shares, lambda share: f"{100 * share:.0f} %"),
-                "step": show.spread([one.step for one in reached], str),
-            }
+    lines = [
+        _Line(
+            row.label,
+            tuple(
+                _reached(context.records, row.label, cell, budgets[cell.seed])
+                for cell in row.done
+                if cell.seed in budgets
+            ),
         )
-        values += [
-            {
-                "model": comparison.model,
-                "task": comparison.task,
-                "method": row.label,
-                "seed": cell.seed,
-                "flops": totals[row.label][cell.seed],
-                "flops_budget": budgets[cell.seed],
-                "validation_loss": _end(cell),
-                "validation_loss_within_budget": one.loss if one else None,
-                "flops_spent": one.flops if one else None,
-                "step": one.step if one else None,
-            }
-            for cell in cells
-            for one in [known.get(cell.seed)]
-        ]
-    left_out = sorted({seed for found in totals.values() for seed in found}.difference(shared))
-    if left_out:
-        missing.append(f"Seeds that not every method has are left out: {left_out}.")
-    return Table(
-        name=f"equal_flops{comparison.suffix}",
-        title=f"{comparison.model} on {comparison.task}: at equal floating-point operations",
-        display=pd.DataFrame(display),
-        values=pd.DataFrame(values),
-        notes=(_FLOPS_NOTE, *missing),
+        for row in rows
+    ]
+    return tabulate(
+        context.name("equal_flops"),
+        context.title("at equal floating-point operations"),
+        lines,
+        _COLUMNS,
+        notes=[_NOTE, *_missing(lines, totals, shared)],
+        values=plain_values([cell for line in lines for cell in line.cells], _long(context)),
     )
 
 
@@ -103,97 +93,92 @@ def _total_flops(row: Row) -> dict[int, int]:
     return {result.seed: result.training.flops for result in row.results if result.training}
 
 
-def _end(cell: ReportedCell) -> float | None:
-    assert cell.result is not None and cell.result.training is not None
-    return cell.result.training.validation_loss_after
+def _missing(
+    lines: list[_Line], totals: Mapping[str, Mapping[int, int]], shared: list[int]
+) -> Iterator[str]:
+    for line in lines:
+        for reason in dict.fromkeys(cell.missing for cell in line.cells if cell.missing):
+            yield f"{line.label}: {reason}."
+    left_out = sorted({seed for found in totals.values() for seed in found}.difference(shared))
+    if left_out:
+        yield f"Seeds that not every method has are left out: {left_out}."
 
 
-def _reached(records: RunRecords, cell: ReportedCell, budget: float) -> Reached | str:
+def _reached(records: RunRecords, label: str, cell: ReportedCell, budget: int) -> _Cell:
     """The last validation within the budget, or what is missing and how to get it."""
-    if _end(cell) is None:
-        return "no validation loss; task.validation_examples gives one"
+    assert cell.result is not None and cell.result.training is not None
+    training = cell.result.training
+    without = partial(
+        _Cell, label, cell.seed, training.flops, budget, training.validation_loss_after
+    )
+    if training.validation_loss_after is None:
+        return without(missing="no validation loss; task.validation_examples gives one")
     steps = records.steps[records.steps["cell"] == cell.id]
     if "flops" not in steps or steps["flops"].isna().any():
-        return "the operations of single steps are not recorded; run it again"
+        return without(missing="the operations of single steps are not recorded; run it again")
     # Of single steps they are rounded, so that their sum may pass the total by some operations.
-    spent = steps["flops"].cumsum().clip(upper=_flops(cell))
+    spent = steps["flops"].cumsum().clip(upper=training.flops)
     if "validation_loss" in steps:
         within = (spent <= budget) & steps["validation_loss"].notna() & (steps["step"] >= 0)
         if within.any():
             last = steps[within].iloc[-1]
-            done = float(spent[within].iloc[-1])
-            return Reached(float(last["validation_loss"]), done, int(last["step"]) + 1)
+            return without(
+                loss=float(last["validation_loss"]),
+                flops=float(spent[within].iloc[-1]),
+                step=int(last["step"]) + 1,
+            )
     affordable = int(((spent <= budget) & (steps["step"] >= 0)).sum())
     if not affordable:
-        return "probing alone took more than the budget"
-    return (
-        f"no validation loss within the budget, which is {affordable} steps of it; "
+        return without(missing="probing alone took more than the budget")
+    return without(
+        missing=f"no validation loss within the budget, which is {affordable} steps of it; "
         f"training.validate_every of at most {affordable} gives one"
     )
 
 
-def _flops(cell: ReportedCell) -> int:
-    assert cell.result is not None and cell.result.training is not None
-    return cell.result.training.flops
-
-
 def _spread(losses: list[float]) -> str:
-    if not losses:
-        return show.NOTHING
     return f"{fmean(losses):.4f}" + (f" ± {stdev(losses):.4f}" if len(losses) > 1 else "")
 
 
-def equal_memory_table(comparison: Comparison) -> Table | None:
-    """What is best within each method's peak memory; None if all need the same."""
-    rows = [(peak, row) for row in comparison.trained if (peak := peak_bytes(row)) is not None]
-    rows.sort(key=lambda pair: pair[0])
-    if not rows or rows[-1][0] <= DIFFERENT * rows[0][0]:
-        return None
-    display, values = [], []
-    for budget, owner in rows:
-        fitting = [row for peak, row in rows if peak <= budget]
-        losses = {row.label: loss for row in fitting if (loss := _loss(row)) is not None}
-        scores = {row.label: row.accuracy[AVERAGE] for row in fitting if AVERAGE in row.accuracy}
-        by_loss = min(losses, key=losses.__getitem__, default=None)
-        by_score = max(scores, key=lambda label: scores[label].mean, default=None)
-        display.append(
-            {
-                "within the memory of": owner.label,
-                "peak memory": show.memory(budget),
-                "methods that fit": show.listing([row.label for row in fitting]),
-                "lowest validation loss": f"{by_loss} {losses[by_loss]:.4f}"
-                if by_loss
-                else show.NOTHING,
-                "best average": f"{by_score} {show.accuracy(scores[by_score])}"
-                if by_score
-                else show.NOTHING,
-            }
-        )
-        values.append(
-            {
-                "model": comparison.model,
-                "task": comparison.task,
-                "budget_of": owner.label,
-                "budget_bytes": budget,
-                "methods": ", ".join(row.label for row in fitting),
-                "lowest_validation_loss_of": by_loss,
-                "lowest_validation_loss": losses[by_loss] if by_loss else None,
-                "best_average_of": by_score,
-                "best_average": scores[by_score].mean if by_score else None,
-            }
-        )
-    obtained = show.listing(
-        list(dict.fromkeys(one.method for _, row in rows for one in memories(row)))
-    )
-    return Table(
-        name=f"equal_memory{comparison.suffix}",
-        title=f"{comparison.model} on {comparison.task}: at equal memory",
-        display=pd.DataFrame(display),
-        values=pd.DataFrame(values),
-        notes=(f"{_MEMORY_NOTE} Memory: {obtained}.",),
-        text_columns=("methods that fit", "lowest validation loss", "best average"),
-    )
+def _ends(line: _Line) -> list[float] | None:
+    return [cell.end for cell in line.cells if cell.end is not None] or None
 
 
-def _loss(row: Row) -> float | None:
-    return mean_or_none([one.validation_loss_after for one in trainings(row)])
+def _losses(line: _Line) -> list[float] | None:
+    return [cell.loss for cell in line.reached if cell.loss is not None] or None
+
+
+def _shares(line: _Line) -> list[float]:
+    return [cell.flops / cell.budget for cell in line.reached if cell.flops is not None]
+
+
+_COLUMNS: list[Column[_Line]] = [
+    Column("method", lambda line: line.label),
+    Column("FLOP in all", lambda line: fmean(cell.total for cell in line.cells), show.flops),
+    Column("validation loss at equal steps", _ends, _spread),
+    Column("at equal FLOP", _losses, _spread),
+    Column(
+        "spent by then",
+        _shares,
+        lambda shares: show.spread(shares, lambda share: f"{100 * share:.0f} %"),
+    ),
+    Column(
+        "step",
+        lambda line: [cell.step for cell in line.reached],
+        lambda steps: show.spread(steps, str),
+    ),
+]
+
+
+def _long(context: Context) -> list[Column[_Cell]]:
+    return [
+        *about(context),
+        Column(None, lambda cell: cell.label, plain="method"),
+        Column(None, lambda cell: cell.seed, plain="seed"),
+        Column(None, lambda cell: cell.total, plain="flops"),
+        Column(None, lambda cell: cell.budget, plain="flops_budget"),
+        Column(None, lambda cell: cell.end, plain="validation_loss"),
+        Column(None, lambda cell: cell.loss, plain="validation_loss_within_budget"),
+        Column(None, lambda cell: cell.flops, plain="flops_spent"),
+        Column(None, lambda cell: cell.step, plain="step"),
+    ]

@@ -1,17 +1,16 @@
-"""The tables of tuning: what was chosen and what it cost, and every trial."""
+"""What was chosen for each method, how much it mattered and what it cost to find out."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
-import pandas as pd
-
-from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import RunRecords
-from lwft_bench.reporting.read.tunings import ReportedTuning, validation_loss
+from lwft_bench.reporting.read.tunings import ReportedTuning
 from lwft_bench.reporting.render import formatting as show
-from lwft_bench.reporting.render.table import Table
-from lwft_bench.results.schema import CellResult
+from lwft_bench.reporting.render.table import Column, Table, tabulate
+from lwft_bench.reporting.tables.leading import about
+from lwft_bench.results.schema import CellResult, Training
 
 _NOTE = (
     "Chosen: the lowest validation loss after training, mean over the tuning seeds, which are none "
@@ -22,121 +21,105 @@ _NOTE = (
 )
 
 
-def tuning_table(records: RunRecords, comparison: Comparison) -> Table | None:
-    """What was chosen for each method, how much it mattered and what it cost to find out."""
-    tunings = _of(records, comparison)
+def build(context: Context) -> Table | None:
+    """None where nothing was tuned."""
+    tunings = context.tunings
     if not tunings:
         return None
-    values = [_values(tuning) for tuning in tunings]
-    display = [_display(tuning, row) for tuning, row in zip(tunings, values, strict=True)]
-    uncounted = sum(row["trials_not_done"] for row in values)
-    notes = [_NOTE]
+    return tabulate(
+        context.name("tuning"),
+        context.title("tuning"),
+        tunings,
+        [*about(context), *_COLUMNS],
+        notes=_notes(context.records, tunings),
+    )
+
+
+def _notes(records: RunRecords, tunings: list[ReportedTuning]) -> Iterator[str]:
+    yield _NOTE
+    uncounted = sum(map(_num_not_done, tunings))
     if uncounted:
-        notes.append(f"The cost of the {uncounted} trials that are not done was not recorded.")
+        yield f"The cost of the {uncounted} trials that are not done was not recorded."
     if records.other_trials:
-        notes.append(
+        yield (
             f"{len(records.other_trials)} other trials lie in the run directory, of grids or "
             "methods that the suite as last run does not have; they decide and cost nothing here."
         )
-    return Table(
-        name=f"tuning{comparison.suffix}",
-        title=f"{comparison.model} on {comparison.task}: tuning",
-        display=pd.DataFrame(display),
-        values=pd.DataFrame(values),
-        notes=tuple(notes),
-        text_columns=("chosen", "at the edge of its grid"),
-    )
 
 
-def trials_table(records: RunRecords, comparison: Comparison) -> Table | None:
-    """Every trial."""
-    rows: list[dict[str, Any]] = []
-    for tuning in _of(records, comparison):
-        for candidate in tuning.candidates:
-            for trial in candidate.trials:
-                rows.append(
-                    {
-                        "method": tuning.label,
-                        "values": candidate.shown,
-                        "seed": trial.seed,
-                        "validation loss": validation_loss(trial),
-                        "chosen": "yes" if candidate is tuning.chosen else "",
-                        "status": trial.status,
-                        "error": trial.error or show.NOTHING,
-                    }
-                )
-    if not rows:
-        return None
-    values = pd.DataFrame(rows)
-    display = values.assign(
-        **{
-            "seed": values["seed"].astype(str),
-            "validation loss": [_loss(row["validation loss"]) for row in rows],
-        }
-    )
-    return Table(
-        name=f"trials{comparison.suffix}",
-        title=f"{comparison.model} on {comparison.task}: trials",
-        display=display,
-        values=values.assign(model=comparison.model, task=comparison.task),
-        notes=("Validation loss: after training, on the task's validation examples.",),
-        text_columns=("values", "chosen", "status", "error"),
-    )
+def _done(tuning: ReportedTuning) -> list[CellResult]:
+    return [trial.result for trial in tuning.trials if trial.done and trial.result]
 
 
-def _of(records: RunRecords, comparison: Comparison) -> list[ReportedTuning]:
-    return [
-        tuning
-        for tuning in records.tunings
-        if (tuning.model, tuning.task) == (comparison.model, comparison.task)
-    ]
+def _num_not_done(tuning: ReportedTuning) -> int:
+    return len(tuning.trials) - len(_done(tuning))
 
 
-def _values(tuning: ReportedTuning) -> dict[str, Any]:
-    done = [trial.result for trial in tuning.trials if trial.done and trial.result]
-    trained = [result.training for result in done if result.training]
-    losses = tuning.losses
-    return {
-        "model": tuning.model,
-        "task": tuning.task,
-        "method": tuning.label,
-        "chosen": tuning.chosen.shown if tuning.chosen else None,
-        "validation_loss": tuning.chosen.loss if tuning.chosen else None,
-        "sensitivity": max(losses) - min(losses) if losses else None,
-        "edge": ", ".join(f"{end} {key}" for key, end in tuning.edges()),
-        "candidates": len(tuning.candidates),
-        "trials": len(tuning.trials),
-        "trials_not_done": len(tuning.trials) - len(done),
-        "steps": sum(one.optimizer_steps + one.probing_steps for one in trained),
-        "flops": sum(one.flops for one in trained),
-        "seconds": sum(map(_seconds, done)),
-    }
+def _trained(tuning: ReportedTuning) -> list[Training]:
+    return [result.training for result in _done(tuning) if result.training]
 
 
-def _display(tuning: ReportedTuning, row: dict[str, Any]) -> dict[str, str]:
+def _chosen(tuning: ReportedTuning) -> str:
+    if tuning.chosen:
+        return tuning.chosen.shown
+    return "no trial has a validation loss" if tuning.ended else "trials are left"
+
+
+def _sensitivity(tuning: ReportedTuning) -> float | None:
+    return max(tuning.losses) - min(tuning.losses) if tuning.losses else None
+
+
+def _shown_sensitivity(tuning: ReportedTuning) -> str:
+    sensitivity = _sensitivity(tuning)
     lost = len(tuning.candidates) - len(tuning.losses)
+    shown = show.NOTHING if sensitivity is None else show.loss(sensitivity)
+    return shown + (f" ({lost} without a loss)" if lost else "")
+
+
+def _edge(tuning: ReportedTuning) -> str:
+    return ", ".join(f"{end} {key}" for key, end in tuning.edges())
+
+
+def _num_trials(tuning: ReportedTuning) -> str:
     seeds = len(tuning.candidates[0].trials)
-    nothing = "no trial has a validation loss" if tuning.ended else "trials are left"
-    return {
-        "method": tuning.label,
-        "chosen": row["chosen"] or nothing,
-        "validation loss": _loss(row["validation_loss"]),
-        "sensitivity": _loss(row["sensitivity"]) + (f" ({lost} without a loss)" if lost else ""),
-        "at the edge of its grid": f"YES: {row['edge']}" if row["edge"] else "no",
-        "trials": f"{row['candidates']} values x {seeds} seed{'' if seeds == 1 else 's'}",
-        "steps": f"{row['steps']:,}",
-        "FLOP": show.flops(row["flops"]),
-        "seconds": f"{row['seconds']:,.1f}",
-    }
+    return f"{len(tuning.candidates)} values x {seeds} seed{'' if seeds == 1 else 's'}"
 
 
-def _seconds(result: CellResult) -> float:
+def _seconds(tuning: ReportedTuning) -> float:
     """Of training, probing and the strategy's statistics: what throughput is measured on."""
-    spent = result.throughput
-    if spent is None:
-        return 0.0
-    return spent.training_seconds + spent.probing_seconds + spent.measuring_seconds
+    spent = [result.throughput for result in _done(tuning) if result.throughput]
+    return sum(one.training_seconds + one.probing_seconds + one.measuring_seconds for one in spent)
 
 
-def _loss(value: float | None) -> str:
-    return show.NOTHING if value is None else f"{value:.4f}"
+_COLUMNS: list[Column[ReportedTuning]] = [
+    Column("method", lambda tuning: tuning.label, plain="method"),
+    Column("chosen", _chosen, text=True),
+    Column(None, lambda tuning: tuning.chosen and tuning.chosen.shown, plain="chosen"),
+    Column(
+        "validation loss",
+        lambda tuning: tuning.chosen.loss if tuning.chosen else None,
+        show.loss,
+        "validation_loss",
+    ),
+    Column("sensitivity", _shown_sensitivity),
+    Column(None, _sensitivity, plain="sensitivity"),
+    Column(
+        "at the edge of its grid",
+        _edge,
+        lambda edge: f"YES: {edge}" if edge else "no",
+        "edge",
+        text=True,
+    ),
+    Column("trials", _num_trials),
+    Column(None, lambda tuning: len(tuning.candidates), plain="candidates"),
+    Column(None, lambda tuning: len(tuning.trials), plain="trials"),
+    Column(None, _num_not_done, plain="trials_not_done"),
+    Column(
+        "steps",
+        lambda tuning: sum(one.optimizer_steps + one.probing_steps for one in _trained(tuning)),
+        "{:,}".format,
+        "steps",
+    ),
+    Column("FLOP", lambda tuning: sum(one.flops for one in _trained(tuning)), show.flops, "flops"),
+    Column("seconds", _seconds, "{:,.1f}".format, "seconds"),
+]
