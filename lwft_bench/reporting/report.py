@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from lwft_bench.config.suite import AVERAGE
-from lwft_bench.errors import UserError
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render.latex import to_latex
@@ -23,6 +21,8 @@ from lwft_bench.reporting.sections import (
     contexts,
     tables_named,
 )
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.suite import AVERAGE
 
 if TYPE_CHECKING:
     from lwft_bench.reporting.document import Filled

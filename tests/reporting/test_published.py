@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from built import comparison_tables
 
-from lwft_bench.config.suite import Published
 from lwft_bench.reporting.numbers.comparison import compare
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.report import print_table, write_report
+from lwft_bench.schema.suite import Published
 
 if TYPE_CHECKING:
     from conftest import RunMaker

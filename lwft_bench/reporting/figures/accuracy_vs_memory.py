@@ -8,12 +8,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.figures.labels import place_labels
 from lwft_bench.reporting.figures.style import DPI, Drawn, fix_layout, styles
 from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import peak_bytes
+from lwft_bench.schema.suite import AVERAGE
 
 _UNTRAINED = "#666666"
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.numbers.comparability import (
     comparable,
     setting_warnings,
@@ -22,7 +21,8 @@ from lwft_bench.reporting.numbers.statistics import (
 )
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.reporting.read.tunings import ReportedTuning, edge_warnings
-from lwft_bench.results.schema import CellResult
+from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.suite import AVERAGE
 
 
 @dataclass(frozen=True)

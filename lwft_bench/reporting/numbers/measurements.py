@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from lwft_bench.reporting.numbers.comparison import Row
-from lwft_bench.results.schema import Memory, Throughput, Training
+from lwft_bench.schema.result import Memory, Throughput, Training
 
 DIFFERENT = 1.01
 """Ratio of two costs from which they are called different."""

@@ -14,13 +14,13 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from lwft_bench.config.models import Cell
-from lwft_bench.config.suite import Published
-from lwft_bench.errors import UserError
 from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
-from lwft_bench.results.records import SuiteCell
-from lwft_bench.results.schema import CellResult
 from lwft_bench.results.store import RunStore
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.run import SuiteCell
+from lwft_bench.schema.suite import Published
 
 NOT_SOUGHT = "not sought"
 """Stands for the overlap with training data in samples that say nothing of it."""

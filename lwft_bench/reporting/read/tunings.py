@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from lwft_bench.results.records import SuiteCell, SuiteRecord, TuningRecord
+from lwft_bench.schema.run import SuiteCell, SuiteRecord, TuningRecord
 
 if TYPE_CHECKING:
     from lwft_bench.reporting.read.records import ReportedCell

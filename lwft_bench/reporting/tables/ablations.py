@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.numbers.comparison import Row, differences
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import peak_bytes, speed
@@ -10,6 +9,7 @@ from lwft_bench.reporting.numbers.statistics import PairedDifference
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
+from lwft_bench.schema.suite import AVERAGE
 
 
 def build(context: Context) -> Table | None:

@@ -8,7 +8,6 @@ from functools import partial
 
 import pandas as pd
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.statistics import Estimate, crossed_mean
@@ -16,6 +15,7 @@ from lwft_bench.reporting.read.records import NOT_SOUGHT
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
 from lwft_bench.reporting.tables.leading import about
+from lwft_bench.schema.suite import AVERAGE
 
 _NOTES = (
     "exact: the same words in the same order. near: the same letters in other words, or a run of 8 "

@@ -8,7 +8,7 @@ from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.results.schema import Check
+from lwft_bench.schema.result import Check
 
 Checked = tuple[str, Check]
 """A cell and one of its checks."""

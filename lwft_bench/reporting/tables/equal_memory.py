@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import (
@@ -18,6 +17,7 @@ from lwft_bench.reporting.numbers.statistics import Estimate
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
+from lwft_bench.schema.suite import AVERAGE
 
 _NOTE = (
     "Each row takes one method's peak memory as the budget; the best are chosen among the methods "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.numbers.comparison import Comparison, Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import peak_bytes, speed, trainings
@@ -14,7 +13,8 @@ from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
 from lwft_bench.reporting.tables.measurement_notes import memory_note, speed_note
-from lwft_bench.results.schema import Training
+from lwft_bench.schema.result import Training
+from lwft_bench.schema.suite import AVERAGE
 
 _UNCERTAINTY = (
     "average: over benchmarks, unweighted. ± is one standard error over items and seeds (crossed: "

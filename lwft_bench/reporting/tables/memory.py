@@ -11,7 +11,7 @@ from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.measurement_notes import memory_note
 from lwft_bench.reporting.tables.per_cell import per_cell
-from lwft_bench.results.schema import Memory
+from lwft_bench.schema.result import Memory
 
 _NOTE = (
     "By phase: the peak while that phase runs. At the peak: what was there at the instant of the "

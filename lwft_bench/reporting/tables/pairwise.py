@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.numbers.comparison import differences
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.statistics import PairedDifference
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
 from lwft_bench.reporting.tables.leading import about
+from lwft_bench.schema.suite import AVERAGE
 
 MOST_IN_PAIRS = 12
 """Methods of which each pair is shown; a larger table cannot be read."""

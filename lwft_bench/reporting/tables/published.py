@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lwft_bench.config.suite import AVERAGE
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.statistics import Estimate
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
+from lwft_bench.schema.suite import AVERAGE
 
 _CAUTION = (
     "Accuracy in percent. ±: one standard error of what was measured here; that of the published "

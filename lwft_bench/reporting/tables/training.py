@@ -10,7 +10,7 @@ from lwft_bench.reporting.numbers.measurements import mean_or_none, trainings
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.per_cell import per_cell
-from lwft_bench.results.schema import Training
+from lwft_bench.schema.result import Training
 
 _NOTE = (
     "Losses: mean over seeds; final: the last tenth of the steps. Loss jump at a switch: loss of "

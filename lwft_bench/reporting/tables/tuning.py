@@ -10,7 +10,7 @@ from lwft_bench.reporting.read.tunings import ReportedTuning
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.results.schema import CellResult, Training
+from lwft_bench.schema.result import CellResult, Training
 
 _NOTE = (
     "Chosen: the lowest validation loss after training, mean over the tuning seeds, which are none "
