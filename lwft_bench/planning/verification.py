@@ -17,7 +17,7 @@ from lwft_bench.memory.meters import Account, PhasePeaks, allocated_bytes
 from lwft_bench.models.loading import alters_logits
 from lwft_bench.planning.budget import WORKSPACE_BYTES
 from lwft_bench.planning.suite_plan import SuitePlan
-from lwft_bench.reporting import formatting as show
+from lwft_bench.reporting.render import formatting as show
 from lwft_bench.schema.cell import Cell
 from lwft_bench.training.adapted import adapted_model, choose_device
 from lwft_bench.training.assembly import Surroundings

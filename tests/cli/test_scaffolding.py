@@ -36,7 +36,7 @@ def test_the_strategy_that_is_written_is_clean(tmp_path: Path):
     """It lints and type-checks as this package does."""
     strategy, test = write_strategy("a1-b2", tmp_path)
     ruff = [sys.executable, "-m", "ruff"]
-    config = ["--config", str(Path(__file__).parents[1] / "pyproject.toml")]
+    config = ["--config", str(Path(__file__).parents[2] / "pyproject.toml")]
     for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
         ran = subprocess.run(
             [*ruff, *command, *config, str(strategy), str(test)], capture_output=True, text=True
