@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lwft_bench.config.architectures import read_architecture
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.entries import read_card
-from lwft_bench.config.models import (
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -15,6 +12,9 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
+from lwft_bench.schema.shipped import shipped
+from lwft_bench.suites.architectures import read_architecture
+from lwft_bench.suites.entries import read_card
 
 TINY = ModelConfig(
     name="tiny",

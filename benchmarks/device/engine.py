@@ -11,10 +11,10 @@ from benchmarks.device.setting import Row, Setting
 def run(setting: Setting) -> Iterator[Row]:
     import torch
 
-    from lwft_bench.execution.provenance import accelerator
-    from lwft_bench.results.schema import Check
+    from lwft_bench.cell.provenance import accelerator
+    from lwft_bench.cell.selftest_verdict import record_path, verdict, write_record
+    from lwft_bench.schema.result import Check
     from lwft_bench.selftest.checks import checks
-    from lwft_bench.selftest.record import record_path, verdict, write_record
 
     if setting.rehearse:
         torch.set_num_threads(1)

@@ -15,7 +15,7 @@ OTHERS = ("triton", "accelerate", "bitsandbytes", "galore-torch", "liger-kernel"
 def run(setting: Setting) -> Iterator[Row]:
     import torch
 
-    from lwft_bench.execution.provenance import commit, num_cores, versions
+    from lwft_bench.cell.provenance import commit, num_cores, versions
 
     yield _row("device", _device(torch, setting.device))
     yield _row("driver", nvml.driver() or "none")

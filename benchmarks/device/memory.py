@@ -17,12 +17,12 @@ import torch
 from benchmarks.device import nvml
 from benchmarks.device.cells import cell, model
 from benchmarks.device.setting import NotHere, Row, Setting, attempt, release
-from lwft_bench.config.models import Cell
+from lwft_bench.dry_run.draws import Draws
+from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.planning.budget import CONTEXT_BYTES, FRAGMENTED_SHARE, WORKSPACE_BYTES
-from lwft_bench.planning.draws import Draws
 from lwft_bench.planning.plan import Needed, Planner, needed
-from lwft_bench.planning.steps import BatchShape
 from lwft_bench.planning.verification import as_planned, measure
+from lwft_bench.schema.cell import Cell
 from lwft_bench.strategies.base import Needs
 
 LEFT_FOR_SUMMARY = 6.0

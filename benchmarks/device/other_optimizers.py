@@ -11,7 +11,7 @@ import torch
 from benchmarks.device.cells import cell, model
 from benchmarks.device.setting import NotHere, Row, Setting, attempt, release
 from benchmarks.device.turns import WARM_UP_STEPS, timed, trainer
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 CARDS = {"adamw-8bit": "bitsandbytes", "galore": "galore_torch", "apollo": None}
 STEPS = 10

@@ -11,9 +11,9 @@ import torch
 from benchmarks.device.cells import cell, model
 from benchmarks.device.setting import Row, Setting, attempt, release, require
 from benchmarks.device.turns import WARM_UP_STEPS, Turns, ratio, timed, trainer
-from lwft_bench.config.models import Cell
+from lwft_bench.memory.meters import synchronised_clock
+from lwft_bench.schema.cell import Cell
 from lwft_bench.training.adapted import random_adapted_model
-from lwft_bench.training.meters import synchronised_clock
 
 TURNS, STEPS = 4, 6
 

@@ -12,14 +12,14 @@ import torch
 from benchmarks.device.cells import TINY, cell, model
 from benchmarks.device.setting import Row, Setting, attempt, release
 from benchmarks.device.turns import Turns, by_turns, ratio, timed, trainer
-from lwft_bench.config.models import Cell
-from lwft_bench.planning.dry_run import dry_run
-from lwft_bench.planning.steps import BatchShape
-from lwft_bench.planning.timeline import step_time
+from benchmarks.offload.modelled import DeviceModel
+from benchmarks.offload.timeline import step_time
+from lwft_bench.dry_run.dry_run import dry_run
+from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.schema.cell import Cell
 from lwft_bench.selftest.steps import Steps
 from lwft_bench.state.accelerator import AcceleratorEngine
 from lwft_bench.state.engine import Engine, SynchronousEngine
-from lwft_bench.state.modelled import DeviceModel
 from lwft_bench.strategies.base import Needs
 
 MODES = ("in_backward", "after_backward")

@@ -14,9 +14,9 @@ from benchmarks.device.cells import cell, model
 from benchmarks.device.peers import peers
 from benchmarks.device.setting import NotHere, Row, Setting, attempt, release, require
 from benchmarks.device.turns import Turns, by_turns, one_at_a_time, ratio, trainer
-from lwft_bench.config.models import Cell, ModelConfig
 from lwft_bench.models.parts import find_parts
 from lwft_bench.planning.plan import Planner
+from lwft_bench.schema.cell import Cell, ModelConfig
 from lwft_bench.selftest.steps import Steps
 
 METHODS = ("fft", "lora", "lisa", "grass", "badam")

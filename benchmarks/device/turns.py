@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from statistics import mean, median, stdev
 
 import torch
+from lwft_bench.reporting.numbers.statistics import CONFIDENCE, student_t_quantile
 
 from benchmarks.device.setting import Row, release
-from lwft_bench.config.models import Cell
-from lwft_bench.reporting.statistics import CONFIDENCE, student_t_quantile
+from lwft_bench.memory.meters import synchronised_clock
+from lwft_bench.schema.cell import Cell
 from lwft_bench.selftest.steps import Shape, Steps
-from lwft_bench.training.meters import synchronised_clock
 
 WARM_UP_STEPS = 3
 """State is touched for the first time, kernels are chosen, the order of updates is learnt."""
