@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from lwft_bench.planning.budget import Allowance
 from lwft_bench.planning.suite_plan import SuitePlan
-from lwft_bench.reporting.figures import COLORS, LINES, MARKERS, STYLE
+from lwft_bench.reporting.figures.style import COLORS, LINES, MARKERS, STYLE
 from lwft_bench.schema.errors import UserError
 
 GIB = 2**30

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,8 @@ def read_run(directory: str | Path) -> RunFrames:
         cells=_cells(results),
         trials=_cells(store.trial_results()),
         scores=_frame((r, score.model_dump()) for r in results for score in r.scores),
-        samples=_frame((r, row) for r in results for row in store.samples(r.cell)),
-        steps=_frame((r, row) for r in results for row in store.steps(r.cell)),
+        samples=_frame((r, row.model_dump()) for r in results for row in store.samples(r.cell)),
+        steps=_frame((r, row.model_dump()) for r in results for row in store.steps(r.cell)),
         selections=_frame((r, row) for r in results for row in _by_unit(store, r.cell)),
     )
 
@@ -83,22 +83,21 @@ def _frame(rows: Iterable[tuple[CellResult, dict[str, Any]]]) -> pd.DataFrame:
 def _by_unit(store: RunStore, cell: str) -> Iterable[dict[str, Any]]:
     header, periods = store.selections(cell)
     for number, period in enumerate(periods):
-        selected = set(period["units"])
-        for unit in header["units"]:
-            index = unit["index"]
-            row = {
+        selected = set(period.units)
+        for unit in header.units:
+            yield {
                 "period": number,
-                "step": period["step"],
-                "num_steps": period["num_steps"],
-                "unit": index,
-                "kind": unit["kind"],
-                "depth": unit["depth"],
-                "selected": index in selected,
+                "step": period.step,
+                "num_steps": period.num_steps,
+                "unit": unit.index,
+                "kind": unit.kind,
+                "depth": unit.depth,
+                "selected": unit.index in selected,
+                "probability": _of(period.probabilities, unit.index),
+                "score": _of(period.scores, unit.index),
+                "age": _of(period.ages, unit.index),
             }
-            for name, values in (
-                ("probability", period.get("probabilities")),
-                ("score", period.get("scores")),
-                ("age", period.get("ages")),
-            ):
-                row[name] = None if values is None else values[index]
-            yield row
+
+
+def _of(values: Sequence[float] | None, unit: int) -> float | None:
+    return None if values is None else values[unit]

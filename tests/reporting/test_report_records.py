@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.read.records import read_run
 from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
