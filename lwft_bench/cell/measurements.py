@@ -156,7 +156,7 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         ("strategy", method.strategy, strategies),
         ("optimizer", method.optimizer, optimizers),
     ):
-        options = registry.get(named.name).Options(**named.options).model_dump(mode="json")
+        options = registry.options(named).model_dump(mode="json")
         flat[kind] = named.name
         flat |= {f"{kind}.{key}": value for key, value in options.items()}
     skipped = {"device", "threads", "checkpoint_every", "stream_seeds", "clip", "validate_every"}
