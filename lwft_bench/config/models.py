@@ -120,6 +120,10 @@ class TaskConfig(Config):
     benchmarks alike, instead of by the profile's."""
     drop_test_questions: Literal["none", "exact", "near"] = "none"
     """Leaves examples out of training whose question is one of the benchmarks', or nearly one."""
+    max_left_out: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the training or validation examples that may be left out because `training.max_length`
+    leaves nothing of their target, or because their target is empty. They are counted and warned
+    of; more is refused before anything runs."""
 
     @model_validator(mode="after")
     def _has_one_template(self) -> Self:

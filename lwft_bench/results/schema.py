@@ -126,6 +126,11 @@ class Training(Record):
     """Of the weights that the optimizer wanted to move, the share whose stored value changed, over
     one step in ten: the rest was lost to rounding."""
     truncated_examples: int = 0
+    """Examples that were cut to `training.max_length`."""
+    dropped_examples: int = 0
+    """Examples left out because `training.max_length` left nothing of their target."""
+    empty_examples: int = 0
+    """Rows of the training files left out because their target is empty."""
 
 
 class Failure(Record):
