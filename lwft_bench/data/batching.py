@@ -81,7 +81,8 @@ def _split(
     return prompt_ids, tokenizer(target, add_special_tokens=False).input_ids
 
 
-def _pairs(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[Pair]:
+def encode_pairs(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[Pair]:
+    """`encode_pair` of many, faster."""
     prompts = tokenizer([example.prompt for example in examples]).input_ids
     joints = tokenizer([example.prompt + example.target for example in examples]).input_ids
     return [
@@ -112,7 +113,7 @@ def tokenise(
         )
     if not examples:
         return TokenisedExamples([], [], loss_on, end)
-    pairs = cached_pairs(examples, tokenizer, lambda: _pairs(examples, tokenizer))
+    pairs = cached_pairs(examples, tokenizer, lambda: encode_pairs(examples, tokenizer))
     token_ids, num_prompt_tokens = [], []
     num_truncated = num_dropped = 0
     for prompt, target in pairs:

@@ -95,7 +95,8 @@ class InstructionRows(Config):
         rows = keep(with_target(read))
         num_apart = task.validation_examples if self.validation is None else 0
         wanted = task.train_examples + num_apart
-        if len(rows) < wanted:
+        # Rows without a target are told by their number, which is why so many fewer will do.
+        if len(rows) + num_empty < wanted or len(rows) <= num_apart:
             dropped = (
                 ", after dropping test questions," if task.drop_test_questions != "none" else ""
             )
@@ -111,7 +112,7 @@ class InstructionRows(Config):
             read = self._read(self.validation, task)
             own = with_target(read)
             num_read, num_empty = num_read + len(read), num_empty + len(read) - len(own)
-            if len(own) < task.validation_examples:
+            if len(read) < task.validation_examples:
                 raise UserError(
                     f"{self.validation} has {len(own)} examples, validation_examples asks for "
                     f"{task.validation_examples}",

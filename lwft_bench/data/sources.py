@@ -102,14 +102,15 @@ class JsonLines(Config):
         """As the training data of a task that has no other."""
         read = read_own_rows(path, self._example)
         examples = keep(with_target(read))
-        if len(examples) < count:
+        num_empty = len(read) - len(with_target(read))
+        if len(examples) + num_empty < count or (count and not examples):
             raise UserError(
                 f"{path} has {len(examples)} examples, {key} asks for {count}",
                 hint=f"set {key} to {len(examples)}",
             )
         chosen = np.random.default_rng(self.seed).permutation(len(examples))[:count]
         drawn = [examples[index] for index in sorted(chosen)]
-        return TaskData(drawn, [], len(read) - len(with_target(read)), len(read))
+        return TaskData(drawn, [], num_empty, len(read))
 
     def _example(self, row: Row) -> Example:
         return Example(prompt=row.text(self.prompt_field), target=row.text(self.target_field))

@@ -68,6 +68,8 @@ class Prepared:
     model: PreTrainedModel | PeftModel
     train: TokenisedExamples
     validation: TokenisedExamples
+    num_empty: int
+    """Rows of the data files without a target"""
     items: dict[str, list[Item]]
     overlap: dict[str, Kind]
     """Of items whose question stands in training or validation data, or nearly: by id."""
@@ -134,6 +136,7 @@ def _prepare(cell: Cell) -> Prepared:
         model=model,
         train=tokenise(data.train, tokenizer, config.max_length, config.loss_on),
         validation=tokenise(data.validation, tokenizer, config.max_length, "target"),
+        num_empty=data.num_empty,
         items=items,
         overlap=_overlap(data, items),
     )
@@ -212,7 +215,9 @@ def _train(
         "engagement": engagement,
         "memory": memory(planned, account, assembly, device, _host_peak_bytes()),
         "throughput": throughput(trainer.trace, planned, assembly, order),
-        "training": training_summary(trainer.trace, planned, assembly, order, prepared.train),
+        "training": training_summary(
+            trainer.trace, planned, assembly, order, prepared.train, prepared.num_empty
+        ),
     }
 
 
