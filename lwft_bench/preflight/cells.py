@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from lwft_bench.preflight.structure import Structure
 
 
-def check_cells(cells: Sequence[Cell]) -> Findings:
-    """What is wrong with the cells, and what their user should know."""
+def check_cells(cells: Sequence[Cell], *, weights: bool = True) -> Findings:
+    """What is wrong with the cells, and what their user should know.
+
+    weights: whether the weight files are looked at too; a model on the hub is fetched for that.
+    """
     from lwft_bench.plugins import load_plugin
 
     findings = Findings()
@@ -28,22 +31,11 @@ def check_cells(cells: Sequence[Cell]) -> Findings:
         with findings.collected():
             load_plugin(plugin)
     for of_model in _alike(cells, lambda cell: cell.model):
-        _check_model(of_model, findings)
+        _check_model(of_model, findings, weights)
     return findings
 
 
-def require_sound(cells: Sequence[Cell]) -> list[str]:
-    """Checks the cells; gives the warnings.
-
-    Raises:
-        UserError: with all problems.
-    """
-    findings = check_cells(cells)
-    findings.raise_problems()
-    return list(findings.warnings)
-
-
-def _check_model(cells: Sequence[Cell], findings: Findings) -> None:
+def _check_model(cells: Sequence[Cell], findings: Findings, weights: bool) -> None:
     """cells: all those of one model."""
     from lwft_bench.models.loading import load_tokenizer
     from lwft_bench.preflight.structure import structure_of
@@ -51,8 +43,9 @@ def _check_model(cells: Sequence[Cell], findings: Findings) -> None:
 
     model = cells[0].model
     where = f"model {model.name}"
-    with findings.collected(where):
-        check_weights(model)
+    if weights:
+        with findings.collected(where):
+            check_weights(model)
     structure: Structure | None = None
     for alike in _alike(cells, _structural):
         with findings.collected(f"{where}, method {alike[0].method.name}"):
