@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from lwft_bench.config.models import TaskConfig
+from lwft_bench.data.benchmarks import BenchmarkConfig, JsonlItems, load_benchmark
 from lwft_bench.data.examples import Item
+from lwft_bench.data.extraction import is_number
 from lwft_bench.data.generators import load_generator
 from lwft_bench.data.instructions import InstructionItems, instruction_items
 from lwft_bench.data.json_lines import Row
 from lwft_bench.data.row_files import read_own_rows
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig, JsonlItems, load_benchmark
-from lwft_bench.evaluation.extraction import is_number
+from lwft_bench.schema.cell import TaskConfig
+from lwft_bench.schema.errors import UserError
 
 
 def load_items(task: TaskConfig, benchmark_name: str) -> list[Item]:

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lwft_bench.errors import UserError
-from lwft_bench.regular_files import read_text
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import read_text
 
 Record = TypeVar("Record")
 

@@ -19,8 +19,8 @@ from lwft_bench.data.json_lines import (
     read_json_lines,
     rows_of_lines,
 )
-from lwft_bench.errors import UserError
-from lwft_bench.regular_files import read_text, require_regular
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import read_text, require_regular
 
 Record = TypeVar("Record")
 

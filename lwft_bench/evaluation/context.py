@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lwft_bench.data.benchmarks import BenchmarkConfig
 from lwft_bench.data.examples import Item
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lwft_bench.config.models import EvaluationConfig, Profile
+from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Item
-from lwft_bench.data.overlap import Kind
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.evaluation.context import require_room
-from lwft_bench.results.schema import Score
+from lwft_bench.schema.cell import EvaluationConfig, Profile
+from lwft_bench.schema.result import Score
+from lwft_bench.schema.rows import SampleRow
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,28 +24,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One item, answered: a row of samples.jsonl."""
-
-    benchmark: str
-    id: str
-    prompt: str
-    response: str
-    """The generated text up to the stop, or the choice with the highest log-likelihood."""
-    prediction: str | None
-    """What the extraction rule found; None: no answer."""
-    answer: str
-    correct: bool
-    overlap: Kind | None = None
-    """Whether training examples have the question, or nearly."""
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Scores in the order the benchmarks were given, and the samples they are means of."""
 
     scores: list[Score]
-    samples: list[Sample]
+    samples: list[SampleRow]
 
 
 def evaluate(
@@ -108,7 +91,7 @@ def evaluate(
     return Evaluation(scores, samples)
 
 
-def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:
+def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> SampleRow:
     document = logged["doc"]
     if benchmark.kind == "multiple_choice":
         log_likelihoods = [log_likelihood for log_likelihood, _ in logged["filtered_resps"]]
@@ -117,7 +100,7 @@ def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:
     else:
         ((response,),) = logged["resps"]
         (prediction,) = logged["filtered_resps"]
-    return Sample(
+    return SampleRow(
         benchmark=benchmark.name,
         id=document["id"],
         prompt=document["prompt"],
@@ -128,7 +111,7 @@ def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:
     )
 
 
-def _score(benchmark: BenchmarkConfig, samples: Sequence[Sample]) -> Score:
+def _score(benchmark: BenchmarkConfig, samples: Sequence[SampleRow]) -> Score:
     n = len(samples)
     p = sum(sample.correct for sample in samples) / n
     return Score(

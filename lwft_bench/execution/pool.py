@@ -13,11 +13,12 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from lwft_bench.errors import UserError
-from lwft_bench.execution.outcomes import SERVER_DIED, Ended, num_oom_kills
-from lwft_bench.execution.provenance import now
-from lwft_bench.execution.worker import Check, Event, Job, tell_accelerator, tell_findings, work
-from lwft_bench.results.schema import Phase
+from lwft_bench.cell.outcomes import SERVER_DIED, Ended, num_oom_kills
+from lwft_bench.cell.provenance import now
+from lwft_bench.execution.worker import Check, Job, tell_accelerator, tell_findings, work
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.events import Event, PhaseBegan, Stopped
+from lwft_bench.schema.result import Phase
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -148,11 +149,11 @@ class CellProcess:
         """Events that have arrived."""
         with suppress(EOFError, OSError):
             while self._events.poll():
-                event = self._events.recv()
+                event: Event = self._events.recv()
                 self._last_event = time.monotonic()
-                if event["event"] == "phase":
-                    self.phase = event["phase"]
-                if event["event"] == "interrupted":
+                if isinstance(event, PhaseBegan):
+                    self.phase = event.phase
+                if isinstance(event, Stopped):
                     self._interrupted = True
                 yield event
 

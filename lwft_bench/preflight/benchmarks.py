@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import encode_pairs
+from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Example, Item
 from lwft_bench.data.items import load_items
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.evaluation.context import require_room
 from lwft_bench.preflight.training_texts import require_embedded
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lwft_bench.config.models import Cell, ModelConfig, TaskConfig
 from lwft_bench.preflight.findings import Findings
+from lwft_bench.schema.cell import Cell, ModelConfig, TaskConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,7 +24,7 @@ def check_cells(cells: Sequence[Cell], *, weights: bool = True) -> Findings:
 
     weights: whether the weight files are looked at too; a model on the hub is fetched for that.
     """
-    from lwft_bench.plugins import load_plugin
+    from lwft_bench.plugins.files import load_plugin
 
     findings = Findings()
     for plugin in {plugin: None for cell in cells for plugin in cell.plugins}:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 
 @dataclass

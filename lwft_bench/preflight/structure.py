@@ -8,8 +8,8 @@ from typing import Any
 from peft import PeftModel
 from torch import nn
 
-from lwft_bench.config.models import Cell
 from lwft_bench.models.parts import find_parts
+from lwft_bench.schema.cell import Cell
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.groups import make_groups
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from lwft_bench.config.models import Cell, TaskConfig
 from lwft_bench.data.batching import PADDED_TO, TokenisedExamples, tokenise
 from lwft_bench.data.examples import Example, TaskData
-from lwft_bench.errors import UserError
+from lwft_bench.schema.cell import Cell, TaskConfig
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,9 +7,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from lwft_bench.config.models import ModelConfig
-from lwft_bench.errors import UserError
 from lwft_bench.models.sources import model_folder
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.errors import UserError
 
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit."""

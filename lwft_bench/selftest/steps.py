@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 import torch
 
-from lwft_bench.config.models import (
+from lwft_bench.dry_run.steps import cell_steps
+from lwft_bench.memory.flops import FlopCount
+from lwft_bench.memory.meters import NoAccount
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -15,12 +18,10 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.planning.flops import FlopCount
-from lwft_bench.planning.steps import cell_steps
 from lwft_bench.state.engine import Engine
 from lwft_bench.training.adapted import adapted_model
+from lwft_bench.training.assembly import Surroundings
 from lwft_bench.training.loss import DeviceBatch
-from lwft_bench.training.meters import NoAccount
 
 StateOnDevice = Literal["all", "none"] | int
 
@@ -72,17 +73,13 @@ class Steps:
     def __init__(
         self, cell: Cell, shape: Shape, device: torch.device, engine: Engine | None = None
     ) -> None:
-        adapter, model = adapted_model(cell, 0, device)
         self._steps = cell_steps(
             cell,
-            adapter,
-            model,
+            adapted_model(cell, 0, device),
             (),
-            device,
-            NoAccount(),
+            Surroundings(device, NoAccount(), engine=engine),
             FlopCount(),
             own_logits=False,
-            engine=engine,
         )
         self.assembly = self._steps.assembly
         self.assembly.store.counts_survival = False

@@ -13,12 +13,12 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from lwft_bench import regular_files
-from lwft_bench.config.models import TaskConfig
 from lwft_bench.data.forms import Instruction, alpaca, chat
 from lwft_bench.data.row_files import read_rows
 from lwft_bench.data.sources import load_examples
-from lwft_bench.errors import UserError
+from lwft_bench.schema import regular_files
+from lwft_bench.schema.cell import TaskConfig
+from lwft_bench.schema.errors import UserError
 
 ROWS = [{"instruction": f"Name {n}", "output": f"N{n}"} for n in range(4)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS)

@@ -13,10 +13,10 @@ import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from lwft_bench.config.loading import load_suite
-from lwft_bench.errors import UserError
 from lwft_bench.preflight.cells import check_cells
 from lwft_bench.preflight.findings import Findings
+from lwft_bench.schema.errors import UserError
+from lwft_bench.suites.loading import load_suite
 
 SIZES = {
     "vocab_size": 300,
