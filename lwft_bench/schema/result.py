@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 SCHEMA_VERSION = 1
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Goes up when the trainer or the evaluation changes numbers; part of a cell's identity."""
 
 Status = Literal["done", "failed", "out_of_memory", "diverged", "crashed", "hung", "interrupted"]
