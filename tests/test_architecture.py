@@ -19,6 +19,7 @@ FLOORS = (
     ("selftest",),
     ("execution",),
     ("planning",),
+    ("preflight",),
     ("cell",),
     ("dry_run",),
     ("training",),

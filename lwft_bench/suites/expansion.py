@@ -229,6 +229,11 @@ def _impossible(
             f"strategy {method.strategy.name!r} selects no unit, so that nothing would train; "
             "expected parts, e.g. [embed, final_norm, head]",
         )
+    if training.steps == 0:
+        yield Problem(
+            *settings.locate(("training", "steps")),
+            "expected at least 1, found 0: the untrained model is the method base",
+        )
     kind = point.components["optimizer"].kind
     if kind != "elementwise" and training.precision in PRECISIONS_OF_ELEMENTS:
         yield Problem(
