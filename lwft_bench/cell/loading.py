@@ -33,6 +33,8 @@ class Loaded:
     model: PreTrainedModel | PeftModel
     train: TokenisedExamples
     validation: TokenisedExamples
+    num_empty: int
+    """Rows of the data files that were left out, as their target is empty."""
     items: Mapping[str, Sequence[Item]]
     """Of each benchmark; none for a trial."""
     overlap: Mapping[str, Kind]
@@ -63,6 +65,7 @@ def load(cell: Cell) -> Loaded:
         model=model,
         train=tokenise(data.train, tokenizer, config.max_length, config.loss_on),
         validation=tokenise(data.validation, tokenizer, config.max_length, "target"),
+        num_empty=data.num_empty,
         items=items,
         overlap=_overlap(data, items),
     )

@@ -106,6 +106,7 @@ def training_summary(
     assembly: Assembly,
     order: DataOrder,
     examples: TokenisedExamples,
+    num_empty: int,
 ) -> Training:
     """Everything about training that could differ between methods, counted."""
     training = [row for row in trace.steps if row.step >= 0]
@@ -130,6 +131,8 @@ def training_summary(
         loss_jump_at_switch=_loss_jump(trace, losses),
         surviving_update_share=assembly.store.surviving_update_share(),
         truncated_examples=examples.num_truncated,
+        dropped_examples=examples.num_dropped,
+        empty_examples=num_empty,
     )
 
 
@@ -156,7 +159,7 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         ("strategy", method.strategy, strategies),
         ("optimizer", method.optimizer, optimizers),
     ):
-        options = registry.get(named.name).Options(**named.options).model_dump(mode="json")
+        options = registry.options(named).model_dump(mode="json")
         flat[kind] = named.name
         flat |= {f"{kind}.{key}": value for key, value in options.items()}
     skipped = {"device", "threads", "checkpoint_every", "stream_seeds", "clip", "validate_every"}

@@ -48,7 +48,9 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
         engagement=engagement,
         memory=memory(planned, trained.account, assembly, loaded.device, host_peak),
         throughput=throughput(trace, planned, assembly, trained.order),
-        training=training_summary(trace, planned, assembly, trained.order, loaded.train),
+        training=training_summary(
+            trace, planned, assembly, trained.order, loaded.train, loaded.num_empty
+        ),
         steps=tuple(row.model_copy(update={"flops": round(done)}) for row, done in rows),
         header=trace.header,
         selections=tuple(trace.selections),

@@ -58,9 +58,10 @@ class ChatTemplate:
         self.end_of_turn = ending.strip()
 
     def data(self, data: TaskData) -> TaskData:
-        return TaskData(
-            [self.example(example) for example in data.train],
-            [self.example(example) for example in data.validation],
+        return replace(
+            data,
+            train=[self.example(example) for example in data.train],
+            validation=[self.example(example) for example in data.validation],
         )
 
     def example(self, example: Example) -> Example:

@@ -120,6 +120,10 @@ class TaskConfig(Config):
     benchmarks alike, instead of by the profile's."""
     drop_test_questions: Literal["none", "exact", "near"] = "none"
     """Leaves examples out of training whose question is one of the benchmarks', or nearly one."""
+    max_left_out: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the training or validation examples that may be left out because `training.max_length`
+    leaves nothing of their target, or because their target is empty. They are counted and warned
+    of; more is refused before anything runs."""
 
     @model_validator(mode="after")
     def _has_one_template(self) -> Self:
@@ -149,7 +153,7 @@ class TrainingConfig(Config):
     lr: Annotated[float, Field(gt=0)] = 1e-4
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup_steps: NonNegativeInt = 0
-    max_length: PositiveInt = 256
+    max_length: Annotated[int, Field(ge=2)] = 256
     """Tokens; longer sequences are cut on the right, counted and reported."""
     loss_on: Literal["target", "all"] = "target"
     """Whether prompt tokens count in the loss."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 SCHEMA_VERSION = 1
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Goes up when the trainer or the evaluation changes numbers; part of a cell's identity."""
 
 Status = Literal["done", "failed", "out_of_memory", "diverged", "crashed", "hung", "interrupted"]
@@ -126,6 +126,11 @@ class Training(Record):
     """Of the weights that the optimizer wanted to move, the share whose stored value changed, over
     one step in ten: the rest was lost to rounding."""
     truncated_examples: int = 0
+    """Examples that were cut to `training.max_length`."""
+    dropped_examples: int = 0
+    """Examples left out because `training.max_length` left nothing of their target."""
+    empty_examples: int = 0
+    """Rows of the training files left out because their target is empty."""
 
 
 class Failure(Record):

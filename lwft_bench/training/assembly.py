@@ -90,9 +90,9 @@ def assemble(
         for layer in parts.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     model.train()
-    optimizer_class = optimizers.get(method.optimizer.name)
+    optimizer: Optimizer = optimizers.build(method.optimizer)
     store = StateStore(
-        optimizer_class(optimizer_class.Options(**method.optimizer.options)),
+        optimizer,
         PRECISIONS[config.precision],
         surroundings.own_engine(),
         device=device,
@@ -114,7 +114,7 @@ def assemble(
             kept_or_reset,
             in_layer=isinstance(group, UnitGroup) and 0 <= group.depth < len(parts.layers),
         )
-    _require_own_rule(optimizer_class, store)
+    _require_own_rule(optimizer, store)
     readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
     loss = CausalLoss(model, account, own_logits=own_logits)
     step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
@@ -123,7 +123,7 @@ def assemble(
     )
 
 
-def _require_own_rule(optimizer: type[Optimizer], store: StateStore) -> None:
+def _require_own_rule(optimizer: Optimizer, store: StateStore) -> None:
     """An optimizer whose rule no parameter is large enough for would be AdamW under another name."""
     kinds = {rule.kind for group in store.groups.values() for rule in group.rules}
     if optimizer.kind not in kinds:
