@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -18,16 +16,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lwft_bench.config.models import Cell
 from lwft_bench.data.batching import DataOrder, TokenisedExamples, batches, tokenise
 from lwft_bench.data.examples import Item, TaskData
+from lwft_bench.data.extents import Extent
 from lwft_bench.data.items import load_items
 from lwft_bench.data.overlap import Kind, asked, asked_in, find_overlap
 from lwft_bench.data.sources import load_written
 from lwft_bench.evaluation.harness import evaluate
+from lwft_bench.execution.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.execution.outcomes import new_result
 from lwft_bench.execution.provenance import now, provenance
 from lwft_bench.execution.summary import (
     confounds,
     memory,
-    step_flops,
     throughput,
     training_summary,
 )
@@ -35,6 +34,7 @@ from lwft_bench.models.adapters import Adapter
 from lwft_bench.models.digests import weights_digest
 from lwft_bench.models.loading import load_tokenizer
 from lwft_bench.planning.dry_run import DryRun, dry_run
+from lwft_bench.planning.operations import count_operations
 from lwft_bench.planning.steps import BatchShape
 from lwft_bench.plugins import load_plugin
 from lwft_bench.registry import strategies
@@ -204,15 +204,14 @@ def _train(
     )
     emit({"event": "phase", "phase": "plan"})
     planned = _plan(cell, order, trainer, strategy.needs, assembly)
-    flops = step_flops(trainer.trace, planned, assembly, order)
-    rows = zip(trainer.trace.step_rows(), flops, strict=True)
-    _write_rows(folder / "steps.jsonl", ({**row, "flops": round(done)} for row, done in rows))
+    arithmetic = _arithmetic(prepared, order, trainer, strategy.needs, assembly, planned)
+    _write_rows(folder / "steps.jsonl", arithmetic.rows(trainer.trace.step_rows()))
     _write_rows(folder / "selections.jsonl", trainer.trace.selection_rows())
     return {
         "engagement": engagement,
-        "memory": memory(planned, account, assembly, device, _host_peak_bytes()),
-        "throughput": throughput(trainer.trace, planned, assembly, order),
-        "training": training_summary(trainer.trace, planned, assembly, order, prepared.train),
+        "memory": memory(planned, account, assembly, device),
+        "throughput": throughput(trainer.trace, arithmetic),
+        "training": training_summary(trainer.trace, arithmetic, assembly, prepared.train),
     }
 
 
@@ -252,6 +251,21 @@ def _plan(
     )
 
 
+def _arithmetic(
+    prepared: Prepared,
+    order: DataOrder,
+    trainer: Trainer,
+    needs: Needs,
+    assembly: Assembly,
+    planned: DryRun,
+) -> CellArithmetic:
+    """The operations of each step, from small batches run through the trained model."""
+    selections = [tuple(row["units"]) for row in trainer.trace.selections]
+    operations = count_operations(assembly, prepared.device, selections, needs, planned)
+    longest = Extent.computed(order.largest_share())
+    return cell_arithmetic(trainer.trace, operations, planned, longest, assembly.ranks.world)
+
+
 def _scored(
     prepared: Prepared, folder: Path, emit: Emit, throughput: Throughput | None
 ) -> dict[str, Any]:
@@ -276,12 +290,6 @@ def _scored(
     )
     values = [score.value for score in evaluation.scores]
     return {"scores": evaluation.scores, "average": sum(values) / len(values)}
-
-
-def _host_peak_bytes() -> int:
-    """Peak resident set of this process; the kernel counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lwft_bench.data.batching import Batch, DataOrder
+from lwft_bench.data.extents import Extent
 from lwft_bench.errors import UserError
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.groups import UnitGroup
@@ -32,8 +33,8 @@ class Measures:
         self._units = assembly.groups.units
         self._order = order
         self._device = device
-        self.num_tokens = 0
-        """Tokens that went through the model so far."""
+        self.computed = Extent()
+        """What went through the model so far."""
         self._statistics: dict[str, Callable[..., list[float]]] = {
             "weight_norm": self._weight_norm,
             "weight_rms": self._weight_rms,
@@ -116,7 +117,7 @@ class Measures:
 
     def _loss(self, batch: Batch) -> float:
         """Summed over target tokens."""
-        self.num_tokens += batch.num_tokens
+        self.computed = self.computed.plus(Extent.computed([batch]))
         return float(self._assembly.loss(DeviceBatch.of(batch, self._device)))
 
 

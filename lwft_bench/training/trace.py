@@ -8,21 +8,22 @@ from typing import Any
 
 import torch
 
+from lwft_bench.data.extents import Extent
 from lwft_bench.strategies.base import Selection, Unit
 
 CHUNK_ELEMENTS = 2**20
-ROWS = ("steps", "selections", "checksums", "states", "validation", "measurements")
+ROWS = ("steps", "selections", "checksums", "states", "validation", "measurements", "switches")
 
 
 @dataclass(slots=True)
 class Trace:
     """Rows are JSON-able and go into checkpoints and the cell's folder.
 
-    steps: see steps.jsonl. selections: see selections.jsonl. checksums: of every group at the start
-    of training, at the end of each period and of training: {"step": steps done, "groups": {name:
-    checksum}}. states: at each selection, of the optimizer state of groups (`state_checksums`):
-    {"step": the next one, "left": those that trained until then, "taken": those that train from then
-    on}.
+    steps: see steps.jsonl; and the Extent of the batch, `computed` and `needed`. selections: see
+    selections.jsonl. checksums: of every group at the start of training, at the end of each period
+    and of training: {"step": steps done, "groups": {name: checksum}}. states: at each selection, of
+    the optimizer state of groups (`state_checksums`): {"step": the next one, "left": those that
+    trained until then, "taken": those that train from then on}.
     """
 
     units: list[dict[str, Any]]
@@ -34,8 +35,10 @@ class Trace:
     validation: list[dict[str, Any]] = field(default_factory=list)
     """{"step": steps done, "loss": validation loss}"""
     measurements: list[dict[str, Any]] = field(default_factory=list)
-    """What the strategy had measured: {"step": the next one, "statistic": its name, "tokens": those
-    that went through the model for it, "seconds"}"""
+    """What the strategy had measured: {"step": the next one, "statistic": its name, "computed": the
+    Extent of what went through the model for it, "seconds"}"""
+    switches: list[dict[str, Any]] = field(default_factory=list)
+    """What selecting took, measuring left out: {"step": the next one, "seconds"}"""
 
     @classmethod
     def of(cls, units: Iterable[Unit], probing_steps: int) -> Trace:
@@ -69,10 +72,14 @@ class Trace:
     def step_rows(self) -> list[dict[str, Any]]:
         """The rows of steps.jsonl: a validation loss stands with the last step before it."""
         losses = {row["step"] - 1: row["loss"] for row in self.validation}
-        return [
-            {**row, "validation_loss": losses[row["step"]]} if row["step"] in losses else row
-            for row in self.steps
-        ]
+        rows = []
+        for row in self.steps:
+            told = {key: value for key, value in row.items() if key not in ("computed", "needed")}
+            told["padded_tokens"] = Extent(*row["computed"]).tokens
+            if row["step"] in losses:
+                told["validation_loss"] = losses[row["step"]]
+            rows.append(told)
+        return rows
 
     def selection_rows(self) -> list[dict[str, Any]]:
         """The rows of selections.jsonl, header first."""

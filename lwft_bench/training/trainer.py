@@ -12,6 +12,7 @@ import torch
 
 from lwft_bench.config.models import TrainingConfig
 from lwft_bench.data.batching import Batch, DataOrder
+from lwft_bench.data.extents import Extent
 from lwft_bench.errors import UserError
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
@@ -137,14 +138,14 @@ class Trainer:
     def _measure(self, statistic: str, **options: object) -> np.ndarray:
         """For the strategy, at any time. Torch's random streams are left as they were."""
         self._strategy.needs.require(statistic)
-        started, tokens_before = synchronised_clock(self._device), self._measures.num_tokens
+        started, before = synchronised_clock(self._device), self._measures.computed
         with self._account.phase("measure"), undisturbed(self._device):
             values = self._measures(statistic, **options)
         self.trace.measurements.append(
             {
                 "step": self._place.at,
                 "statistic": statistic,
-                "tokens": self._measures.num_tokens - tokens_before,
+                "computed": self._measures.computed.minus(before),
                 "seconds": synchronised_clock(self._device) - started,
             }
         )
@@ -201,6 +202,7 @@ class Trainer:
 
     def _begin_period(self) -> None:
         first = self._place.selected is None
+        started = synchronised_clock(self._device) - self._measuring_seconds()
         selection = self._strategy.select(self._place.at)
         validate_selection(
             selection,
@@ -220,11 +222,16 @@ class Trainer:
         self._ranks.require_same(f"what is selected at step {self._place.at}", units)
         with self._account.phase("switch"):
             self._switch(units)
+        seconds = synchronised_clock(self._device) - self._measuring_seconds() - started
+        self.trace.switches.append({"step": self._place.at, "seconds": seconds})
         self._place.selected = units
         self._place.period_end = self._place.at + selection.num_steps
         if first:
             self._preflight()
         self._windows.restart_clock()
+
+    def _measuring_seconds(self) -> float:
+        return sum(row["seconds"] for row in self.trace.measurements)
 
     def _switch(self, units: tuple[int, ...]) -> None:
         before = set(self._place.selected or ())
@@ -276,6 +283,8 @@ class Trainer:
             "lr": lr or 0.0,
             "tokens": sum(batch.num_tokens for batch in batches),
             "target_tokens": num_targets,
+            "computed": Extent.computed(batches),
+            "needed": Extent.needed(batches),
             "seconds": None,
             "timed": False,
             "period": len(self.trace.selections) - 1,
