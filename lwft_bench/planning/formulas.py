@@ -22,7 +22,7 @@ _NAMES_OF_PRODUCTS = re.compile(
     r"""(^|_)(
         \w*mm | mv | addmv | addr | ger | dot | vdot | kron | \w*matmul\w* | gemm\w* | gemv\w*
       | \w*attention\w* | sdpa | conv\d?d? | \w*convolution\w* | linear | bilinear | trilinear
-      | einsum | tensordot | lstm\w* | gru\w* | rnn\w* | cdist | fft\w* | stft
+      | einsum | tensordot | lstm\w* | gru\w* | rnn\w* | cdist | fft_\w+ | stft
       | svd\w* | qr | geqrf | ormqr | eig\w* | lstsq | solve\w* | cholesky\w* | inv | inverse
       | pinv | lu | ldl | matrix_exp | matrix_power
     )(_|$)""",
