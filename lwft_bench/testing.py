@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from lwft_bench.errors import UserError
-from lwft_bench.registry import strategies
+from lwft_bench.plugins.registry import strategies
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Needs, Strategy, StrategyOptions
 from lwft_bench.strategies.selections import InvalidSelection
 from lwft_bench.strategies.simulation import SimulatedTrainer, Simulation, ordinary_gradients

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lwft_bench.data.examples import Example
 from lwft_bench.data.token_cache import Pair, cached_pairs
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 IGNORED = -100
 """The label of a token that does not count in the loss."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lwft_bench.data.examples import Example, Item, TaskData
 from lwft_bench.data.forms import Message
 from lwft_bench.data.overlap import asked
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lwft_bench.config.models import TaskConfig
+from lwft_bench.data.benchmarks import JsonlItems
 from lwft_bench.data.generators import generator_files
 from lwft_bench.data.hub import commit_of
 from lwft_bench.data.instructions import InstructionItems, InstructionRows, item_file
 from lwft_bench.data.items import benchmarks_of
 from lwft_bench.data.sources import source_of
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import JsonlItems
+from lwft_bench.schema.cell import TaskConfig
+from lwft_bench.schema.errors import UserError
 
 
 def data_digest(task: TaskConfig) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from pydantic import NonNegativeInt, field_validator, model_validator
 
-from lwft_bench.config.models import Config, Profile, TaskConfig
 from lwft_bench.data.examples import Example, Item, Keep, TaskData
 from lwft_bench.data.forms import FORMS, Instruction, question_of
 from lwft_bench.data.hub import HubSplits, read_hub
@@ -17,11 +16,12 @@ from lwft_bench.data.json_lines import Row
 from lwft_bench.data.locations import NAME_A_FOLDER, data_folder, find_file
 from lwft_bench.data.prompts import example, prompt
 from lwft_bench.data.row_files import read_rows
-from lwft_bench.errors import UserError
-from lwft_bench.naming import unknown
+from lwft_bench.schema.cell import Config, Profile, TaskConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.naming import unknown
 
 if TYPE_CHECKING:
-    from lwft_bench.evaluation.benchmarks import BenchmarkConfig
+    from lwft_bench.data.benchmarks import BenchmarkConfig
 
 Column = Literal["instruction", "input", "output", "answer"]
 ITEM_SEED = 0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lwft_bench.config.models import TaskConfig
+from lwft_bench.data.benchmarks import BenchmarkConfig, JsonlItems, load_benchmark
 from lwft_bench.data.examples import Item
+from lwft_bench.data.extraction import is_number
 from lwft_bench.data.generators import load_generator
 from lwft_bench.data.instructions import InstructionItems, instruction_items
 from lwft_bench.data.json_lines import Row, read_json_lines
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig, JsonlItems, load_benchmark
-from lwft_bench.evaluation.extraction import is_number
+from lwft_bench.schema.cell import TaskConfig
+from lwft_bench.schema.errors import UserError
 
 
 def load_items(task: TaskConfig, benchmark_name: str) -> list[Item]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 Record = TypeVar("Record")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lwft_bench.data.json_lines import Row, RowError, parse_rows, read_json_lines
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 Record = TypeVar("Record")
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 from pydantic import NonNegativeInt
 
-from lwft_bench.config.models import Config, TaskConfig
-from lwft_bench.config.problems import ConfigError, format_key, validate
+from lwft_bench.data.benchmarks import JsonlItems, load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Example, Keep, TaskData
 from lwft_bench.data.generators import generator_files, load_generator
@@ -18,9 +17,10 @@ from lwft_bench.data.instructions import InstructionItems, InstructionRows
 from lwft_bench.data.items import load_items
 from lwft_bench.data.json_lines import Row, read_json_lines
 from lwft_bench.data.overlap import asked, find_overlap
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import JsonlItems, load_benchmark
-from lwft_bench.naming import unknown
+from lwft_bench.schema.cell import Config, TaskConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.naming import unknown
+from lwft_bench.schema.problems import ConfigError, format_key, validate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lwft_bench.config.models import EvaluationConfig, Profile
+from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Item
 from lwft_bench.data.overlap import Kind
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig, load_benchmark
-from lwft_bench.results.schema import Score
+from lwft_bench.schema.cell import EvaluationConfig, Profile
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import Score
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,9 +9,9 @@ from typing import Any
 from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 
+from lwft_bench.data.benchmarks import BenchmarkConfig
 from lwft_bench.data.examples import Item
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig
-from lwft_bench.evaluation.extraction import COMPARISONS, EXTRACTIONS
+from lwft_bench.data.extraction import COMPARISONS, EXTRACTIONS
 
 
 def lm_eval_task(

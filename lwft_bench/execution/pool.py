@@ -12,10 +12,10 @@ from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
-from lwft_bench.execution.outcomes import SERVER_DIED, Ended, num_oom_kills
-from lwft_bench.execution.provenance import now
+from lwft_bench.cell.outcomes import SERVER_DIED, Ended, num_oom_kills
+from lwft_bench.cell.provenance import now
 from lwft_bench.execution.worker import Event, Job, tell_accelerator, work
-from lwft_bench.results.schema import Phase
+from lwft_bench.schema.result import Phase
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",

@@ -10,10 +10,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lwft_bench.execution.outcomes import one_line
+from lwft_bench.cell.outcomes import one_line
 from lwft_bench.execution.tracking import RunningCell, RunTracker
 from lwft_bench.execution.worker import Event
-from lwft_bench.results.schema import CellResult
+from lwft_bench.schema.result import CellResult
 
 REDRAW_SECONDS = 0.25
 LINE_SECONDS = 10.0

@@ -15,16 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lwft_bench.config.models import Cell
-from lwft_bench.errors import UserError
-from lwft_bench.execution.outcomes import raised
+from lwft_bench.cell.outcomes import raised
+from lwft_bench.cell.provenance import now, num_cores
 from lwft_bench.execution.progress import PlainProgress
-from lwft_bench.execution.provenance import now, num_cores
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.worker import LOG, Event, RunCell, set_threads
-from lwft_bench.results.records import Identity
-from lwft_bench.results.schema import Phase
 from lwft_bench.results.store import RunStore, write_result
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import Phase
+from lwft_bench.schema.run import Identity
 from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.ranks import RankLost, Ranks
 

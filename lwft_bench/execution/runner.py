@@ -10,22 +10,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lwft_bench.config.loading import Suite
-from lwft_bench.config.models import Cell
-from lwft_bench.errors import UserError
+from lwft_bench.cell.provenance import command_line, num_cores
 from lwft_bench.execution.choice import Choice, choices, told
 from lwft_bench.execution.executor import Executor, Limits
 from lwft_bench.execution.inventory import inventory
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import outcome, progress_on
-from lwft_bench.execution.provenance import command_line, num_cores
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.tracking import RunTracker
-from lwft_bench.results.records import Identity
-from lwft_bench.results.schema import CellResult
 from lwft_bench.results.store import RunStore, State
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.run import Identity
+from lwft_bench.suites.loading import Suite
 from lwft_bench.training.ranks import ALONE, Ranks, launched
 
 REPORT = "report.md"
@@ -50,7 +50,7 @@ class RunOptions:
     """A cell that tells nothing for so long is killed."""
     stop_seconds: float = 30.0
     """What cells have for their checkpoints when they are asked to stop."""
-    run_cell: str = "lwft_bench.execution.cell:run_cell"
+    run_cell: str = "lwft_bench.cell.run:run_cell"
     """The "module:function" that runs a cell."""
     preload: tuple[str, ...] = ("lwft_bench.execution.preload",)
     """Modules that the cells' server imports once for all of them."""

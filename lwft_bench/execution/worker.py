@@ -22,12 +22,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lwft_bench.config.models import Cell
-from lwft_bench.execution.outcomes import raised
-from lwft_bench.execution.provenance import accelerator, now
-from lwft_bench.results.records import CellRecord
-from lwft_bench.results.schema import Phase
+from lwft_bench.cell.outcomes import raised
+from lwft_bench.cell.provenance import accelerator, now
 from lwft_bench.results.store import write_result
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.result import Phase
+from lwft_bench.schema.run import CellRecord
 from lwft_bench.training.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ Event = dict[str, Any]
 
 
 class RunCell(Protocol):
-    """What runs a cell: `lwft_bench.execution.cell.run_cell`."""
+    """What runs a cell: `lwft_bench.cell.run.run_cell`."""
 
     def __call__(
         self,

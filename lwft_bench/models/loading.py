@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from lwft_bench.config.models import ModelConfig
-from lwft_bench.errors import UserError
 from lwft_bench.models.sources import (
     config_folder,
     model_digest,
     model_folder,
     tokenizer_folder,
 )
-from lwft_bench.naming import nearest
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.naming import nearest
 
 if TYPE_CHECKING:
     import torch

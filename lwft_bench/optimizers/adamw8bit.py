@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PositiveInt
 
-from lwft_bench.extras import import_extra
 from lwft_bench.optimizers.adamw import AdamOptions
-from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions, moments
+from lwft_bench.optimizers.base import Field, Optimizer, OptimizerOptions, moments
+from lwft_bench.plugins.extras import import_extra
+from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch

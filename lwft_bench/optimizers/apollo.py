@@ -15,13 +15,13 @@ from pydantic import Field as Limits
 from pydantic import PositiveFloat, PositiveInt
 
 from lwft_bench.optimizers.adamw import AdamOptions
+from lwft_bench.optimizers.base import Field, Optimizer, OptimizerOptions, moments
 from lwft_bench.optimizers.uncorrected import (
     UncorrectedAdamW,
     apply_corrected,
     uncorrected_direction,
 )
-from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions, moments
+from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +86,7 @@ class Apollo(Optimizer):
         step: int,
         lr: float,
     ) -> None:
-        from lwft_bench.state.precision import mix
+        from lwft_bench.optimizers.random_bits import mix
 
         options = self.options
         if turned(gradient.shape):
@@ -131,7 +131,7 @@ def normal(rows: int, columns: int, key: int, device: torch.device) -> torch.Ten
 
     Made from 16 random bits twice, so that nothing lies beyond 4.9.
     """
-    from lwft_bench.state.precision import mix, random_bits
+    from lwft_bench.optimizers.random_bits import mix, random_bits
 
     count = rows * columns
     radius, angle = (

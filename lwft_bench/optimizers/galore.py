@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from lwft_bench.extras import import_extra
 from lwft_bench.optimizers.adamw import AdamOptions
+from lwft_bench.optimizers.base import Field, Optimizer, OptimizerOptions, moments
 from lwft_bench.optimizers.uncorrected import (
     UncorrectedAdamW,
     apply_corrected,
     uncorrected_direction,
 )
-from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions, moments
+from lwft_bench.plugins.extras import import_extra
+from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch

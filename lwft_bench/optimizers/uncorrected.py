@@ -6,7 +6,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from lwft_bench.optimizers.adamw import AdamOptions
-from lwft_bench.state.optimizer import Field, Optimizer, moments
+from lwft_bench.optimizers.base import Field, Optimizer, moments
 
 if TYPE_CHECKING:
     import torch

@@ -14,13 +14,13 @@ from torch._subclasses.fake_tensor import (
     UnsupportedFakeTensorException,
 )
 
-from lwft_bench.config.models import Cell
+from lwft_bench.dry_run.draws import Draws, draws
+from lwft_bench.dry_run.fake_cell import fake_cell
+from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.models.loading import alters_logits, require_shape
 from lwft_bench.models.parts import find_parts
 from lwft_bench.planning.batches import PlannedBatch, planned_batch
-from lwft_bench.planning.draws import Draws, draws
-from lwft_bench.planning.fake_cell import fake_cell
-from lwft_bench.planning.steps import BatchShape
+from lwft_bench.schema.cell import Cell
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.groups import Groups, make_groups
 

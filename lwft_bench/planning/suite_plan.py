@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lwft_bench.config.loading import Suite
 from lwft_bench.planning.budget import Allowance, Change, fits, smallest_change
 from lwft_bench.planning.plan import CellPlan, Planner
-from lwft_bench.plugins import load_plugin
+from lwft_bench.plugins.files import load_plugin
+from lwft_bench.suites.loading import Suite
 
 
 @dataclass(frozen=True, slots=True)

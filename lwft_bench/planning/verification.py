@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lwft_bench.config.models import Cell
-from lwft_bench.models.adapters import Adapter
+from lwft_bench.adapters.base import Adapter
+from lwft_bench.dry_run.draws import Draws
+from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps
+from lwft_bench.memory.accounting import MemoryAccount
+from lwft_bench.memory.flops import FlopCount
+from lwft_bench.memory.meters import Account, PhasePeaks
 from lwft_bench.models.loading import alters_logits
 from lwft_bench.planning.budget import WORKSPACE_BYTES
-from lwft_bench.planning.draws import Draws
-from lwft_bench.planning.flops import FlopCount
-from lwft_bench.planning.steps import BatchShape, CellSteps, cell_steps
 from lwft_bench.planning.suite_plan import SuitePlan
-from lwft_bench.reporting import formatting as show
-from lwft_bench.training.accounting import MemoryAccount
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.schema.cell import Cell
 from lwft_bench.training.adapted import adapted_model, choose_device
-from lwft_bench.training.meters import Account, PhasePeaks
 
 TOLERANCE = 0.05
 """On an accelerator, beside what libraries may take. On the CPU not a byte may differ."""

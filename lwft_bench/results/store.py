@@ -19,8 +19,6 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from lwft_bench.config.models import Cell
-from lwft_bench.errors import UserError
 from lwft_bench.results.atomic import (
     move_folder,
     publish_folder,
@@ -28,8 +26,10 @@ from lwft_bench.results.atomic import (
     write_text_atomic,
 )
 from lwft_bench.results.lock import run_lock
-from lwft_bench.results.records import CellRecord, Identity, SuiteCell, SuiteRecord
-from lwft_bench.results.schema import SCHEMA_VERSION, CellResult
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import SCHEMA_VERSION, CellResult
+from lwft_bench.schema.run import CellRecord, Identity, SuiteCell, SuiteRecord
 
 Versioned = TypeVar("Versioned", CellResult, SuiteRecord)
 

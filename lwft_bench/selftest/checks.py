@@ -7,19 +7,19 @@ from collections.abc import Iterator
 
 import torch
 
+from lwft_bench.dry_run.draws import Draws
+from lwft_bench.dry_run.fake_cell import fake_cell
+from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.memory.meters import synchronised_clock
 from lwft_bench.planning.budget import WORKSPACE_BYTES
-from lwft_bench.planning.draws import Draws
-from lwft_bench.planning.fake_cell import fake_cell
-from lwft_bench.planning.steps import BatchShape
 from lwft_bench.planning.verification import as_planned, measure
-from lwft_bench.results.schema import Check
+from lwft_bench.schema.result import Check
 from lwft_bench.selftest.delays import DelayedEngine, SerialEngine
 from lwft_bench.selftest.steps import Shape, StateOnDevice, Steps
 from lwft_bench.state.engine import Engine, Queue
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.state.simulated import SimulatedEngine
 from lwft_bench.strategies.base import Needs
-from lwft_bench.training.meters import synchronised_clock
 
 CPU = torch.device("cpu")
 STEPS = 200

@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 import torch
 
-from lwft_bench.config.models import (
+from lwft_bench.dry_run.steps import cell_steps
+from lwft_bench.memory.flops import FlopCount
+from lwft_bench.memory.meters import NoAccount
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -15,12 +18,9 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.planning.flops import FlopCount
-from lwft_bench.planning.steps import cell_steps
 from lwft_bench.state.engine import Engine
 from lwft_bench.training.adapted import adapted_model
 from lwft_bench.training.loss import DeviceBatch
-from lwft_bench.training.meters import NoAccount
 
 StateOnDevice = Literal["all", "none"] | int
 

@@ -9,13 +9,14 @@ from typing import Literal
 
 import torch
 
+from lwft_bench.memory.accounting import HOST
+from lwft_bench.memory.meters import Account
+from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.engine import Engine, Queue, Wait
 from lwft_bench.state.layout import Bucket, cut
-from lwft_bench.state.optimizer import Optimizer
-from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, mix, update_slice
+from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
 from lwft_bench.state.staging import Home, Staging
-from lwft_bench.training.accounting import HOST
-from lwft_bench.training.meters import Account
 
 SURVIVAL = "survival"
 

@@ -1,6 +1,6 @@
 """The plugin point: what a strategy sees, what it gives back, and how it gets its name."""
 
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
 from lwft_bench.strategies.base import (
     Context,
     Needs,

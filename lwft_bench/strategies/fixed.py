@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from lwft_bench.errors import UserError
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions
 from lwft_bench.strategies.draws import require_enough_units
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
 from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions
 
 

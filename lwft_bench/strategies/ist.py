@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
 from lwft_bench.strategies.base import Context, Needs, Selection, Strategy, StrategyOptions
 from lwft_bench.strategies.draws import draw_without_replacement
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import PositiveInt
 
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
 from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions
 from lwft_bench.strategies.draws import draw_without_replacement, require_enough_units
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from lwft_bench.errors import UserError
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Context, Needs, Selection, Strategy, StrategyOptions
 from lwft_bench.strategies.draws import draw_without_replacement, require_enough_units
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from lwft_bench.config.models import Named
-from lwft_bench.config.problems import format_key, validate
-from lwft_bench.errors import UserError
-from lwft_bench.registry import register, strategies
+from lwft_bench.plugins.registry import register, strategies
+from lwft_bench.schema.cell import Named
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.problems import format_key, validate
 from lwft_bench.strategies.base import (
     Context,
     Needs,

@@ -8,8 +8,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from lwft_bench.errors import UserError
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Needs, Selection, Strategy, StrategyOptions
 
 

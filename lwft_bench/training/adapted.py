@@ -7,11 +7,11 @@ from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel
 
-from lwft_bench.config.models import Cell
-from lwft_bench.models.adapters import Adapter
+from lwft_bench.adapters.base import Adapter
 from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import empty_model, load_model
-from lwft_bench.registry import adapters
+from lwft_bench.plugins.registry import adapters
+from lwft_bench.schema.cell import Cell
 from lwft_bench.state.precision import PRECISIONS
 
 

@@ -10,19 +10,19 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from lwft_bench.config.models import MethodConfig, TrainingConfig
-from lwft_bench.errors import UserError
-from lwft_bench.models.adapters import Adapter
+from lwft_bench.adapters.base import Adapter
+from lwft_bench.memory.meters import Account
 from lwft_bench.models.parts import find_parts
-from lwft_bench.registry import optimizers
+from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.plugins.registry import optimizers
+from lwft_bench.schema.cell import MethodConfig, TrainingConfig
+from lwft_bench.schema.errors import UserError
 from lwft_bench.state.accelerator import AcceleratorEngine
 from lwft_bench.state.engine import Engine, SynchronousEngine
-from lwft_bench.state.optimizer import Optimizer
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Groups, UnitGroup, make_groups
 from lwft_bench.training.loss import CausalLoss
-from lwft_bench.training.meters import Account
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.readings import Readings
 from lwft_bench.training.step import TrainingStep

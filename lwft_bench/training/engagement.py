@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lwft_bench.config.models import MethodConfig
-from lwft_bench.results.schema import Check, Engagement
+from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.result import Check, Engagement
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Group, Groups
 from lwft_bench.training.trace import Trace

@@ -10,7 +10,7 @@ from torch import nn
 
 from lwft_bench.data.batching import Batch, DataOrder
 from lwft_bench.data.extents import Extent
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.groups import UnitGroup
 from lwft_bench.training.loss import DeviceBatch

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.training import checkpoints
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.streams import generator_state, set_torch_state, torch_state

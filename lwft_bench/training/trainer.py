@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from lwft_bench.config.models import TrainingConfig
 from lwft_bench.data.batching import Batch, DataOrder
 from lwft_bench.data.extents import Extent
-from lwft_bench.errors import UserError
+from lwft_bench.memory.meters import Account, synchronised_clock
+from lwft_bench.schema.cell import TrainingConfig
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
 from lwft_bench.training.assembly import Assembly
@@ -21,7 +22,6 @@ from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.groups import Group
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.measures import Measures
-from lwft_bench.training.meters import Account, synchronised_clock
 from lwft_bench.training.resumption import Place, Resumption
 from lwft_bench.training.schedule import learning_rate
 from lwft_bench.training.state_checksums import state_checksums

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from lwft_bench.memory.meters import synchronised_clock
 from lwft_bench.strategies.base import Window
 from lwft_bench.training.errors import Diverged
-from lwft_bench.training.meters import synchronised_clock
 from lwft_bench.training.readings import Readings
 from lwft_bench.training.trace import Trace
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lwft_bench.plugins import load_plugin
-from lwft_bench.registry import BUILT_IN, strategies
+from lwft_bench.plugins.files import load_plugin
+from lwft_bench.plugins.registry import BUILT_IN, strategies
 from lwft_bench.testing import CHECKS, check_strategy
 
 DOCS = Path(__file__).parents[2] / "docs"

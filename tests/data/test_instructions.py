@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from lwft_bench.config.loading import load_suite
-from lwft_bench.config.models import TaskConfig
 from lwft_bench.data.digests import data_digest
 from lwft_bench.data.items import load_items
 from lwft_bench.data.sources import load_examples
-from lwft_bench.errors import UserError
+from lwft_bench.schema.cell import TaskConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.suites.loading import load_suite
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from lwft_bench.data.forms import alpaca
 from lwft_bench.data.row_files import read_rows
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 ROWS = [{"instruction": f"Q{n}", "input": "", "output": f"A{n}"} for n in range(3)]
 LIST = """[

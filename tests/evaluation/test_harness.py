@@ -23,12 +23,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.models import EvaluationConfig
+from lwft_bench.adapters.lora import Lora
 from lwft_bench.data.examples import Item
-from lwft_bench.errors import UserError
 from lwft_bench.evaluation.harness import Evaluation, evaluate
-from lwft_bench.models.adapters import Lora
+from lwft_bench.schema.cell import EvaluationConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.shipped import shipped
 
 GENERATE = "add-sub"
 """A shipped definition: the rule answer-is, numeric match, stop at a line's end."""
@@ -304,7 +304,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import conftest, torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from lwft_bench.config.models import EvaluationConfig
+from lwft_bench.schema.cell import EvaluationConfig
 from lwft_bench.data.examples import Item
 from lwft_bench.evaluation.harness import evaluate
 tokenizer = conftest.make_tokenizer()

@@ -18,7 +18,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from lwft_bench.config.models import (
+from lwft_bench.cell.outcomes import new_result
+from lwft_bench.cell.provenance import now, provenance
+from lwft_bench.execution.runner import RunOptions, run_suite
+from lwft_bench.results.atomic import publish_folder
+from lwft_bench.results.store import RunStore, read_cell_record, write_result
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -26,14 +31,9 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.config.suite import Published
-from lwft_bench.config.tuning import Tuning
-from lwft_bench.execution.outcomes import new_result
-from lwft_bench.execution.provenance import now, provenance
-from lwft_bench.execution.runner import RunOptions, run_suite
-from lwft_bench.results.atomic import publish_folder
-from lwft_bench.results.schema import CellResult, Training
-from lwft_bench.results.store import RunStore, read_cell_record, write_result
+from lwft_bench.schema.result import CellResult, Training
+from lwft_bench.schema.suite import Published
+from lwft_bench.suites.tuning import Tuning
 from lwft_bench.training.errors import Diverged, Interrupted
 
 STEPS = 8

@@ -12,10 +12,10 @@ from typing import Any
 
 from fake_cells import FakeSuite
 
-from lwft_bench.config.models import Cell
-from lwft_bench.execution.outcomes import new_result
+from lwft_bench.cell.outcomes import new_result
 from lwft_bench.execution.runner import RunOptions, run_suite
 from lwft_bench.results.store import read_cell_record, write_result
+from lwft_bench.schema.cell import Cell
 
 LIBRARIES = ("torch", "transformers", "datasets", "peft", "lm_eval.evaluator")
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from lwft_bench.execution.progress import LiveProgress, PlainProgress, progress_on
 from lwft_bench.execution.tracking import RunTracker
-from lwft_bench.results.schema import CellResult, Failure
+from lwft_bench.schema.result import CellResult, Failure
 
 CELL = "embedded--grass-no-offload--arith--seed0"
 

@@ -81,7 +81,7 @@ def drawn(shape: Sequence[int]) -> Callable[[int], torch.Tensor]:
     """Our projections, which follow from the seed."""
 
     def projection_of(step: int) -> torch.Tensor:
-        from lwft_bench.state.precision import mix
+        from lwft_bench.optimizers.random_bits import mix
 
         key = mix(7, (step - 1) // GAP, 0)
         return module.normal(RANK, min(shape), key, torch.device("cpu")) / RANK**0.5

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lwft_bench.config.models import (
+from lwft_bench.results.atomic import write_json_atomic, write_text_atomic
+from lwft_bench.results.store import CellState, RunStore, State, write_result
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -13,11 +15,9 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.errors import UserError
-from lwft_bench.results.atomic import write_json_atomic, write_text_atomic
-from lwft_bench.results.records import SuiteCell, SuiteRecord, plain_ablation
-from lwft_bench.results.schema import CellResult, Status
-from lwft_bench.results.store import CellState, RunStore, State, write_result
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import CellResult, Status
+from lwft_bench.schema.run import SuiteCell, SuiteRecord, plain_ablation
 
 IDENTITY = SimpleNamespace(digest="a" * 64, components={"config": "1", "strategy": "1"})
 CHANGED = SimpleNamespace(digest="b" * 64, components={"config": "1", "strategy": "2"})

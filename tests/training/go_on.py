@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lwft_bench.config.models import MethodConfig
 from lwft_bench.models.digests import weights_digest
+from lwft_bench.schema.cell import MethodConfig
 from tests.training.small_cards import small_cards
 from tests.training.tiny import Run, make_run, training
 

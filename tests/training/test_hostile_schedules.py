@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lwft_bench.config.models import MethodConfig
+from lwft_bench.schema.cell import MethodConfig
 from lwft_bench.state.simulated import SimulatedEngine
 from lwft_bench.state.staging import NUM_SLOTS
 from lwft_bench.training.errors import Interrupted

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.simulation import SimulatedTrainer, Simulation
 from lwft_bench.strategies.spectrum import Spectrum
 from lwft_bench.training.loss import DeviceBatch

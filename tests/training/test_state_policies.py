@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lwft_bench.config.models import MethodConfig
-from lwft_bench.planning.dry_run import cost_class
+from lwft_bench.dry_run.dry_run import cost_class
+from lwft_bench.schema.cell import MethodConfig
 from lwft_bench.strategies.selections import InvalidSelection
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.errors import Interrupted

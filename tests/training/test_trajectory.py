@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lwft_bench.config.models import ClipConfig
+from lwft_bench.schema.cell import ClipConfig
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.schedule import learning_rate
 from tests.training.tiny import (

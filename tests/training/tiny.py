@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from lwft_bench.config.models import MethodConfig, ModelConfig, Named, TrainingConfig
+from lwft_bench.adapters.full import Full
 from lwft_bench.data.batching import DataOrder, TokenisedExamples
-from lwft_bench.models.adapters import Full
+from lwft_bench.memory.meters import NoAccount
 from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model
-from lwft_bench.registry import adapters, strategies
+from lwft_bench.plugins.registry import adapters, strategies
+from lwft_bench.schema.cell import MethodConfig, ModelConfig, Named, TrainingConfig
 from lwft_bench.state.engine import Engine
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.training.assembly import Assembly, assemble
-from lwft_bench.training.meters import NoAccount
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.streams import RandomStreams
 from lwft_bench.training.trainer import Hooks, Trainer

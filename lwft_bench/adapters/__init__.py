@@ -1,0 +1,1 @@
+"""How weights are parameterised, one file each. Light to import."""
