@@ -14,10 +14,11 @@ from lwft_bench.cell.arithmetic import CellArithmetic
 from lwft_bench.data.batching import TokenisedExamples
 from lwft_bench.dry_run.dry_run import DryRun
 from lwft_bench.memory.meters import Account, PhasePeaks
+from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.result import Memory, Throughput, Training
-from lwft_bench.state.precision import PRECISIONS
+from lwft_bench.state.precision import Precision, precision_of
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.trace import Trace
 
@@ -147,6 +148,7 @@ def training_summary(
         validation_loss_after=trace.validation[-1]["loss"] if trace.validation else None,
         loss_jump_at_switch=_loss_jump(trace, losses),
         surviving_update_share=assembly.store.surviving_update_share(),
+        stuck_second_moment_share=assembly.store.stuck_second_moment_share(),
         truncated_examples=examples.num_truncated,
     )
 
@@ -154,11 +156,12 @@ def training_summary(
 def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
     """Everything that could differ between methods besides their name, as flat key -> value."""
     method, training = cell.method, cell.training
-    precision = PRECISIONS[training.precision]
+    precision = precision_of(training.precision, training.state_dtype)
     flat: dict[str, Any] = {
         "weights.dtype": _dtype(precision.weight),
         "gradients.dtype": _dtype(precision.weight),
         "state.dtype": optimizers.get(method.optimizer.name).state_dtype or _dtype(precision.state),
+        "state.rounding": _rounding(precision, optimizers.get(method.optimizer.name)),
         "state.float32_master": precision.master,
         "state.policy": method.state_policy,
         "state.policy_of_always_trained": method.always_train_state_policy,
@@ -178,12 +181,22 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         flat[kind] = named.name
         flat |= {f"{kind}.{key}": value for key, value in options.items()}
     skipped = {"device", "threads", "checkpoint_every", "stream_seeds", "clip", "validate_every"}
+    skipped.add("state_dtype")  # state.dtype and state.rounding say what it comes to
     for key, value in training.model_dump(mode="json", exclude=skipped).items():
         flat[f"training.{key}"] = value
     clip = training.clip
     flat["training.ranks"] = num_ranks
     flat["training.clip"] = "none" if clip.mode == "none" else f"{clip.mode} {clip.max_norm}"
     return flat
+
+
+def _rounding(precision: Precision, optimizer: type[Optimizer]) -> str:
+    """Of moments: how what is worked out in more digits is brought to their dtype."""
+    if optimizer.state_dtype is not None:
+        return "its own"
+    if precision.state == torch.float32:
+        return "none"
+    return "stochastic" if precision.state_stochastic else "nearest"
 
 
 def _dtype(dtype: torch.dtype) -> str:

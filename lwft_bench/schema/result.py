@@ -162,6 +162,10 @@ class Training(Record):
     surviving_update_share: float | None = None
     """Of the weights that the optimizer wanted to move, the share whose stored value changed, over
     one step in ten: the rest was lost to rounding."""
+    stuck_second_moment_share: float | None = None
+    """Of the elements whose second moment was above the squared gradient, and so wanted to fall, the
+    share whose stored value stayed, over the same steps. None where moments are float32, eight bits or
+    projected."""
     truncated_examples: int = 0
 
 
