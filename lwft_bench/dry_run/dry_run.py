@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lwft_bench.dry_run.fake_cell import fake_cell
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.memory.accounting import MemoryReport
+from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import Cell
 from lwft_bench.strategies.base import Needs
 
@@ -22,10 +23,14 @@ MEASURING: CostClass = (-2, ())
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """memory: over everything that was run. flops: of one step, forward and backward."""
+    """memory: over everything that was run. flops: of one step: forward and backward passes, and the
+    optimizer's own matrix products. updates: the latter alone, where there are any. uncounted: calls of
+    operators whose operations flops lack."""
 
     memory: MemoryReport
     flops: dict[CostClass, int]
+    updates: dict[CostClass, int] = field(default_factory=dict)
+    uncounted: dict[str, int] = field(default_factory=dict)
 
 
 def cost_class(units: Sequence[int], unit_sizes: Sequence[int]) -> CostClass:
@@ -64,4 +69,12 @@ def dry_run(
             kind = cost_class(chosen, sizes)
             if last[kind] == number:
                 flops[kind] = fake.run_step()
-        return DryRun(fake.account.report(), flops)
+        memory, updates = fake.account.report(), {}
+        if optimizers.get(cell.method.optimizer.name).kind != "elementwise":
+            for number in last.values():  # memory no longer counts
+                fake.select(selections[number])
+                with_update = fake.run_step()
+                updates[cost_class(selections[number], sizes)] = with_update - fake.run_step(
+                    update=False
+                )
+        return DryRun(memory, flops, updates, dict(fake.counter.uncounted))

@@ -11,6 +11,7 @@ from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import Batch
+from lwft_bench.data.extents import Extent
 from lwft_bench.dry_run.draws import Draws
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.schema.cell import Cell
@@ -33,6 +34,11 @@ class BatchShape:
     def of(cls, batch: Batch) -> BatchShape:
         rows, length = batch.input_ids.shape
         return cls(rows, length, batch.num_target_tokens)
+
+    @property
+    def extent(self) -> Extent:
+        """What its arithmetic grows with."""
+        return Extent.of_lengths([self.length] * self.rows, self.num_targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +142,13 @@ def cell_steps(
     device = surroundings.device
     assembly.store.counts_survival = True  # the dearest steps are those that count it
     assembly.store.switch([], [group.name for group in assembly.groups.always])
-    batches = [_batch_of(shape, device) for shape in shapes]
-    left_out = [_batch_of(shape, device) for shape in idle]
+    batches = [batch_of(shape, device) for shape in shapes]
+    left_out = [batch_of(shape, device) for shape in idle]
     num_targets = sum(shape.num_targets for shape in shapes)
     return CellSteps(assembly, batches, num_targets, counter, surroundings.account, left_out)
 
 
-def _batch_of(shape: BatchShape, device: torch.device) -> DeviceBatch:
+def batch_of(shape: BatchShape, device: torch.device) -> DeviceBatch:
     """A batch whose every value is zero."""
     return DeviceBatch(
         input_ids=torch.zeros(shape.rows, shape.length, dtype=torch.int64, device=device),

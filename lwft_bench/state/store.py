@@ -19,6 +19,8 @@ from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
 from lwft_bench.state.staging import Home, Staging
 
 SURVIVAL = "survival"
+SECOND_MOMENT = "exp_avg_sq"
+"""The name of the field that is a mean of squared gradients, in every optimizer that has one."""
 
 Wanted = tuple[str, int]
 """A group's name and the index of one of its parameters."""
@@ -79,7 +81,8 @@ class StateStore:
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
-        self._survival = torch.zeros(2, dtype=torch.int64, device=device)
+        self._survival = torch.zeros(4, dtype=torch.int64, device=device)
+        """Elements that changed, and that wanted to; second moments that stayed, and wanted to fall."""
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
         self.groups: dict[str, GroupState] = {}
@@ -205,8 +208,17 @@ class StateStore:
         Over the updates made while `counts_survival` was on, of the first CHUNK_ELEMENTS of each
         bucket. None before any.
         """
-        changed, moving = self._survival.tolist()
+        changed, moving, _, _ = self._survival.tolist()
         return changed / moving if moving else None
+
+    def stuck_second_moment_share(self) -> float | None:
+        """Of the elements whose second moment was above the squared gradient, the share whose stored
+        second moment did not change: rounding took the step.
+
+        Over the same updates and elements. None without any: float32 moments are not looked at.
+        """
+        _, _, stuck, falling = self._survival.tolist()
+        return stuck / falling if falling else None
 
     @property
     def trained_parameters(self) -> int:
@@ -289,11 +301,21 @@ class StateStore:
         if not counts_survival:
             update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
             return
-        before = weight[:CHUNK_ELEMENTS].clone()
+        part = slice(0, CHUNK_ELEMENTS)
+        before = weight[part].clone()
+        second = state.get(SECOND_MOMENT) if self._precision.state != torch.float32 else None
+        if second is not None:
+            falling = gradient[part].float().square() < second[part]
+            second_before = second[part].clone()
         update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
-        moving = state[bucket.fields[0].name][:CHUNK_ELEMENTS] != 0
-        changed = (weight[:CHUNK_ELEMENTS] != before) & moving
-        self._survival += torch.stack([changed.sum(), moving.sum()])
+        moving = state[bucket.fields[0].name][part] != 0
+        changed = (weight[part] != before) & moving
+        counts = [changed.sum(), moving.sum()]
+        if second is None:
+            counts += [counts[0].new_zeros(())] * 2
+        else:
+            counts += [((second[part] == second_before) & falling).sum(), falling.sum()]
+        self._survival += torch.stack(counts)
 
     def _create(self, group: GroupState) -> None:
         resident = self._unlimited or self.device_bytes + group.state_bytes <= self._budget
