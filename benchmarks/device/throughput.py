@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -43,14 +43,14 @@ TINY = Size("tiny", 2, 16, turns=2, steps=1, together=True)
 def run(setting: Setting) -> Iterator[Row]:
     small = TINY if setting.rehearse else SMALL
     yield from _methods(setting, small)
-    large = Size(**{**_fields(TINY), "together": False}) if setting.rehearse else LARGE
-    yield from _methods(setting, large)
+    yield from _methods(setting, apart(TINY) if setting.rehearse else LARGE)
     yield from peers(setting, small.model, small.rows, small.length)
     yield from _kernels(setting, small)
 
 
-def _fields(size: Size) -> dict[str, Any]:
-    return {name: getattr(size, name) for name in size.__slots__}
+def apart(size: Size) -> Size:
+    """The same, one after another."""
+    return replace(size, together=False)
 
 
 def _cell(method: str, shape: ModelConfig, size: Size, **training: Any) -> Cell:

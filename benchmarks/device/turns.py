@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from statistics import mean, median, stdev
 
 import torch
-from lwft_bench.reporting.numbers.statistics import CONFIDENCE, student_t_quantile
 
 from benchmarks.device.setting import Row, release
 from lwft_bench.memory.meters import synchronised_clock
+from lwft_bench.reporting.numbers.statistics import CONFIDENCE, student_t_quantile
 from lwft_bench.schema.cell import Cell
 from lwft_bench.selftest.steps import Shape, Steps
 
