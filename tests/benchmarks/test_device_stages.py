@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.device import engine, memory, other_optimizers, streaming, throughput
 from benchmarks.device.processes import PATIENCE
@@ -104,12 +106,23 @@ def test_streamed_state_is_timed_beside_its_model(
     assert steps["streamed"]["modelled_seconds"] > 0 and steps["streamed"]["ratio"] > 0
 
 
-def test_methods_are_timed_by_turns(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throughput, "METHODS", ("lora", "badam"))
+def test_methods_are_timed_by_turns(setting: Setting) -> None:
+    size = replace(throughput.TINY, methods=("lora", "badam"))
+    ((_, rows),) = sound(throughput._methods(setting, size)).items()
+    assert [row["what"] for row in rows] == ["lora", "badam"]
+    assert rows[1]["ratio"] > 0 and rows[1]["tokens_per_second"] > 0
+    ((_, rows),) = sound(throughput._methods(setting, throughput.apart(size))).items()
+    assert [row["what"] for row in rows] == ["fft"]
+
+
+def test_what_does_not_fit_costs_its_row(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(throughput, "_made", too_large)
     for size in (throughput.TINY, throughput.apart(throughput.TINY)):
-        ((_, rows),) = sound(throughput._methods(setting, size)).items()
-        assert [row["what"] for row in rows] == ["lora", "badam"]
-        assert rows[1]["ratio"] > 0 and rows[1]["tokens_per_second"] > 0
+        (row,) = throughput._methods(setting, size)
+        assert row["failed"] == "OutOfMemoryError: CUDA out of memory"
 
 
 @pytest.mark.slow
