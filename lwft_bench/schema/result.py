@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 PROTOCOL_VERSION = 2
 """Goes up when the trainer or the evaluation changes numbers; part of a cell's identity."""
 
-Status = Literal["done", "failed", "out_of_memory", "diverged", "crashed", "hung", "interrupted"]
+Status = Literal["done", "failed", "out_of_memory", "diverged", "crashed", "hung"]
 Phase = Literal["load", "plan", "probe", "train", "validate", "evaluate", "save"]
 
 

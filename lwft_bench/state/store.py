@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -14,6 +13,7 @@ from lwft_bench.memory.meters import Account
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.engine import Engine, Queue, Wait
+from lwft_bench.state.group_state import GroupState, num_bytes
 from lwft_bench.state.layout import Bucket, cut
 from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
 from lwft_bench.state.staging import Home, Staging
@@ -24,31 +24,6 @@ SECOND_MOMENT = "exp_avg_sq"
 
 Wanted = tuple[str, int]
 """A group's name and the index of one of its parameters."""
-
-
-@dataclass(slots=True)
-class GroupState:
-    """A unit or always-trained part: its parameters, and their state once it was trained."""
-
-    parameters: Sequence[torch.nn.Parameter]
-    numbers: Sequence[int]
-    """The parameters' numbers in the model: they key stochastic rounding."""
-    policy: Literal["keep", "reset"]
-    rules: tuple[Optimizer, ...]
-    """Of each parameter, as the optimizer chose."""
-    buckets: tuple[tuple[Bucket, ...], ...]
-    """Of each parameter."""
-    steps: list[int] = field(default_factory=list)
-    """Updates of each parameter since its state began."""
-    trained: set[int] = field(default_factory=set)
-    """Parameters that were ever updated."""
-    homes: tuple[tuple[Home, ...], ...] | None = None
-    """Of each bucket; None while the group has no state."""
-
-    @property
-    def state_bytes(self) -> int:
-        """Of the group's state when it has one."""
-        return sum(bucket.num_bytes for row in self.buckets for bucket in row)
 
 
 class StateStore:
@@ -110,9 +85,7 @@ class StateStore:
             cut(parameter.shape, rule, self._precision, self._bucket_bytes)
             for parameter, rule in zip(parameters, rules, strict=True)
         )
-        self.groups[name] = GroupState(
-            parameters, numbers, policy, rules, buckets, [0] * len(parameters)
-        )
+        self.groups[name] = GroupState.of(parameters, numbers, policy, rules, buckets)
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
         """At a new selection: `leaving` groups lose their state if their policy says so, and
@@ -127,7 +100,7 @@ class StateStore:
         """Ends the state of a group with policy `reset`; its next update begins from step 1."""
         group = self.groups[name]
         if group.policy == "reset":
-            self._staging.release(_homes(group, resident=False))
+            self._staging.release(group.homes_where(resident=False))
             group.homes = None
             group.steps = [0] * len(group.parameters)
 
@@ -182,12 +155,12 @@ class StateStore:
     @property
     def device_bytes(self) -> int:
         """State on the device, staging buckets not counted."""
-        return _num_bytes(self.groups.values(), resident=True)
+        return num_bytes(self.groups.values(), resident=True)
 
     @property
     def host_bytes(self) -> int:
         """State offloaded to the host."""
-        return _num_bytes(self.groups.values(), resident=False)
+        return num_bytes(self.groups.values(), resident=False)
 
     @property
     def host_bytes_allocated(self) -> int:
@@ -195,12 +168,12 @@ class StateStore:
         return sum(
             1 << (home.memory.numel() - 1).bit_length()
             for group in self.groups.values()
-            for home in _homes(group, resident=False)
+            for home in group.homes_where(resident=False)
         )
 
     def host_bytes_of(self, name: str) -> int:
         """The part of `host_bytes` that is the group's."""
-        return _num_bytes([self.groups[name]], resident=False)
+        return num_bytes([self.groups[name]], resident=False)
 
     def surviving_update_share(self) -> float | None:
         """Of the elements with a moment that is not zero, the share whose stored weight changed.
@@ -241,7 +214,7 @@ class StateStore:
         """The groups' state under `<group>/<parameter>.<bucket>.<field>`: views of it, where it is."""
         tensors = {}
         for name in names:
-            for place, bucket, home in _filled(self.groups[name]):
+            for place, bucket, home in self.groups[name].filled():
                 if not home.resident:
                     self._engine.wait(Queue.HOST, home.written, Wait.SAVED)
                     self._engine.host_access([home.memory], [])
@@ -270,7 +243,7 @@ class StateStore:
             for index, counter in enumerate(counters):
                 for home in group.homes[index] if group.homes else ():
                     home.filled = home.resident or counter > 0
-            for place, bucket, home in _filled(group):
+            for place, bucket, home in group.filled():
                 if not home.resident:
                     self._engine.host_access([], [home.memory])
                 for state, view in bucket.views(home.memory).items():
@@ -333,20 +306,3 @@ class StateStore:
     def _bucket_sizes(self) -> set[int]:
         groups = self.groups.values()
         return {bucket.num_bytes for group in groups for row in group.buckets for bucket in row}
-
-
-def _homes(group: GroupState, *, resident: bool) -> Iterator[Home]:
-    for row in group.homes or ():
-        yield from (home for home in row if home.resident == resident)
-
-
-def _num_bytes(groups: Iterable[GroupState], *, resident: bool) -> int:
-    return sum(home.memory.numel() for group in groups for home in _homes(group, resident=resident))
-
-
-def _filled(group: GroupState) -> Iterator[tuple[str, Bucket, Home]]:
-    """Buckets that hold state, each with a name: `<parameter>.<bucket>`."""
-    for parameter, (row, homes) in enumerate(zip(group.buckets, group.homes or (), strict=False)):
-        for number, (bucket, home) in enumerate(zip(row, homes, strict=True)):
-            if home.filled:
-                yield f"{parameter}.{number}", bucket, home
