@@ -133,6 +133,9 @@ class SampleRow(Row):
     correct: bool
     overlap: Overlap | Literal["not sought"] | None = NOT_SOUGHT
     """Whether training examples have the question, or nearly; None: they do not."""
+    cluster: str | None = None
+    """What items have in common that were not sampled independently: a template, a passage, a story
+    told again with other numbers. None: nothing."""
 
 
 class Measurement(Row):
