@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from lwft_bench.data.extents import Extent
 from lwft_bench.dry_run.dry_run import MEASURING, PROBING, DryRun, cost_class
 from lwft_bench.dry_run.operations import Operations
+from lwft_bench.schema.extents import Extent
 from lwft_bench.schema.result import Operations as OperationsRecord
+from lwft_bench.schema.rows import StepRow
 from lwft_bench.training.trace import Trace
 
 PURPOSES = ("useful", "padding", "recomputation", "updates", "probing", "measuring")
@@ -38,10 +38,18 @@ class CellArithmetic:
             deviation=self.deviation,
         )
 
-    def rows(self, step_rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def rows(self, step_rows: Sequence[StepRow]) -> list[StepRow]:
         """The rows of steps.jsonl with their operations."""
         return [
-            {**row, "flops": step.total(), "useful_flops": step["useful"]}
+            row.model_copy(
+                update={
+                    "flops": step.total(),
+                    "useful_flops": step["useful"],
+                    "padded_tokens": _known(row.computed).tokens,
+                    "computed": None,
+                    "needed": None,
+                }
+            )
             for row, step in zip(step_rows, self.steps, strict=True)
         ]
 
@@ -54,27 +62,27 @@ def cell_arithmetic(
     num_ranks: int,
 ) -> CellArithmetic:
     """longest: of the batch that was planned. num_ranks: each of them updates."""
-    sizes = [unit["num_parameters"] for unit in trace.units]
+    sizes = [unit.num_parameters for unit in trace.units]
     costs = operations.costs
     measured: defaultdict[int, Extent] = defaultdict(Extent)
-    last = max(row["step"] for row in trace.steps)
-    for row in trace.measurements:
-        step = min(row["step"], last)
-        measured[step] = measured[step].plus(Extent(*row["computed"]))
+    last = max(row.step for row in trace.steps)
+    for measurement in trace.measurements:
+        step = min(measurement.step, last)
+        measured[step] = measured[step].plus(measurement.computed)
     steps = []
     for row in trace.steps:
         found: Counter[str] = Counter()
-        computed, needed = Extent(*row["computed"]), Extent(*row["needed"])
-        if row["step"] < 0:
+        computed, needed = _known(row.computed), _known(row.needed)
+        if row.step < 0:
             found["probing"] = costs[PROBING].passes(computed)
         else:
-            cost = costs[cost_class(trace.selections[row["period"]]["units"], sizes)]
+            cost = costs[cost_class(trace.selections[row.period].units, sizes)]
             found["useful"] = cost.passes(needed) - cost.recomputation(needed)
             found["recomputation"] = cost.recomputation(computed)
             found["padding"] = cost.passes(computed) - found["recomputation"] - found["useful"]
             found["updates"] = cost.update * num_ranks
-        if row["step"] in measured:
-            found["measuring"] = costs[MEASURING].passes(measured[row["step"]])
+        if row.step in measured:
+            found["measuring"] = costs[MEASURING].passes(measured[row.step])
         steps.append(found)
     deviations = (
         abs(cost.passes(longest) + cost.update - planned.flops[kind]) / planned.flops[kind]
@@ -82,3 +90,8 @@ def cell_arithmetic(
         if planned.flops.get(kind)
     )
     return CellArithmetic(steps, operations.uncounted, max([operations.deviation, *deviations]))
+
+
+def _known(extent: Extent | None) -> Extent:
+    assert extent is not None, "a step of the trace has its batch's extent"
+    return extent

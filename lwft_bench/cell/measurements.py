@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.result import Memory, Throughput, Training
+from lwft_bench.schema.rows import StepRow
 from lwft_bench.state.precision import Precision, precision_of
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.trace import Trace
@@ -28,7 +27,9 @@ PLANNED = (
 )
 
 
-def memory(planned: DryRun, account: Account, assembly: Assembly, device: torch.device) -> Memory:
+def memory(
+    planned: DryRun, account: Account, assembly: Assembly, device: torch.device, host_peak: int
+) -> Memory:
     """Peak device memory: the allocator's where there is one, else the dry run's.
 
     Components always come from the dry run: an allocator does not know them.
@@ -37,7 +38,7 @@ def memory(planned: DryRun, account: Account, assembly: Assembly, device: torch.
     shared: dict[str, Any] = {
         "components": report.components,
         "component_peaks": report.component_peaks,
-        "host_peak_bytes": _host_peak_bytes(),
+        "host_peak_bytes": host_peak,
         "offloaded_bytes": assembly.store.host_bytes,
     }
     if isinstance(account, PhasePeaks):
@@ -59,12 +60,6 @@ def memory(planned: DryRun, account: Account, assembly: Assembly, device: torch.
     )
 
 
-def _host_peak_bytes() -> int:
-    """Peak resident set of this process; the kernel counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def process_bytes(device: torch.device) -> int | None:
     """NVML's figure for this process on the device now; None where there is no NVML."""
     import pynvml
@@ -84,37 +79,32 @@ def process_bytes(device: torch.device) -> int | None:
 def throughput(trace: Trace, arithmetic: CellArithmetic) -> Throughput:
     """Speed over the timed training steps (each carries the mean time of its reading interval), and
     over all that the method takes."""
-    training = [row for row in trace.steps if row["step"] >= 0]
-    rows = [row for row in trace.steps if row["timed"]]
-    flops = [
-        flops for row, flops in zip(trace.steps, arithmetic.flops, strict=True) if row["timed"]
-    ]
-    num_timed = len(rows)
-    if not rows:
-        rows, flops = trace.steps, arithmetic.flops
-    seconds = np.array([row["seconds"] for row in rows])
+    steps = list(zip(trace.steps, arithmetic.flops, strict=True))
+    timed = [(row, flops) for row, flops in steps if row.timed]
+    steady = [row for row, _ in timed or steps]
+    training = [row for row in trace.steps if row.step >= 0]
+    seconds = np.array([row.seconds for row in steady])
     total = float(seconds.sum())
     low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
-    training_seconds = sum(row["seconds"] for row in training)
-    probing_seconds = sum(row["seconds"] for row in trace.steps if row["step"] < 0)
-    measuring_seconds = sum(row["seconds"] for row in trace.measurements)
-    switching_seconds = sum(row["seconds"] for row in trace.switches)
+    training_seconds = sum(row.seconds for row in training)
+    probing_seconds = sum(row.seconds for row in trace.steps if row.step < 0)
+    measuring_seconds = sum(row.seconds for row in trace.measurements)
+    switching_seconds = sum(row.seconds for row in trace.switches)
     everything = training_seconds + probing_seconds + measuring_seconds + switching_seconds
     return Throughput(
-        target_tokens_per_second=sum(row["target_tokens"] for row in rows) / total,
-        tokens_per_second=sum(row["tokens"] for row in rows) / total,
-        end_to_end_target_tokens_per_second=sum(row["target_tokens"] for row in training)
-        / everything,
-        end_to_end_tokens_per_second=sum(row["tokens"] for row in training) / everything,
+        target_tokens_per_second=sum(row.target_tokens for row in steady) / total,
+        tokens_per_second=sum(row.tokens for row in steady) / total,
+        end_to_end_target_tokens_per_second=sum(row.target_tokens for row in training) / everything,
+        end_to_end_tokens_per_second=sum(row.tokens for row in training) / everything,
         step_seconds_median=float(middle),
         step_seconds_iqr=(float(low), float(high)),
-        num_steps_timed=num_timed,
+        num_steps_timed=len(timed),
         probing_seconds=probing_seconds,
         training_seconds=training_seconds,
         measuring_seconds=measuring_seconds,
         switching_seconds=switching_seconds,
         evaluation_seconds=0.0,
-        flops_per_second=sum(flops) / total,
+        flops_per_second=sum(flops for _, flops in timed or steps) / total,
         threads=torch.get_num_threads(),
     )
 
@@ -126,8 +116,8 @@ def training_summary(
     examples: TokenisedExamples,
 ) -> Training:
     """Everything about training that could differ between methods, counted."""
-    training = [row for row in trace.steps if row["step"] >= 0]
-    losses = np.array([row["loss"] for row in training])
+    training = [row for row in trace.steps if row.step >= 0]
+    losses = np.array([row.loss for row in training])
     always = sum(group.num_parameters for group in assembly.groups.always)
     sizes = [group.num_parameters for group in assembly.groups.units]
     active = [always + sum(sizes[u] for u in _units(trace, row)) for row in training]
@@ -135,8 +125,8 @@ def training_summary(
         num_ranks=assembly.ranks.world,
         optimizer_steps=len(training),
         probing_steps=len(trace.steps) - len(training),
-        target_tokens=sum(row["target_tokens"] for row in trace.steps),
-        tokens=sum(row["tokens"] for row in trace.steps),
+        target_tokens=sum(row.target_tokens for row in trace.steps),
+        tokens=sum(row.tokens for row in trace.steps),
         flops=sum(arithmetic.flops),
         operations=arithmetic.record,
         trained_parameters=assembly.store.trained_parameters,
@@ -144,8 +134,8 @@ def training_summary(
         total_parameters=assembly.adapter.num_parameters(assembly.model),
         first_loss=float(losses[0]),
         final_loss=float(losses[-max(1, len(losses) // 10) :].mean()),
-        validation_loss_before=trace.validation[0]["loss"] if trace.validation else None,
-        validation_loss_after=trace.validation[-1]["loss"] if trace.validation else None,
+        validation_loss_before=trace.validation[0].loss if trace.validation else None,
+        validation_loss_after=trace.validation[-1].loss if trace.validation else None,
         loss_jump_at_switch=_loss_jump(trace, losses),
         surviving_update_share=assembly.store.surviving_update_share(),
         stuck_second_moment_share=assembly.store.stuck_second_moment_share(),
@@ -203,16 +193,16 @@ def _dtype(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _units(trace: Trace, row: dict[str, Any]) -> list[int]:
-    return trace.selections[row["period"]]["units"]
+def _units(trace: Trace, row: StepRow) -> tuple[int, ...]:
+    return trace.selections[row.period].units
 
 
 def _loss_jump(trace: Trace, losses: np.ndarray) -> float | None:
     """Mean over switches of the loss of the first step after minus that of the last step before."""
     changes = zip(trace.selections, trace.selections[1:], strict=False)
     jumps = [
-        losses[after["step"]] - losses[after["step"] - 1]
+        losses[after.step] - losses[after.step - 1]
         for before, after in changes
-        if before["units"] != after["units"]
+        if before.units != after.units
     ]
     return float(np.mean(jumps)) if jumps else None

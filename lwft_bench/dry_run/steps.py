@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic
 
 import torch
 from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import Batch
-from lwft_bench.data.extents import Extent
 from lwft_bench.dry_run.draws import Draws
 from lwft_bench.memory.flops import FlopCount
-from lwft_bench.memory.meters import Account
 from lwft_bench.schema.cell import Cell
-from lwft_bench.state.engine import Engine
-from lwft_bench.training.assembly import Assembly, assemble
+from lwft_bench.schema.extents import Extent
+from lwft_bench.training.assembly import AnyAccount, Assembly, Surroundings, assemble
 from lwft_bench.training.loss import DeviceBatch
-
-AnyAccount = TypeVar("AnyAccount", bound=Account)
 
 LR = 1e-6
 """Of no consequence for memory; above zero, so that updates are made."""
@@ -124,37 +120,32 @@ class CellSteps(Generic[AnyAccount]):
 
 def cell_steps(
     cell: Cell,
-    adapter: Adapter,
-    model: nn.Module,
+    adapted: tuple[Adapter, nn.Module],
     shapes: Sequence[BatchShape],
-    device: torch.device,
-    account: AnyAccount,
+    surroundings: Surroundings[AnyAccount],
     counter: FlopCount,
     *,
     own_logits: bool,
     idle: Sequence[BatchShape] = (),
-    fake: bool = False,
-    engine: Engine | None = None,
 ) -> CellSteps[AnyAccount]:
     """Puts an adapted model together with what trains it, as it stands before the first selection."""
+    adapter, model = adapted
     assembly = assemble(
         model,
         adapter,
         cell.method,
         cell.training,
+        surroundings,
         rounding_seed=0,
-        device=device,
-        account=account,
-        fake=fake,
         own_logits=own_logits,
-        engine=engine,
     )
+    device = surroundings.device
     assembly.store.counts_survival = True  # the dearest steps are those that count it
     assembly.store.switch([], [group.name for group in assembly.groups.always])
     batches = [batch_of(shape, device) for shape in shapes]
     left_out = [batch_of(shape, device) for shape in idle]
     num_targets = sum(shape.num_targets for shape in shapes)
-    return CellSteps(assembly, batches, num_targets, counter, account, left_out)
+    return CellSteps(assembly, batches, num_targets, counter, surroundings.account, left_out)
 
 
 def batch_of(shape: BatchShape, device: torch.device) -> DeviceBatch:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Item
-from lwft_bench.data.overlap import Kind
 from lwft_bench.schema.cell import EvaluationConfig, Profile
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import Score
+from lwft_bench.schema.rows import SampleRow
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,28 +26,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One item, answered: a row of samples.jsonl."""
-
-    benchmark: str
-    id: str
-    prompt: str
-    response: str
-    """The generated text up to the stop, or the choice with the highest log-likelihood."""
-    prediction: str | None
-    """What the extraction rule found; None: no answer."""
-    answer: str
-    correct: bool
-    overlap: Kind | None = None
-    """Whether training examples have the question, or nearly."""
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Scores in the order the benchmarks were given, and the samples they are means of."""
 
     scores: list[Score]
-    samples: list[Sample]
+    samples: list[SampleRow]
 
 
 def evaluate(
@@ -110,7 +93,7 @@ def evaluate(
     return Evaluation(scores, samples)
 
 
-def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:
+def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> SampleRow:
     document = logged["doc"]
     if benchmark.kind == "multiple_choice":
         log_likelihoods = [log_likelihood for log_likelihood, _ in logged["filtered_resps"]]
@@ -119,7 +102,7 @@ def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:
     else:
         ((response,),) = logged["resps"]
         (prediction,) = logged["filtered_resps"]
-    return Sample(
+    return SampleRow(
         benchmark=benchmark.name,
         id=document["id"],
         prompt=document["prompt"],
@@ -130,7 +113,7 @@ def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:
     )
 
 
-def _score(benchmark: BenchmarkConfig, samples: Sequence[Sample]) -> Score:
+def _score(benchmark: BenchmarkConfig, samples: Sequence[SampleRow]) -> Score:
     n = len(samples)
     p = sum(sample.correct for sample in samples) / n
     return Score(

@@ -14,7 +14,8 @@ from multiprocessing.process import BaseProcess
 
 from lwft_bench.cell.outcomes import SERVER_DIED, Ended, num_oom_kills
 from lwft_bench.cell.provenance import now
-from lwft_bench.execution.worker import Event, Job, tell_accelerator, work
+from lwft_bench.execution.worker import Job, tell_accelerator, work
+from lwft_bench.schema.events import Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
 
 _ENVIRONMENT = {
@@ -126,11 +127,11 @@ class CellProcess:
         """Events that have arrived."""
         with suppress(EOFError, OSError):
             while self._events.poll():
-                event = self._events.recv()
+                event: Event = self._events.recv()
                 self._last_event = time.monotonic()
-                if event["event"] == "phase":
-                    self.phase = event["phase"]
-                if event["event"] == "interrupted":
+                if isinstance(event, PhaseBegan):
+                    self.phase = event.phase
+                if isinstance(event, Stopped):
                     self._interrupted = True
                 yield event
 

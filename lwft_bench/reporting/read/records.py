@@ -19,11 +19,9 @@ from lwft_bench.results.store import RunStore
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
 from lwft_bench.schema.run import SuiteCell
 from lwft_bench.schema.suite import Published
-
-NOT_SOUGHT = "not sought"
-"""Stands for the overlap with training data in samples that say nothing of it."""
 
 _NOT_RECORDED = {"probabilities": None, "scores": None, "ages": None}
 
@@ -125,7 +123,7 @@ def read_run(folder: Path) -> RunRecords:
         results=pd.DataFrame([_flat_result(cell) for cell in cells]),
         samples=_samples(store, done),
         steps=_frame(
-            [{"cell": name, **row} for name in done for row in store.steps(name)],
+            [{"cell": name, **row.as_json()} for name in done for row in store.steps(name)],
             ("cell", "step", "loss"),
         ),
         selections=_frame(selections, ("cell", "step", "num_steps", "units", *_NOT_RECORDED)),
@@ -225,13 +223,7 @@ def _flat_result(cell: ReportedCell) -> dict[str, Any]:
 def _samples(store: RunStore, done: Sequence[str]) -> pd.DataFrame:
     """Correctness, and whether the question was trained on: the texts stay on disk."""
     rows = [
-        (
-            name,
-            sample["benchmark"],
-            sample["id"],
-            sample["correct"],
-            sample.get("overlap", NOT_SOUGHT),
-        )
+        (name, sample.benchmark, sample.id, sample.correct, sample.overlap)
         for name in done
         for sample in store.samples(name)
     ]
@@ -245,8 +237,8 @@ def _selections(
     units, selections = [], []
     for name in done:
         header, rows = store.selections(name)
-        units += [{"cell": name, **unit} for unit in header.get("units", [])]
-        selections += [{"cell": name, **_NOT_RECORDED} | row for row in rows]
+        units += [{"cell": name, **unit.as_json()} for unit in header.units]
+        selections += [{"cell": name, **_NOT_RECORDED} | row.as_json() for row in rows]
     return units, selections
 
 
