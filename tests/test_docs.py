@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from lwft_bench.cli import app
+from lwft_bench.cli.commands import app
 from lwft_bench.plugins import registry
 from lwft_bench.schema.shipped import shipped
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -161,9 +162,10 @@ def _row(setting: Setting, kind: Kind, plan: Callable[[], Planned], before: int 
     if on_cpu:
         return row
     module = torch.get_device_module(device)
+    gc.collect()  # the model, which hooks refer to; what the allocator reserved stays reserved
     row |= {"reserved_bytes": measured.reserved}
     if device.type == "cuda":
-        # The model is gone; what the libraries took for themselves is still there.
+        # What the libraries took for themselves is still there.
         row |= {"workspaces_bytes": module.memory_allocated()}
     used = nvml.used_bytes()
     if used is not None and before is not None:

@@ -6,10 +6,13 @@ import resource
 import sys
 from dataclasses import dataclass
 
+from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.cell.loading import Loaded
-from lwft_bench.cell.measurements import memory, step_flops, throughput, training_summary
+from lwft_bench.cell.measurements import memory, throughput, training_summary
 from lwft_bench.cell.training import Trained
+from lwft_bench.data.extents import computed_extent
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
+from lwft_bench.dry_run.operations import count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.schema.result import Engagement, Memory, Throughput, Training
 from lwft_bench.schema.rows import SelectionHeader, SelectionRow, StepRow
@@ -41,17 +44,14 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
         selection_varies=trained.strategy.varies,
     )
     planned = _plan(loaded, trained)
-    flops = step_flops(trace, planned, assembly, trained.order)
-    rows = zip(trace.step_rows(), flops, strict=True)
+    arithmetic = _arithmetic(loaded, trained, planned)
     host_peak = _host_peak_bytes()
     return Measured(
         engagement=engagement,
         memory=memory(planned, trained.account, assembly, loaded.device, host_peak),
-        throughput=throughput(trace, planned, assembly, trained.order),
-        training=training_summary(
-            trace, planned, assembly, trained.order, loaded.train, loaded.num_empty
-        ),
-        steps=tuple(row.model_copy(update={"flops": round(done)}) for row, done in rows),
+        throughput=throughput(trace, arithmetic),
+        training=training_summary(trace, arithmetic, assembly, loaded.train, loaded.num_empty),
+        steps=tuple(arithmetic.rows(trace.step_rows())),
         header=trace.header,
         selections=tuple(trace.selections),
     )
@@ -66,6 +66,20 @@ def _plan(loaded: Loaded, trained: Trained) -> DryRun:
         trained.strategy.needs,
         own_logits=trained.assembly.loss.own_logits,
     )
+
+
+def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithmetic:
+    """The operations of each step, from small batches run through the trained model."""
+    trace, assembly = trained.trace, trained.assembly
+    operations = count_operations(
+        assembly,
+        loaded.device,
+        [row.units for row in trace.selections],
+        trained.strategy.needs,
+        planned,
+    )
+    longest = computed_extent(trained.order.largest_share())
+    return cell_arithmetic(trace, operations, planned, longest, assembly.ranks.world)
 
 
 def _host_peak_bytes() -> int:

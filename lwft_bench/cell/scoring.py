@@ -41,6 +41,7 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
         cell.evaluation,
         profile=cell.task.profile,
         chat_template=cell.task.chat_template,
+        chat_options=cell.task.chat_template_options,
     )
     seconds = time.perf_counter() - started
     for one in evaluation.scores:

@@ -40,6 +40,7 @@ def evaluate(
     *,
     profile: Profile = "clean",
     chat_template: bool = False,
+    chat_options: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Score `model` on every benchmark, on the device it is on.
 
@@ -53,6 +54,7 @@ def evaluate(
             one request a choice.
         profile: the task's, with which the items were made.
         chat_template: the task's: the items' prompts are put into the tokenizer's.
+        chat_options: the task's arguments for it.
 
     Raises:
         UserError: a prompt and its response do not fit into the model's context, or the tokenizer has
@@ -66,9 +68,11 @@ def evaluate(
 
     benchmarks = {load_benchmark(name).under(profile): items[name] for name in items if items[name]}
     if chat_template:
-        template = ChatTemplate(tokenizer)
+        template = ChatTemplate(tokenizer, chat_options)
         benchmarks = {
-            benchmark.in_chat(template.end_of_turn): [template.item(item) for item in its_items]
+            benchmark.in_chat(template.end_of_turn, template.options): [
+                template.item(item) for item in its_items
+            ]
             for benchmark, its_items in benchmarks.items()
         }
     num_requests = sum(max(1, len(item.choices)) for name in items for item in items[name])

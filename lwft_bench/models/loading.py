@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+from lwft_bench.models.end_tokens import without_end
 from lwft_bench.models.sources import (
     config_folder,
     model_digest,
@@ -50,7 +51,8 @@ _TOLD = (OSError, ValueError, KeyError)
 
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
-    """The model's tokenizer. One without a padding token pads with its end-of-sequence token.
+    """The model's tokenizer. One without a padding token pads with its end-of-sequence token, and one
+    that ends every text by it no longer does.
 
     Raises:
         UserError: it cannot be found or read, has no token to pad with, or has more tokens than
@@ -63,6 +65,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code, local_files_only=True
         )
+        without_end(config, tokenizer)
         tokenizer(_ANY_TEXT)  # some that load cannot be used
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
+from lwft_bench.schema.extents import Extent
+
 Overlap = Literal["exact", "near"]
 """How a question of a benchmark stands in training data."""
 
@@ -48,7 +50,9 @@ class StepRow(Row):
     There is no loss and no time until the device's readings are fetched.
     """
 
-    omitted = frozenset({"validation_loss", "flops"})
+    omitted = frozenset(
+        {"validation_loss", "flops", "useful_flops", "padded_tokens", "computed", "needed"}
+    )
 
     step: int
     """Its number; probing steps are numbered below zero."""
@@ -67,7 +71,15 @@ class StepRow(Row):
     validation_loss: Number | None = None
     """After the step, where it was measured."""
     flops: int | None = None
-    """Operations of the step; None where they could not be counted."""
+    """Operations of the step, executed; None where they could not be counted."""
+    useful_flops: int | None = None
+    """Those of them for the step's tokens, each computed once; 0 while probing."""
+    padded_tokens: int | None = None
+    """Tokens with padding."""
+    computed: Extent | None = None
+    """Of the batch with padding: in the trace, and not in the file."""
+    needed: Extent | None = None
+    """Of the batch without padding."""
 
 
 class UnitRow(Row):
@@ -132,8 +144,16 @@ class Measurement(Row):
     step: int
     """The next one."""
     statistic: str
-    tokens: int
-    """Those that went through the model for it."""
+    computed: Extent
+    """Of what went through the model for it."""
+    seconds: float
+
+
+class SwitchRow(Row):
+    """What selecting units took, and making and letting go of their state; measuring left out."""
+
+    step: int
+    """The first of the period that begins."""
     seconds: float
 
 

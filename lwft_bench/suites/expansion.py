@@ -241,6 +241,12 @@ def _impossible(
             f"{training.precision} works on single elements, and the state of optimizer "
             f"{method.optimizer.name!r} is {kind}; expected float32 or bf16",
         )
+    if kind != "elementwise" and training.state_dtype is not None:
+        yield Problem(
+            *settings.locate(("training", "state_dtype")),
+            f"{training.state_dtype} moments are for optimizers that work on single elements, and the "
+            f"state of optimizer {method.optimizer.name!r} is {kind}; expected none given (null)",
+        )
 
 
 def _task_settings(task: Entry[TaskConfig]) -> Iterator[Setting]:

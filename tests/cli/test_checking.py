@@ -9,8 +9,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from lwft_bench.cli import app
 from lwft_bench.cli.checking import all_passed, check_plugins
+from lwft_bench.cli.commands import app
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.errors import UserError
 from lwft_bench.testing.strategy_checks import CHECKS

@@ -54,7 +54,9 @@ ITEMS = [{"prompt": "1 + 1 =", "answer": "2"}, {"prompt": "2 + 2 =", "answer": "
 
 def save_tokenizer(folder: Path, *extra: str, end: str | None = "<end>") -> None:
     """One token a byte, the special token `<end>` with id 256, and further tokens behind it."""
-    vocabulary = {piece: index for index, piece in enumerate(pre_tokenizers.ByteLevel.alphabet())}
+    vocabulary = {
+        piece: index for index, piece in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))
+    }
     for piece in ("<end>", *extra):
         vocabulary[piece] = len(vocabulary)
     bytes_ = Tokenizer(models.BPE(vocabulary, []))
