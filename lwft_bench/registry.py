@@ -210,6 +210,7 @@ strategies: Registry[Strategy] = Registry(
         "spectrum": "lwft_bench.strategies.spectrum:Spectrum",
         "ist": "lwft_bench.strategies.ist:Ist",
         "hift": "lwft_bench.strategies.hift:Hift",
+        "absignsgd": "lwft_bench.strategies.absignsgd:DepthBiased",
         "grass": "lwft_bench.strategies.grass:Grass",
         "grass-static": "lwft_bench.strategies.grass:GrassStatic",
         "rgn": "lwft_bench.strategies.rgn:RelativeGradientNorm",
@@ -236,6 +237,8 @@ optimizers: Registry[Optimizer] = Registry(
         "adamw8bit": "lwft_bench.optimizers.adamw8bit:AdamW8bit",
         "galore": "lwft_bench.optimizers.galore:GaLore",
         "apollo": "lwft_bench.optimizers.apollo:Apollo",
+        "sign": "lwft_bench.optimizers.stateless:Sign",
+        "sgd": "lwft_bench.optimizers.stateless:Sgd",
     },
 )
 REGISTRIES: tuple[Registry[Any], ...] = (strategies, adapters, optimizers)

@@ -66,6 +66,8 @@ class Optimizer:
     """Elements; a multiple of ALIGNMENT."""
     state_dtype: ClassVar[str | None] = None
     """Of moments, where it is not the precision policy's."""
+    stateless: ClassVar[bool] = False
+    """Whether it has no fields for any parameter."""
 
     def __init__(self, options: OptimizerOptions) -> None:
         self.options = options

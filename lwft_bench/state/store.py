@@ -166,7 +166,10 @@ class StateStore:
                 key,
                 self.counts_survival and self._optimizer.kind == "elementwise",
             )
-            if home.resident:
+            if not bucket.num_bytes:  # nothing that a queue would have to bring or keep
+                with torch.no_grad():
+                    work(home.memory)
+            elif home.resident:
                 self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
             else:
                 self._staging.update(home, work)
@@ -199,7 +202,8 @@ class StateStore:
         return _num_bytes([self.groups[name]], resident=False)
 
     def surviving_update_share(self) -> float | None:
-        """Of the elements with a moment that is not zero, the share whose stored weight changed.
+        """Of the elements with a moment (without moments: a gradient) that is not zero, the share whose
+        stored weight changed.
 
         Over the updates made while `counts_survival` was on, of the first CHUNK_ELEMENTS of each
         bucket. None before any.
@@ -290,12 +294,14 @@ class StateStore:
             return
         before = weight[:CHUNK_ELEMENTS].clone()
         update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
-        moving = state[bucket.fields[0].name][:CHUNK_ELEMENTS] != 0
+        moves = gradient if rule.stateless else state[bucket.fields[0].name]
+        moving = moves[:CHUNK_ELEMENTS] != 0
         changed = (weight[:CHUNK_ELEMENTS] != before) & moving
         self._survival += torch.stack([changed.sum(), moving.sum()])
 
     def _create(self, group: GroupState) -> None:
-        resident = self._unlimited or self.device_bytes + group.state_bytes <= self._budget
+        size = group.state_bytes
+        resident = self._unlimited or size == 0 or self.device_bytes + size <= self._budget
         make: Callable[[Bucket], Home] = self._make_resident if resident else self._make_offloaded
         with self._account.component("optimizer_state" if resident else HOST):
             group.homes = tuple(tuple(map(make, row)) for row in group.buckets)
