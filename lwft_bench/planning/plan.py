@@ -133,8 +133,9 @@ class Planner:
 
     def draws(self, cell: Cell) -> Draws:
         """The selections whose step is run."""
-        units = self._groups(cell)[0].seen_by_strategy()
-        return draws(cell.method, units, cell.training.steps, self._num_samples)
+        groups, total = self._groups(cell)
+        units = groups.seen_by_strategy()
+        return draws(cell.method, units, cell.training.steps, self._num_samples, total)
 
     def kind(self, cell: Cell) -> str:
         """Cells of one kind need the same, whatever is changed in them alike."""

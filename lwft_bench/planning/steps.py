@@ -69,6 +69,7 @@ class CellSteps(Generic[AnyAccount]):
         with self.account.phase("switch"):
             leaving = [groups.units[unit].name for unit in self._selected - set(units)]
             updated = [*(groups.units[unit] for unit in units), *groups.always]
+            store.leave(leaving, LR)
             store.switch(leaving, [group.name for group in updated])
             self.assembly.step.activate(updated, measured=groups.units if measure_all else ())
         self._selected = frozenset(units)

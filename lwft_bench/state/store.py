@@ -127,6 +127,49 @@ class StateStore:
             group.homes = None
             group.steps = [0] * len(group.parameters)
 
+    def leave(self, leaving: Sequence[str], lr: float) -> None:
+        """Before `switch`: the last update of groups that lose their state, if the rule has one.
+
+        lr: that of the update before it.
+        """
+        if self._optimizer.leaves:
+            for name in leaving:
+                if self.groups[name].policy == "reset":
+                    self._leave(self.groups[name], lr)
+            self._engine.catch_up()
+
+    def _leave(self, group: GroupState, lr: float) -> None:
+        for index, rule in enumerate(group.rules):
+            step = group.steps[index]
+            if not (rule.leaves and step and group.homes):
+                continue
+            weight = group.parameters[index].detach()
+            key = mix(self._rounding_seed, step + 1, group.numbers[index])
+            for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
+                part = weight.view(-1)[bucket.start : bucket.stop]
+                work = partial(self._leave_bucket, rule, bucket, part, step, lr, key)
+                if home.resident:
+                    self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
+                else:
+                    self._staging.update(home, work)
+
+    def _leave_bucket(
+        self,
+        rule: Optimizer,
+        bucket: Bucket,
+        weight: torch.Tensor,
+        step: int,
+        lr: float,
+        key: int,
+        memory: torch.Tensor,
+    ) -> None:
+        def kernel(weight: torch.Tensor, _: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
+            rule.leave(weight, state, step, lr)
+
+        state = bucket.views(memory)
+        with torch.no_grad():  # there is no gradient: the weight stands in for it, unread
+            update_slice(self._precision, kernel, weight, weight, state, key, bucket.start)
+
     def expect(self, wanted: Iterable[Wanted]) -> None:
         """Updates that will probably come, in order: offloaded state begins to come in."""
         expected: list[Home] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lwft_bench.config.models import MethodConfig
+from lwft_bench.registry import optimizers
 from lwft_bench.results.schema import Check, Engagement
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Group, Groups
@@ -15,11 +16,13 @@ from lwft_bench.training.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Between two checksums: what was to be trained, and what changed."""
+    """Between two checksums: what was to be trained, what changed, and what a last update moved before
+    its state was cleared."""
 
     first_step: int
     expected: frozenset[str]
     changed: frozenset[str]
+    left: frozenset[str]
 
 
 def judge(
@@ -36,7 +39,7 @@ def judge(
     frozen_unchanged: whether parameters in no group kept their bits. selection_varies: the strategy's
     own word that selections differ over time (None: they may).
     """
-    periods = _periods(trace, groups)
+    periods = _periods(trace, groups, moves_on_leaving=optimizers.get(method.optimizer.name).leaves)
     checks = [
         _selection_changed(trace, len(groups.units), selection_varies),
         _selected_changed(periods),
@@ -54,15 +57,19 @@ def _selected(groups: Groups, row: Mapping[str, Any]) -> set[str]:
     return {groups.units[unit].name for unit in row["units"]}
 
 
-def _periods(trace: Trace, groups: Groups) -> list[Period]:
+def _periods(trace: Trace, groups: Groups, *, moves_on_leaving: bool) -> list[Period]:
     periods = []
+    previous: set[str] = set()
     for before, after in zip(trace.checksums, trace.checksums[1:], strict=False):
         expected = {group.name for group in groups.always}
+        left: set[str] = set()
         for row in trace.selections:
             if before["step"] <= row["step"] < after["step"]:
                 expected |= _selected(groups, row)
+                left |= previous if moves_on_leaving else set()
+                previous = _selected(groups, row)
         changed = {n for n, value in after["groups"].items() if before["groups"][n] != value}
-        periods.append(Period(before["step"], frozenset(expected), frozenset(changed)))
+        periods.append(Period(before["step"], *map(frozenset, (expected, changed, left))))
     return periods
 
 
@@ -87,9 +94,9 @@ def _selected_changed(periods: list[Period]) -> Check:
 
 def _others_kept(periods: list[Period], frozen_unchanged: bool) -> Check:
     failures = [
-        f"{', '.join(sorted(p.changed - p.expected))} from step {p.first_step}"
+        f"{', '.join(sorted(p.changed - p.expected - p.left))} from step {p.first_step}"
         for p in periods
-        if p.changed - p.expected
+        if p.changed - p.expected - p.left
     ]
     if not frozen_unchanged:
         failures.append("parameters outside all groups")

@@ -140,7 +140,9 @@ class TrainingStep:
         if self._lr is None:
             return
         if self._clip.mode == "global":
-            self._scale_down([g for g in self._active if g.name in self._updated])
+            scale = self._scale_down([g for g in self._active if g.name in self._updated])
+            if scale is not None:
+                self._readings.add_clip_scale(scale)
         for group in self._active:
             if group.name in self._updated:
                 self._finish_group(group)
@@ -158,12 +160,13 @@ class TrainingStep:
         self._store.update(group.name, index, self._lr)
         parameter.grad = None
 
-    def _scale_down(self, groups: Sequence[Group]) -> None:
-        """Clips the gradients of the groups by their joint norm."""
+    def _scale_down(self, groups: Sequence[Group]) -> torch.Tensor | None:
+        """Clips the gradients of the groups by their joint norm; returns what they were scaled by."""
         gradients = [p.grad for g in groups for p in g.parameters.values() if p.grad is not None]
         if not gradients:
-            return
+            return None
         norm = torch.stack([sum_of_squares(gradient) for gradient in gradients]).sum().sqrt()
         scale = (self._clip.max_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
         for gradient in gradients:
             gradient.mul_(scale.to(gradient.dtype))
+        return scale

@@ -81,6 +81,7 @@ class Trainer:
         self._probing_steps = strategy.needs.probing_steps
         self._place = Place(at=-self._probing_steps)
         self._lr_clock = assembly.method.lr_clock
+        self._total_parameters = assembly.adapter.num_parameters(assembly.model)
         self._saved_at = self._place.at
         self.trace = Trace.of(self._groups.seen_by_strategy(), self._probing_steps)
         sizes = [group.num_parameters for group in self._groups.units]
@@ -129,6 +130,7 @@ class Trainer:
             total_steps=self._config.steps,
             steps_per_epoch=self._order.steps_per_epoch,
             rng=self._rng,
+            total_parameters=self._total_parameters,
         )
         if self._strategy.needs.measure:
             context.measure = self._measure
@@ -239,7 +241,10 @@ class Trainer:
             ending += always
             starting += always
         left = state_checksums(self._store, self._trained_with(before))
-        self._store.switch([group.name for group in ending], [group.name for group in starting])
+        leaving = [group.name for group in ending]
+        if leaving:
+            self._store.leave(leaving, self.trace.steps[-1]["lr"])
+        self._store.switch(leaving, [group.name for group in starting])
         taken = state_checksums(self._store, self._trained_with(units))
         self.trace.states.append({"step": self._place.at, "left": left, "taken": taken})
         self._activate(units)

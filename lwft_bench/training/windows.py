@@ -32,7 +32,7 @@ class Windows:
         self._device = device
         self.first_step = -trace.probing_steps
         self._fetched_to = self.first_step
-        self._tables: list[tuple[np.ndarray, np.ndarray]] = []
+        self._tables: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._clock = 0.0
 
     def restart_clock(self) -> None:
@@ -54,7 +54,7 @@ class Windows:
         """
         if step == self._fetched_to:
             return None
-        losses, squares = self._readings.fetch()
+        losses, scales, squares = self._readings.fetch()
         now = synchronised_clock(self._device)
         rows = self._trace.steps[len(self._trace.steps) - len(losses) :]
         total_seconds = now - self._clock
@@ -64,7 +64,7 @@ class Windows:
             # The first training steps warm caches up and allocate state: they are not timed.
             timed = row["step"] >= READING_INTERVAL
             row.update(loss=float(loss), seconds=total_seconds / len(rows), timed=timed)
-        self._tables.append((losses, squares))
+        self._tables.append((losses, scales, squares))
         self._fetched_to = step
         self._clock = now
         return {
@@ -74,9 +74,11 @@ class Windows:
 
     def take(self, step: int, *, probing: bool) -> Window:
         """The window up to `step`, all of it fetched; the next one starts there."""
-        losses = np.concatenate([table[0] for table in self._tables])
-        squares = np.concatenate([table[1] for table in self._tables])
-        window = Window(self.first_step, np.sqrt(squares / self._unit_sizes), losses, probing)
+        losses, scales, squares = (
+            np.concatenate(parts) for parts in zip(*self._tables, strict=True)
+        )
+        rms = np.sqrt(squares / self._unit_sizes)
+        window = Window(self.first_step, rms, losses, probing, clip_scale=scales)
         self._tables = []
         self.first_step = step
         return window
@@ -88,4 +90,4 @@ class Windows:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes what `state_dict` gave."""
         self.first_step, self._fetched_to = state["first_step"], state["to"]
-        self._tables = [(losses, squares) for losses, squares in state["tables"]]
+        self._tables = [tuple(table) for table in state["tables"]]

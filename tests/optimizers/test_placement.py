@@ -50,7 +50,7 @@ def trained(folder: Path, name: str, on_device: str | int = "all", **settings: o
 def test_every_kind_is_here() -> None:
     kinds = {name: optimizers.get(name).kind for name in optimizers.names()}
     without_state = {name for name in kinds if optimizers.get(name).stateless}
-    assert kinds.keys() - without_state == {"adamw", *SMALL}
+    assert kinds.keys() - without_state == {"adamw", "adamw-closing", *SMALL}
     assert set(kinds.values()) == {"elementwise", "blockwise", "opaque"}
 
 

@@ -19,6 +19,7 @@ CARDS = small_cards()
 NEWER = (
     "absignsgd",
     "block-sign-uniform",
+    "misa",
 )
 STEPS = 9
 
