@@ -211,6 +211,7 @@ strategies: Registry[Strategy] = Registry(
         "ist": "lwft_bench.strategies.ist:Ist",
         "hift": "lwft_bench.strategies.hift:Hift",
         "misa": "lwft_bench.strategies.misa:Misa",
+        "frugal": "lwft_bench.strategies.frugal:Frugal",
         "absignsgd": "lwft_bench.strategies.absignsgd:DepthBiased",
         "grass": "lwft_bench.strategies.grass:Grass",
         "grass-static": "lwft_bench.strategies.grass:GrassStatic",

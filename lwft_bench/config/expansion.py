@@ -25,6 +25,8 @@ from lwft_bench.config.problems import KeyPath, Problem, validate
 from lwft_bench.config.settings import Place, Setting, Settings, leaves
 from lwft_bench.config.tasks import resolve_task
 from lwft_bench.config.tuning import Candidate, Tuning, TuningPlan
+from lwft_bench.errors import UserError
+from lwft_bench.registry import optimizers
 from lwft_bench.state.optimizer import PRECISIONS_OF_ELEMENTS
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -228,12 +230,42 @@ def _impossible(
             f"strategy {method.strategy.name!r} selects no unit, so that nothing would train; "
             "expected parts, e.g. [embed, final_norm, head]",
         )
+    if method.unselected is not None:
+        yield from _impossible_unselected(method, training, settings)
     kind = point.components["optimizer"].kind
     if kind != "elementwise" and training.precision in PRECISIONS_OF_ELEMENTS:
         yield Problem(
             *settings.locate(("training", "precision")),
             f"{training.precision} works on single elements, and the state of optimizer "
             f"{method.optimizer.name!r} is {kind}; expected float32 or bf16",
+        )
+
+
+def _impossible_unselected(
+    method: MethodConfig, training: TrainingConfig, settings: Settings
+) -> Iterator[Problem]:
+    assert method.unselected is not None
+    named = method.unselected.optimizer
+    place = settings.locate(("unselected",))
+    try:
+        rule = optimizers.get(named.name)
+    except UserError as error:
+        yield Problem(*place, error.message, error.hint)
+        return
+    noun = f"option of optimizer {named.name!r}"
+    _, problems = validate(rule.Options, named.options, lambda _: place, noun)
+    yield from problems
+    if not rule.stateless:
+        yield Problem(
+            *place,
+            f"optimizer {named.name!r} has state, and units that are not selected have none; expected "
+            "sgd or sign",
+        )
+    if training.precision == "bf16-master" and method.state_policy == "keep":
+        yield Problem(
+            *place,
+            "with bf16-master and state_policy keep, the float32 copies that are kept would undo what "
+            "unselected units did meanwhile; expected state_policy reset or restart",
         )
 
 

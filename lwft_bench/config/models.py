@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema
 StatePolicy = Literal["keep", "reset", "restart"]
 Part = Literal["embed", "final_norm", "head", "other"]
 UnitKind = Literal["embed", "layers", "head"]
+TrainedPart = Literal[Part, "norms"]
 Profile = Literal["clean", "published"]
 PARTS_OF_UNIT: dict[UnitKind, tuple[Part, ...]] = {
     "embed": ("embed", "other"),
@@ -203,6 +204,23 @@ class Provenance(Config):
     note: str = ""
 
 
+class UnselectedConfig(Config):
+    """A second rule, for the units that are not selected.
+
+    It is applied in the backward pass, to each gradient as soon as it is complete and unclipped, so that
+    one parameter's is all there is beside those of the selected units; when a step has several
+    micro-batches they are there until its last one. It works in the weights' own precision.
+    """
+
+    optimizer: Named
+    """One without state: `sgd` or `sign`."""
+    lr_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Factor on the learning rate."""
+    range: Literal["all", "deeper"] = "all"
+    """Which of them: all, or those whose depth is above that of the lowest selected one, and whose
+    derivatives the backward pass makes anyway."""
+
+
 class MethodConfig(Config):
     """A method card: a named, citable combination of adapter, strategy, optimizer and state."""
 
@@ -215,8 +233,9 @@ class MethodConfig(Config):
     adapter: Named = Named(name="full")
     strategy: Named = Named(name="all")
     optimizer: Named = Named(name="adamw")
-    always_train: Literal["all"] | tuple[Part, ...] = ()
-    """Parts trained at every step besides the selected units."""
+    always_train: Literal["all"] | tuple[TrainedPart, ...] = ()
+    """Parts trained at every step besides the selected units. `norms`, beside `units: modules`: what
+    layers have in no module with a weight matrix. `all`: all parts beside the layers."""
     units: Literal["modules"] | Annotated[tuple[UnitKind, ...], Field(min_length=1)] = ("layers",)
     """What the strategy chooses among: decoder layers, `embed` (with position tables and the like)
     and `head` (with the final norm); or `modules`, each module of a layer that has a weight matrix."""
@@ -231,6 +250,10 @@ class MethodConfig(Config):
     lr_clock: Literal["step", "sweep"] = "step"
     """When the learning rate moves on: at every step, or at the first step of each pass over all
     units, for strategies that make such passes."""
+    lr_warmup_after_selection: NonNegativeInt = 0
+    """Steps over which the learning rate rises to what the schedule says, anew after each selection."""
+    unselected: UnselectedConfig | None = None
+    """What moves the units that are not selected. None: they keep their bits."""
     training: dict[str, Any] = {}
     """Training options this method needs, under those of the suite's overrides."""
     provenance: dict[str, Provenance] = {}
@@ -248,6 +271,11 @@ class MethodConfig(Config):
                     f"always_train has {', '.join(both)}, which units: {unit} lets the strategy "
                     "choose: leave it out of one of them"
                 )
+        if "norms" in always and self.units != "modules":
+            raise ValueError(
+                "always_train has norms, which are parameters of layers that `units: modules` leaves "
+                "out; with other units they are in one"
+            )
         return self
 
 

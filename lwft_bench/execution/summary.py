@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lwft_bench.config.models import Cell
+from lwft_bench.config.models import Cell, MethodConfig
 from lwft_bench.data.batching import DataOrder, TokenisedExamples
 from lwft_bench.planning.dry_run import MEASURING, PROBING, DryRun, cost_class
 from lwft_bench.registry import adapters, optimizers, strategies
@@ -149,6 +149,8 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         else ", ".join(method.always_train) or "nothing",
         "units": method.units if method.units == "modules" else ", ".join(method.units),
         "lr_clock": method.lr_clock,
+        "lr_warmup_after_selection": method.lr_warmup_after_selection,
+        "unselected": _unselected(method),
     }
     for kind, named, registry in (
         ("adapter", method.adapter, adapters),
@@ -165,6 +167,12 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
     flat["training.ranks"] = num_ranks
     flat["training.clip"] = "none" if clip.mode == "none" else f"{clip.mode} {clip.max_norm}"
     return flat
+
+
+def _unselected(method: MethodConfig) -> str:
+    """What moves the units that are not selected."""
+    rule = method.unselected
+    return f"{rule.optimizer.name} x {rule.lr_scale:g}, {rule.range}" if rule else "unmoved"
 
 
 def _dtype(dtype: torch.dtype) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from lwft_bench.optimizers.adamw import AdamOptions, AdamW
+from lwft_bench.optimizers.adamw import AdamW
 from lwft_bench.registry import register_optimizer
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ class ClosingAdamW(AdamW):
 
     leaves = True
 
-    class Options(AdamOptions):
+    class Options(AdamW.Options):
+        """AdamW's, and how the closing step takes its moments."""
+
         moments: Literal["corrected", "uncorrected"] = "corrected"
         """Whether m and v of the last update are corrected for their bias, as in the updates before.
         The paper does not say."""

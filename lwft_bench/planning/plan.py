@@ -176,6 +176,7 @@ def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_paramet
         always = sum(group.num_parameters for group in groups.always)
         sizes = [group.num_parameters for group in groups.units]
         active = {units: always + sum(sizes[u] for u in units) for units in drawn.selections}
+        trained = range(len(sizes)) if cell.method.unselected else drawn.visited
         return Needed(
             peak_bytes=report.peak_bytes,
             step_peaks=_spread(peaks, drawn),
@@ -188,7 +189,7 @@ def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_paramet
             moved_bytes=_spread(moved, drawn),
             flops=_spread(flops, drawn),
             active_parameters=_spread(active, drawn),
-            trained_parameters=always + sum(sizes[unit] for unit in drawn.visited),
+            trained_parameters=always + sum(sizes[unit] for unit in trained),
             total_parameters=total_parameters,
             num_selections=len(drawn.selections),
         )

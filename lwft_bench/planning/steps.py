@@ -16,6 +16,7 @@ from lwft_bench.planning.draws import Draws
 from lwft_bench.planning.flops import FlopCount
 from lwft_bench.state.engine import Engine
 from lwft_bench.training.assembly import Assembly, assemble
+from lwft_bench.training.groups import moved_groups
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.meters import Account
 
@@ -71,7 +72,8 @@ class CellSteps(Generic[AnyAccount]):
             updated = [*(groups.units[unit] for unit in units), *groups.always]
             store.leave(leaving, LR)
             store.switch(leaving, [group.name for group in updated])
-            self.assembly.step.activate(updated, measured=groups.units if measure_all else ())
+            moved = moved_groups(groups, units, self.assembly.method.unselected)
+            self.assembly.step.activate(updated, groups.units if measure_all else (), moved)
         self._selected = frozenset(units)
 
     def run_step(self, *, update: bool = True) -> int:

@@ -9,10 +9,11 @@ from typing import Literal
 
 import torch
 
+from lwft_bench.state.bucket_updates import BucketUpdates
 from lwft_bench.state.engine import Engine, Queue, Wait
 from lwft_bench.state.layout import Bucket, cut
 from lwft_bench.state.optimizer import Optimizer
-from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, mix, update_slice
+from lwft_bench.state.precision import Precision, mix
 from lwft_bench.state.staging import Home, Staging
 from lwft_bench.training.accounting import HOST
 from lwft_bench.training.meters import Account
@@ -39,6 +40,8 @@ class GroupState:
     """Updates of each parameter since its state began."""
     trained: set[int] = field(default_factory=set)
     """Parameters that were ever updated."""
+    moves: int = 0
+    """How often its parameters were moved by the rule for unselected units, all together."""
     homes: tuple[tuple[Home, ...], ...] | None = None
     """Of each bucket; None while the group has no state."""
 
@@ -53,7 +56,7 @@ class StateStore:
 
     on_device: "all"; "none"; or the bytes of state that may stay on the device, given to groups as
     they are first trained. What does not stay lives on the host and passes through device buckets
-    of `bucket_bytes`.
+    of `bucket_bytes`. unselected: the rule, without state, of groups that are not selected.
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class StateStore:
         bucket_bytes: int,
         rounding_seed: int,
         account: Account,
+        unselected: Optimizer | None = None,
     ) -> None:
         self._optimizer = optimizer
+        self._unselected = unselected
         self._precision = precision
         self._engine = engine
         self._device = device
@@ -79,6 +84,7 @@ class StateStore:
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
         self._survival = torch.zeros(2, dtype=torch.int64, device=device)
+        self._kernels = BucketUpdates(precision, self._survival)
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
         self.groups: dict[str, GroupState] = {}
@@ -147,28 +153,11 @@ class StateStore:
             key = mix(self._rounding_seed, step + 1, group.numbers[index])
             for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
                 part = weight.view(-1)[bucket.start : bucket.stop]
-                work = partial(self._leave_bucket, rule, bucket, part, step, lr, key)
+                work = partial(self._kernels.leave, rule, bucket, part, step, lr, key)
                 if home.resident:
                     self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
                 else:
                     self._staging.update(home, work)
-
-    def _leave_bucket(
-        self,
-        rule: Optimizer,
-        bucket: Bucket,
-        weight: torch.Tensor,
-        step: int,
-        lr: float,
-        key: int,
-        memory: torch.Tensor,
-    ) -> None:
-        def kernel(weight: torch.Tensor, _: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
-            rule.leave(weight, state, step, lr)
-
-        state = bucket.views(memory)
-        with torch.no_grad():  # there is no gradient: the weight stands in for it, unread
-            update_slice(self._precision, kernel, weight, weight, state, key, bucket.start)
 
     def expect(self, wanted: Iterable[Wanted]) -> None:
         """Updates that will probably come, in order: offloaded state begins to come in."""
@@ -199,7 +188,7 @@ class StateStore:
         for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
             part = ... if rule.kind == "opaque" else slice(bucket.start, bucket.stop)
             work = partial(
-                self._update_bucket,
+                self._kernels.update,
                 rule,
                 bucket,
                 weight[part],
@@ -216,6 +205,21 @@ class StateStore:
                 self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
             else:
                 self._staging.update(home, work)
+
+    def move(self, name: str, index: int, lr: float) -> None:
+        """Moves a parameter of a group that is not selected, from its `.grad`, at once.
+
+        No queue has anything to do with it: there is no state.
+        """
+        assert self._unselected is not None
+        group = self.groups[name]
+        parameter = group.parameters[index]
+        assert parameter.grad is not None
+        group.moves += 1
+        group.trained.add(index)
+        key = mix(self._rounding_seed + 1, group.moves, group.numbers[index])
+        weight, gradient = parameter.detach().view(-1), parameter.grad.reshape(-1)
+        self._kernels.move(self._unselected, weight, gradient, lr, key)
 
     def catch_up(self) -> None:
         """Weights are about to be used: see `Engine.catch_up`."""
@@ -267,6 +271,10 @@ class StateStore:
         """Which parameters of each group were ever updated, JSON-able."""
         return {name: sorted(group.trained) for name, group in self.groups.items()}
 
+    def moves(self) -> dict[str, int]:
+        """Of each group, JSON-able."""
+        return {name: group.moves for name, group in self.groups.items()}
+
     def saved_tensors(self) -> dict[str, torch.Tensor]:
         """All state and the survival counts, for a checkpoint."""
         return self.state_tensors(self.groups) | {SURVIVAL: self._survival}
@@ -292,9 +300,12 @@ class StateStore:
         tensors: dict[str, torch.Tensor],
         steps: dict[str, list[int]],
         trained: dict[str, list[int]],
+        moves: dict[str, int],
     ) -> None:
-        """Restores what `saved_tensors`, `steps` and `trained` gave."""
+        """Restores what `saved_tensors`, `steps`, `trained` and `moves` gave."""
         self._survival.copy_(tensors[SURVIVAL])
+        for name, count in moves.items():
+            self.groups[name].moves = count
         for name, indices in trained.items():
             self.groups[name].trained = set(indices)
         for name, counters in steps.items():
@@ -309,38 +320,6 @@ class StateStore:
                     self._engine.host_access([], [home.memory])
                 for state, view in bucket.views(home.memory).items():
                     view.copy_(tensors[f"{name}/{place}.{state}"])
-
-    def _update_bucket(
-        self,
-        rule: Optimizer,
-        bucket: Bucket,
-        weight: torch.Tensor,
-        gradient: torch.Tensor,
-        step: int,
-        lr: float,
-        key: int,
-        counts_survival: bool,
-        memory: torch.Tensor,
-    ) -> None:
-        """The kernels of one bucket's update, on device memory that holds its state."""
-        state = bucket.views(memory)
-        if step == 1 and self._precision.master:
-            state["master"].copy_(weight)
-
-        def kernel(
-            weight: torch.Tensor, gradient: torch.Tensor, state: dict[str, torch.Tensor]
-        ) -> None:
-            rule.update(weight, gradient, state, step, lr)
-
-        if not counts_survival:
-            update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
-            return
-        before = weight[:CHUNK_ELEMENTS].clone()
-        update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
-        moves = gradient if rule.stateless else state[bucket.fields[0].name]
-        moving = moves[:CHUNK_ELEMENTS] != 0
-        changed = (weight[:CHUNK_ELEMENTS] != before) & moving
-        self._survival += torch.stack([changed.sum(), moving.sum()])
 
     def _create(self, group: GroupState) -> None:
         size = group.state_bytes

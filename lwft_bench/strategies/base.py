@@ -141,8 +141,9 @@ class Strategy:
     varies: bool | None = True
     """Whether selections differ over time: the run is checked for it. None: that depends on what is
     observed."""
-    may_be_empty: ClassVar[bool] = False
-    """Whether it selects no unit at all, so that only the always-trained parts train."""
+    may_be_empty: bool = False
+    """Whether it selects no unit at all, so that only the always-trained parts train, and what a rule
+    for unselected units moves."""
 
     def __init__(self, options: StrategyOptions | None = None) -> None:
         self.options = self.Options() if options is None else options

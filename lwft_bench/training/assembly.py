@@ -78,6 +78,7 @@ def assemble(
         bucket_bytes=config.bucket_bytes,
         rounding_seed=rounding_seed,
         account=account,
+        unselected=_rule_of_unselected(method),
     )
     numbers = {id(p): number for number, (_, p) in enumerate(model.named_parameters())}
     for group in groups.all:
@@ -95,8 +96,17 @@ def assemble(
     _require_own_rule(optimizer_class, store)
     readings = Readings(device, len(groups.units), fake=fake, ranks=ranks)
     loss = CausalLoss(model, account, own_logits=own_logits)
-    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
+    scale = method.unselected.lr_scale if method.unselected else 1.0
+    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks, scale)
     return Assembly(model, adapter, method, groups, store, readings, loss, step, ranks)
+
+
+def _rule_of_unselected(method: MethodConfig) -> Optimizer | None:
+    if method.unselected is None:
+        return None
+    named = method.unselected.optimizer
+    rule = optimizers.get(named.name)
+    return rule(rule.Options(**named.options))
 
 
 def _require_own_rule(optimizer: type[Optimizer], store: StateStore) -> None:

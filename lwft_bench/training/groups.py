@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
-from lwft_bench.config.models import PARTS_OF_UNIT, MethodConfig, UnitKind
+from lwft_bench.config.models import PARTS_OF_UNIT, MethodConfig, UnitKind, UnselectedConfig
 from lwft_bench.errors import UserError
 from lwft_bench.models.adapters import Adapter
 from lwft_bench.models.parts import PARTS, ModelParts
@@ -66,6 +66,20 @@ class Groups:
         ]
 
 
+def moved_groups(
+    groups: Groups, selected: Collection[int], rule: UnselectedConfig | None
+) -> list[UnitGroup]:
+    """The units that the rule for unselected ones moves while these are selected."""
+    if rule is None:
+        return []
+    lowest = min((groups.units[unit].depth for unit in selected), default=len(groups.units))
+    return [
+        group
+        for group in groups.units
+        if group.unit not in selected and (rule.range == "all" or group.depth > lowest)
+    ]
+
+
 def make_groups(
     model: nn.Module, parts: ModelParts, method: MethodConfig, adapter: Adapter
 ) -> Groups:
@@ -97,15 +111,22 @@ def make_groups(
                 hint="Leave it out of the method's `units`, or name more of adapter.targets.",
             )
     wanted = PARTS if method.always_train == "all" else method.always_train
+    trained_parts: dict[str, dict[str, nn.Parameter]] = {
+        part: dict(parts.parts[part]) for part in PARTS if part in wanted
+    }
+    if "norms" in wanted:
+        in_units = {name for unit in units for name in unit.parameters}
+        layers = {n: p for layer in parts.layer_parameters for n, p in layer.items()}
+        trained_parts["norms"] = {n: p for n, p in layers.items() if n not in in_units}
     always = tuple(
         Group(
             part,
             None,
-            dict(parts.parts[part]),
+            parameters,
             restarts=method.always_train_state_policy == "restart",
         )
-        for part in PARTS
-        if part in wanted and parts.parts[part]
+        for part, parameters in trained_parts.items()
+        if parameters
     )
     groups = (*units, *always)
     trainable = {id(p) for group in groups for p in group.parameters.values()}

@@ -38,6 +38,7 @@ class TrainingStep:
         clip: ClipConfig,
         update: Literal["in_backward", "after_backward"],
         ranks: Ranks = ALONE,
+        moved_lr_scale: float = 1.0,
     ) -> None:
         self.loss = loss
         self._store = store
@@ -47,6 +48,9 @@ class TrainingStep:
         self._in_backward = update == "in_backward"
         self._active: list[Group] = []
         self._updated: set[str] = set()
+        self._moved: set[str] = set()
+        self._measured: set[str] = set()
+        self._moved_lr_scale = moved_lr_scale
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._last_micro_batch = False
         self._lr: float | None = None
@@ -55,8 +59,14 @@ class TrainingStep:
         self._missing: dict[str, int] = {}
         self._order = UpdateOrder(in_backward=self._in_backward)
 
-    def activate(self, updated: Sequence[Group], measured: Sequence[Group] = ()) -> None:
-        """From now on the `updated` groups train; the gradients of `measured` ones are only taken.
+    def activate(
+        self,
+        updated: Sequence[Group],
+        measured: Sequence[Group] = (),
+        moved: Sequence[Group] = (),
+    ) -> None:
+        """From now on the `updated` groups train, `moved` ones by the rule for unselected units; the
+        gradients of `measured` ones are taken, and of those in neither of the others only that.
 
         All others have requires_grad off and no gradient, so that autograd stops below the lowest
         active layer.
@@ -68,7 +78,10 @@ class TrainingStep:
                 parameter.requires_grad_(False)
                 parameter.grad = None
         self._updated = {group.name for group in updated}
-        self._active = [*updated, *(g for g in measured if g.name not in self._updated)]
+        self._moved = {group.name for group in moved}
+        self._measured = self._updated | {group.name for group in measured}
+        once = {group.name: group for group in (*moved, *measured)}
+        self._active = [*updated, *(g for name, g in once.items() if name not in self._updated)]
         self._places = {
             parameter: (group, index)
             for group in self._active
@@ -122,10 +135,12 @@ class TrainingStep:
         """The parameter's gradient of the whole step is complete."""
         assert parameter.grad is not None
         group, index = self._places[parameter]
-        if group.unit is not None:
+        if group.unit is not None and group.name in self._measured:
             self._readings.add_squares(group.unit, sum_of_squares(parameter.grad))
         self._missing[group.name] -= 1
         if self._lr is None or group.name not in self._updated:
+            if self._lr is not None and group.name in self._moved:
+                self._store.move(group.name, index, self._lr * self._moved_lr_scale)
             parameter.grad = None
         elif self._in_backward and self._clip.mode == "none":
             self._update(group, index, parameter)

@@ -17,7 +17,7 @@ from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.errors import Interrupted
-from lwft_bench.training.groups import Group
+from lwft_bench.training.groups import Group, moved_groups
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.measures import Measures
 from lwft_bench.training.meters import Account, synchronised_clock
@@ -80,7 +80,7 @@ class Trainer:
         self._rng = streams.generator("selection")
         self._probing_steps = strategy.needs.probing_steps
         self._place = Place(at=-self._probing_steps)
-        self._lr_clock = assembly.method.lr_clock
+        self._method = assembly.method
         self._total_parameters = assembly.adapter.num_parameters(assembly.model)
         self._saved_at = self._place.at
         self.trace = Trace.of(self._groups.seen_by_strategy(), self._probing_steps)
@@ -181,7 +181,7 @@ class Trainer:
             self._store.counts_survival = (
                 self._place.at % SURVIVAL_INTERVAL == SURVIVAL_INTERVAL // 2
             )
-            self._run_step(self._order, learning_rate(self._config, self._scheduled_step()))
+            self._run_step(self._order, self._lr())
             end = min(self._place.period_end, self._config.steps)
             self._fetch_if_due(end)
             if self._place.at == end:
@@ -196,10 +196,17 @@ class Trainer:
     def _activate(self, units: Sequence[int]) -> None:
         updated = self._trained_with(units)
         everything = self._strategy.needs.gradients == "all"
-        self._step.activate(updated, measured=self._groups.units if everything else ())
+        measured = self._groups.units if everything else ()
+        moved = moved_groups(self._groups, units, self._method.unselected)
+        self._step.activate(updated, measured, moved)
 
-    def _scheduled_step(self) -> int:
-        return self._place.sweep_start if self._lr_clock == "sweep" else self._place.at
+    def _lr(self) -> float:
+        """Of the next step."""
+        place, num_steps = self._place, self._method.lr_warmup_after_selection
+        step = place.sweep_start if self._method.lr_clock == "sweep" else place.at
+        rate = learning_rate(self._config, step)
+        since = place.at - place.period_start + 1
+        return rate * since / num_steps if since < num_steps else rate
 
     def _begin_period(self) -> None:
         first = self._place.selected is None
@@ -207,11 +214,12 @@ class Trainer:
         validate_selection(
             selection,
             len(self._groups.units),
-            may_be_empty=self._strategy.may_be_empty and bool(self._groups.always),
+            may_be_empty=self._strategy.may_be_empty
+            and bool(self._groups.always or self._method.unselected),
         )
         if selection.starts_sweep:
             self._place.sweep_start = self._place.at
-        elif first and self._lr_clock == "sweep":
+        elif first and self._method.lr_clock == "sweep":
             raise UserError(
                 "lr_clock: sweep needs a strategy that passes over all units in turn and marks where "
                 "a pass starts; this one does not.",
@@ -223,6 +231,7 @@ class Trainer:
         with self._account.phase("switch"):
             self._switch(units)
         self._place.selected = units
+        self._place.period_start = self._place.at
         self._place.period_end = self._place.at + selection.num_steps
         if first:
             self._preflight()

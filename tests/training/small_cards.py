@@ -8,7 +8,7 @@ from lwft_bench.config.models import MethodConfig, Named
 from lwft_bench.registry import strategies
 
 STRATEGY = {"num_active": 2, "period": 2, "refresh": 4, "probing_steps": 3, "tau": 2.0}
-STRATEGY |= {"share": 0.2}
+STRATEGY |= {"share": 0.2, "density": 0.25}
 ADAPTER = {"r": 4, "alpha": 8}
 OPTIMIZER = {"rank": 4, "update_proj_gap": 3, "min_8bit_size": 300}
 

@@ -20,6 +20,9 @@ NEWER = (
     "absignsgd",
     "block-sign-uniform",
     "misa",
+    "bread-sgd",
+    "bread-sgd-partial",
+    "frugal",
 )
 STEPS = 9
 
