@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def test_a_quarter_of_the_units_half_rounded_to_even(make_context, num_units, co
 def test_units_are_drawn_from_all_each_time(make_context):
     strategy = frugal(make_context(40))
     draws = [set(strategy.select(step).units) for step in range(2000)]
-    again = [len(a & b) / 10 for a, b in zip(draws, draws[1:], strict=False)]
+    again = [len(a & b) / 10 for a, b in itertools.pairwise(draws)]
     assert np.mean(again) == pytest.approx(0.25, abs=0.01)
     counts = np.bincount([unit for units in draws for unit in units])
     assert counts / 2000 == pytest.approx(0.25, abs=0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def test_inactive_layers_go_by_the_rate_of_the_step(tmp_path: Path) -> None:
                 stopped.trainer.run()
         weights.append(stopped)
     rates = [learning_rate(config, step) for step in range(4)]
-    for step, (one, other) in enumerate(zip(weights, weights[1:], strict=False)):
+    for step, (one, other) in enumerate(itertools.pairwise(weights)):
         row = [row for row in other.trainer.trace.selections if row["step"] <= step][-1]
         groups = other.assembly.groups.units
         still = [group for group in groups if group.unit not in row["units"]]
@@ -165,7 +166,7 @@ class TestFrugal:
         assert {n for name in ("embed", "norms", "head") for n in counters[name]} == {21}
         selections = [set(row["units"]) for row in run.trainer.trace.selections]
         assert {len(units) for units in selections} == {7}
-        again = [len(a & b) / 7 for a, b in zip(selections, selections[1:], strict=False)]
+        again = [len(a & b) / 7 for a, b in itertools.pairwise(selections)]
         assert 0.1 < sum(again) / len(again) < 0.5, "a quarter, and not none"
 
 
