@@ -200,7 +200,8 @@ class EvaluationConfig(Config):
 class Provenance(Config):
     """Where a value comes from, and why it is what it is."""
 
-    source: Literal["paper", "code", "inference", "choice"]
+    source: Literal["paper", "code", "summary", "inference", "choice"]
+    """`summary`: a language model's summary of the paper, in which single values may be wrong."""
     note: str = ""
 
 

@@ -14,6 +14,7 @@ from lwft_bench.reporting.table import Table
 
 _SECTIONS = (
     ("Against the published numbers", "published", ()),
+    ("Against published memory and speed", "published_cost", ()),
     ("Test questions in the training data", "contamination", ()),
     ("Differences to the baseline", "differences", ()),
     ("Differences between all methods", "pairwise", ()),

@@ -6,9 +6,10 @@ import math
 
 import pandas as pd
 
-from lwft_bench.config.suite import AVERAGE
+from lwft_bench.config.suite import AVERAGE, Published
 from lwft_bench.reporting import formatting as show
 from lwft_bench.reporting.comparison import Comparison
+from lwft_bench.reporting.measurements import peak_bytes, throughputs
 from lwft_bench.reporting.records import RunRecords
 from lwft_bench.reporting.statistics import Estimate
 from lwft_bench.reporting.table import Table
@@ -66,13 +67,70 @@ def published_table(records: RunRecords, comparison: Comparison) -> Table | None
         display=pd.DataFrame(display),
         values=pd.DataFrame(values),
         notes=(
-            f"Published: {published.source.rstrip('.')}.",
+            source_note(published),
             *((f"Without numbers there: {show.listing(lacking)}.",) if lacking else ()),
             f"The average here is over {show.listing(comparison.benchmarks)}.",
             _CAUTION,
         ),
         text_columns=("benchmark",),
     )
+
+
+def source_note(published: Published) -> str:
+    """Where the numbers stand, and what was read."""
+    caution = "; a language model's summary of it, in which single cells may be wrong"
+    return f"Published: {published.source.rstrip('.')}{caution * (published.kind == 'summary')}."
+
+
+def published_cost_table(records: RunRecords, comparison: Comparison) -> Table | None:
+    """One line for each method whose peak memory or throughput the source has.
+
+    None where it has neither of this model, or where nothing was trained yet.
+    """
+    published = records.published
+    if published is None:
+        return None
+    peaks = published.peak_gb.get(comparison.model, {})
+    rates = published.tokens_per_second.get(comparison.model, {})
+    rows = [row for row in comparison.trained if row.method in peaks or row.method in rates]
+    if not rows:
+        return None
+    values = []
+    for row in rows:
+        speeds = [found.tokens_per_second for found in throughputs(row)]
+        values.append(
+            {
+                "method": row.label,
+                "peak_gb": _gigabytes(peak_bytes(row)),
+                "published_peak_gb": peaks.get(row.method),
+                "tokens_per_second": sum(speeds) / len(speeds) if speeds else None,
+                "published_tokens_per_second": rates.get(row.method),
+            }
+        )
+    frame = pd.DataFrame(values)
+    display = frame.map(lambda value: value if isinstance(value, str) else _number(value))
+    display.columns = ["method", "peak here", "published", "tokens/s here", "published tokens/s"]
+    conditions = published.conditions.rstrip(".") or "not stated"
+    return Table(
+        name=f"published_cost{comparison.suffix}",
+        title=f"{comparison.model} on {comparison.task}: memory and speed against published ones",
+        display=display,
+        values=frame,
+        notes=(
+            source_note(published),
+            f"Conditions there: {conditions}. Peaks in GB: here of 10^9 bytes, there as the source "
+            "writes them. Memory and speed depend on the device, on which the two probably differ.",
+        ),
+        text_columns=(),
+    )
+
+
+def _gigabytes(num_bytes: int | None) -> float | None:
+    return None if num_bytes is None else num_bytes / 1e9
+
+
+def _number(value: float | None) -> str:
+    return show.NOTHING if value is None or math.isnan(value) else f"{value:,.2f}"
 
 
 def _difference(here: Estimate | None, percent: float | None) -> str:

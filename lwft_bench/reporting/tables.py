@@ -22,7 +22,7 @@ from lwft_bench.reporting.main_table import main_table
 from lwft_bench.reporting.measurement_tables import memory_table, training_table
 from lwft_bench.reporting.planted import planted_table
 from lwft_bench.reporting.provenance_table import provenance_table
-from lwft_bench.reporting.published_table import published_table
+from lwft_bench.reporting.published_table import published_cost_table, published_table
 from lwft_bench.reporting.records import RunRecords
 from lwft_bench.reporting.selection_tables import selections_table
 from lwft_bench.reporting.table import Table
@@ -43,6 +43,7 @@ _OF_COMPARISON = {
 
 _OF_RECORDS = {
     "published": published_table,
+    "published_cost": published_cost_table,
     "contamination": contamination_table,
     "selections": selections_table,
     "equal_flops": equal_flops_table,

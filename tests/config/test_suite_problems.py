@@ -332,7 +332,7 @@ def test_options_of_an_inner_strategy_can_be_set(write: Write):
     loaded = load_suite(str(suite), Changes(settings=("strategy.inner.temperature=0.5",)))
     inner = loaded.cells[0].method.strategy.options["inner"]
     assert inner["temperature"] == 0.5
-    assert inner["period"] == 20
+    assert inner["period"] == 25
 
 
 def test_options_of_an_inner_strategy_are_checked(problems: Problems):
