@@ -15,6 +15,7 @@ from lwft_bench.config.key_paths import COMPONENTS, METHOD_SETTINGS, component_n
 from lwft_bench.config.layers import Ablation, Assignment, Layer, Method
 from lwft_bench.config.models import (
     Cell,
+    ChunkUnits,
     EvaluationConfig,
     MethodConfig,
     ModelConfig,
@@ -233,6 +234,12 @@ def _impossible(
     if method.unselected is not None:
         yield from _impossible_unselected(method, training, settings)
     kind = point.components["optimizer"].kind
+    if kind != "elementwise" and isinstance(method.units, ChunkUnits):
+        yield Problem(
+            *settings.locate(("units",)),
+            f"chunks cut tensors, and the state of optimizer {method.optimizer.name!r} is {kind}; "
+            "expected an elementwise one, e.g. adamw",
+        )
     if kind != "elementwise" and training.precision in PRECISIONS_OF_ELEMENTS:
         yield Problem(
             *settings.locate(("training", "precision")),

@@ -56,7 +56,7 @@ NOTHING = KeyPaths(frozenset(), ())
 
 def key_paths(components: dict[str, type[Any]]) -> KeyPaths:
     """What can be set where these are the adapter, strategy and optimizer classes."""
-    found = dict.fromkeys(METHOD_SETTINGS, False) | {"unselected": True}
+    found = dict.fromkeys(METHOD_SETTINGS, False) | {"unselected": True, "units": True}
     for section, model in SECTIONS.items():
         found.update(_fields(model, section))
     for section, cls in components.items():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lwft_bench.config.models import Cell, MethodConfig
+from lwft_bench.config.models import Cell, ChunkUnits, MethodConfig
 from lwft_bench.data.batching import DataOrder, TokenisedExamples
 from lwft_bench.planning.dry_run import MEASURING, PROBING, DryRun, cost_class
 from lwft_bench.registry import adapters, optimizers, strategies
@@ -147,7 +147,9 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         "always_train": method.always_train
         if method.always_train == "all"
         else ", ".join(method.always_train) or "nothing",
-        "units": method.units if method.units == "modules" else ", ".join(method.units),
+        "units": f"{method.units.chunks} chunks"
+        if isinstance(method.units, ChunkUnits)
+        else ", ".join(method.unit_kinds),
         "lr_clock": method.lr_clock,
         "lr_warmup_after_selection": method.lr_warmup_after_selection,
         "unselected": _unselected(method),

@@ -29,8 +29,10 @@ class GroupState:
     """A unit or always-trained part: its parameters, and their state once it was trained."""
 
     parameters: Sequence[torch.nn.Parameter]
+    rows: Sequence[slice | None]
+    """Of each parameter that is the group's in part only, the rows that are."""
     numbers: Sequence[int]
-    """The parameters' numbers in the model: they key stochastic rounding."""
+    """The parameters' numbers in the model."""
     policy: Literal["keep", "reset"]
     rules: tuple[Optimizer, ...]
     """Of each parameter, as the optimizer chose."""
@@ -44,6 +46,16 @@ class GroupState:
     """How often its parameters were moved by the rule for unselected units, all together."""
     homes: tuple[tuple[Home, ...], ...] | None = None
     """Of each bucket; None while the group has no state."""
+
+    def piece(self, index: int, tensor: torch.Tensor) -> torch.Tensor:
+        """Of a tensor in the shape of parameter `index`, what is the group's."""
+        rows = self.rows[index]
+        return tensor if rows is None else tensor[rows]
+
+    def key(self, index: int) -> int:
+        """What keys the stochastic rounding of a parameter, or of rows of one."""
+        rows = self.rows[index]
+        return self.numbers[index] if rows is None else mix(0, self.numbers[index], rows.start)
 
     @property
     def state_bytes(self) -> int:
@@ -79,7 +91,7 @@ class StateStore:
         self._device = device
         self._account = account
         self._rounding_seed = rounding_seed
-        self._bucket_bytes = bucket_bytes
+        self._sizes = precision, bucket_bytes
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
@@ -97,11 +109,14 @@ class StateStore:
         policy: Literal["keep", "reset"],
         *,
         in_layer: bool = True,
+        rows: Sequence[slice | None] = (),
     ) -> None:
         """Makes a group known. It costs nothing until it is trained.
 
-        in_layer: whether its parameters belong to a decoder layer.
+        in_layer: whether its parameters belong to a decoder layer. rows: of each parameter, those that
+        are the group's; by default, and where None, all.
         """
+        rows = rows or [None] * len(parameters)
         rules = tuple(
             self._optimizer.for_parameter(
                 tuple(parameter.shape), in_layer=in_layer, seed=mix(self._rounding_seed, 0, number)
@@ -109,11 +124,11 @@ class StateStore:
             for parameter, number in zip(parameters, numbers, strict=True)
         )
         buckets = tuple(
-            cut(parameter.shape, rule, self._precision, self._bucket_bytes)
-            for parameter, rule in zip(parameters, rules, strict=True)
+            cut((parameter if part is None else parameter[part]).shape, rule, *self._sizes)
+            for parameter, part, rule in zip(parameters, rows, rules, strict=True)
         )
         self.groups[name] = GroupState(
-            parameters, numbers, policy, rules, buckets, [0] * len(parameters)
+            parameters, rows, numbers, policy, rules, buckets, [0] * len(parameters)
         )
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
@@ -149,8 +164,8 @@ class StateStore:
             step = group.steps[index]
             if not (rule.leaves and step and group.homes):
                 continue
-            weight = group.parameters[index].detach()
-            key = mix(self._rounding_seed, step + 1, group.numbers[index])
+            weight = group.piece(index, group.parameters[index].detach())
+            key = mix(self._rounding_seed, step + 1, group.key(index))
             for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
                 part = weight.view(-1)[bucket.start : bucket.stop]
                 work = partial(self._kernels.leave, rule, bucket, part, step, lr, key)
@@ -176,15 +191,15 @@ class StateStore:
         group = self.groups[name]
         assert group.homes is not None, f"state of {name} was never created"
         parameter = group.parameters[index]
-        weight, gradient = parameter.detach(), parameter.grad
-        assert gradient is not None
+        assert parameter.grad is not None
+        weight, gradient = (group.piece(index, t) for t in (parameter.detach(), parameter.grad))
         rule = group.rules[index]
         if rule.kind != "opaque":
             weight, gradient = weight.view(-1), gradient.reshape(-1)
         group.steps[index] += 1
         group.trained.add(index)
         step = group.steps[index]
-        key = mix(self._rounding_seed, step, group.numbers[index])
+        key = mix(self._rounding_seed, step, group.key(index))
         for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
             part = ... if rule.kind == "opaque" else slice(bucket.start, bucket.stop)
             work = partial(
@@ -217,9 +232,9 @@ class StateStore:
         assert parameter.grad is not None
         group.moves += 1
         group.trained.add(index)
-        key = mix(self._rounding_seed + 1, group.moves, group.numbers[index])
-        weight, gradient = parameter.detach().view(-1), parameter.grad.reshape(-1)
-        self._kernels.move(self._unselected, weight, gradient, lr, key)
+        key = mix(self._rounding_seed + 1, group.moves, group.key(index))
+        weight, gradient = (group.piece(index, t) for t in (parameter.detach(), parameter.grad))
+        self._kernels.move(self._unselected, weight.view(-1), gradient.reshape(-1), lr, key)
 
     def catch_up(self) -> None:
         """Weights are about to be used: see `Engine.catch_up`."""
@@ -262,7 +277,7 @@ class StateStore:
     def trained_parameters(self) -> int:
         """Elements of all parameters that were ever updated."""
         return sum(
-            group.parameters[index].numel()
+            group.piece(index, group.parameters[index]).numel()
             for group in self.groups.values()
             for index in group.trained
         )

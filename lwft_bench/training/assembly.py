@@ -91,6 +91,7 @@ def assemble(
             parameters,
             [numbers[id(p)] for p in parameters],
             kept_or_reset,
+            rows=group.row_slices,
             in_layer=isinstance(group, UnitGroup) and 0 <= group.depth < len(parts.layers),
         )
     _require_own_rule(optimizer_class, store)

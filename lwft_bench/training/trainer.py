@@ -334,7 +334,7 @@ class Trainer:
         self._windows.restart_clock()
 
     def _record_checksums(self) -> None:
-        values = torch.stack([checksum(g.parameters.values()) for g in self._groups.all]).tolist()
+        values = torch.stack([checksum(g.tensors) for g in self._groups.all]).tolist()
         self._ranks.require_same(f"the model after {self._place.at} steps", values)
         names = [group.name for group in self._groups.all]
         self.trace.checksums.append(

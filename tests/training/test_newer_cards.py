@@ -23,6 +23,7 @@ NEWER = (
     "bread-sgd",
     "bread-sgd-partial",
     "frugal",
+    "chunkft",
 )
 STEPS = 9
 
