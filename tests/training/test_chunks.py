@@ -37,10 +37,6 @@ def test_the_rule_of_cutting() -> None:
     assert cut_rows([(10, 5), (90, 9)], 1) == [[(0, 5)], [(0, 9)]]
     # Half a row goes to the even number: cuts at 0.5, 1 and 1.5 rows.
     assert cut_rows([(4, 2), (4, 2)], 8)[0][:3] == [(0, 0), (0, 1), (1, 2)]
-        (0, 0),
-        (0, 0),
-        (0, 1),
-    ]  # halves to even: 0.5, 1, 1.5 -> 0, 1, 2
 
 
 @pytest.mark.parametrize("num_chunks", [3, 7])
