@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lwft_bench.data.examples import Example, Item, TaskData
 from lwft_bench.data.forms import Message
 from lwft_bench.data.overlap import asked
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -58,9 +58,10 @@ class ChatTemplate:
         self.end_of_turn = ending.strip()
 
     def data(self, data: TaskData) -> TaskData:
-        return TaskData(
-            [self.example(example) for example in data.train],
-            [self.example(example) for example in data.validation],
+        return replace(
+            data,
+            train=[self.example(example) for example in data.train],
+            validation=[self.example(example) for example in data.validation],
         )
 
     def example(self, example: Example) -> Example:

@@ -13,8 +13,9 @@ from pydantic import Field as Limits
 from pydantic import PositiveFloat, PositiveInt
 
 from lwft_bench.optimizers.adamw import AdamOptions, AdamW
-from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions, moments
+from lwft_bench.optimizers.base import Field, Optimizer, moments
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +49,7 @@ class Apollo(Optimizer):
 
     options: Options
 
-    def __init__(self, options: OptimizerOptions, seed: int = 0) -> None:
+    def __init__(self, options: PluginOptions, seed: int = 0) -> None:
         super().__init__(options)
         self._seed = seed
 
@@ -77,7 +78,7 @@ class Apollo(Optimizer):
     ) -> None:
         import torch
 
-        from lwft_bench.state.precision import mix
+        from lwft_bench.optimizers.random_bits import mix
 
         options = self.options
         if gradient.shape[0] > gradient.shape[1]:
@@ -121,7 +122,7 @@ def _normal(rows: int, columns: int, key: int, device: torch.device) -> torch.Te
 
     Made from 16 random bits twice, so that nothing lies beyond 4.9.
     """
-    from lwft_bench.state.precision import mix, random_bits
+    from lwft_bench.optimizers.random_bits import mix, random_bits
 
     count = rows * columns
     radius, angle = (

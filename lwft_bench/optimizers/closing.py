@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from lwft_bench.optimizers.adamw import AdamW
-from lwft_bench.registry import register_optimizer
+from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeFloat
 
-from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions
+from lwft_bench.optimizers.base import Field, Optimizer
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +17,7 @@ CHUNK_ELEMENTS = 2**20
 """Signs are made for at most this many elements at a time."""
 
 
-class DecayOptions(OptimizerOptions):
+class DecayOptions(PluginOptions):
     """What rules without state have in common."""
 
     weight_decay: NonNegativeFloat = 0.0

@@ -6,11 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from lwft_bench.config.suite import AVERAGE
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.comparison import Comparison, Row
-from lwft_bench.reporting.measurements import peak_bytes, speed
-from lwft_bench.reporting.records import RunRecords
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.measurements import peak_bytes, speed
+from lwft_bench.reporting.read.records import RunRecords
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.schema.suite import AVERAGE
 
 LEARNS_AT = 3.0
 """Standard errors above the untrained model from which a method is said to learn."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.state.layout import Bucket
-from lwft_bench.state.optimizer import Optimizer
 from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
 
 State = dict[str, torch.Tensor]

@@ -9,14 +9,15 @@ from typing import Literal
 
 import torch
 
+from lwft_bench.memory.accounting import HOST
+from lwft_bench.memory.meters import Account
+from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.bucket_updates import BucketUpdates
 from lwft_bench.state.engine import Engine, Queue, Wait
 from lwft_bench.state.layout import Bucket, cut
-from lwft_bench.state.optimizer import Optimizer
-from lwft_bench.state.precision import Precision, mix
+from lwft_bench.state.precision import Precision
 from lwft_bench.state.staging import Home, Staging
-from lwft_bench.training.accounting import HOST
-from lwft_bench.training.meters import Account
 
 SURVIVAL = "survival"
 
@@ -315,11 +316,11 @@ class StateStore:
         tensors: dict[str, torch.Tensor],
         steps: dict[str, list[int]],
         trained: dict[str, list[int]],
-        moves: dict[str, int],
+        moves: dict[str, int] | None = None,
     ) -> None:
         """Restores what `saved_tensors`, `steps`, `trained` and `moves` gave."""
         self._survival.copy_(tensors[SURVIVAL])
-        for name, count in moves.items():
+        for name, count in (moves or {}).items():
             self.groups[name].moves = count
         for name, indices in trained.items():
             self.groups[name].trained = set(indices)

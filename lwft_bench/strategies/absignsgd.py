@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lwft_bench.registry import register
-from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
+from lwft_bench.strategies.base import Context, Selection, Strategy
 
 
 @register("absignsgd")
@@ -22,7 +23,7 @@ class DepthBiased(Strategy):
     ABSignSGD is this together with `optimizer: sign`.
     """
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         cost: Annotated[float, Field(ge=0, le=1e6)] = 10.0
         """What each unit that the backward pass goes through adds, c."""
 

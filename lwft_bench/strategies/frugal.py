@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from lwft_bench.registry import register
-from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
+from lwft_bench.strategies.base import Context, Selection, Strategy
 
 
 @register("frugal")
@@ -21,7 +22,7 @@ class Frugal(Strategy):
 
     varies = None
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         density: Annotated[float, Field(ge=0, le=1)] = 0.25
         """Share of the units that have state, rho."""
         period: PositiveInt = 200

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from lwft_bench.registry import register
-from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions, Window
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
+from lwft_bench.strategies.base import Context, Selection, Strategy, Window
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -28,7 +29,7 @@ class Misa(Strategy):
     `period`.
     """
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         share: Annotated[float, Field(gt=0, le=1)] = 0.03
         """Of all parameters of the model, those that may train at once: delta."""
         period: PositiveInt = 50

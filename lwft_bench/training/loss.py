@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from lwft_bench.data.batching import IGNORED, Batch
 from lwft_bench.data.masks import unmasked
-from lwft_bench.training.meters import Account
+from lwft_bench.memory.meters import Account
 
 CHUNK_LOGITS = 2**23
 """Logits held at a time: 32 MiB in float32."""

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lwft_bench.data.chat_template import ChatTemplate, Conversation
 from lwft_bench.data.examples import Example, Item, TaskData
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 TURNS = """{{ bos_token }}{% for m in messages %}{% if m.role == 'tool' %}\
 {{ raise_exception('no tools') }}{% endif %}{{ m.role }}: {{ m.content }}END

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from built import comparison_tables
 
-from lwft_bench.config.suite import Published
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.measurements import throughputs
-from lwft_bench.reporting.published_table import published_cost_table, published_table
-from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.numbers.measurements import throughputs
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.report import print_table, write_report
-from lwft_bench.reporting.table import Table
+from lwft_bench.schema.suite import Published
 
 if TYPE_CHECKING:
     from conftest import RunMaker
@@ -29,7 +29,7 @@ def filled(maker: RunMaker, scores: dict[str, dict[str, dict[str, float]]]) -> P
 
 def table_of(run: Path) -> Table | None:
     records = read_run(run)
-    return published_table(records, compare(records)[0])
+    return comparison_tables(records, compare(records)[0]).get("published")
 
 
 def test_a_run_without_published_numbers_has_no_table(run: Path, maker: RunMaker) -> None:
@@ -110,9 +110,9 @@ def test_the_report_has_it_in_all_formats(maker: RunMaker) -> None:
 def test_what_was_read_is_said(maker: RunMaker) -> None:
     run = filled(maker, {"tiny": PRINTED})
     maker.published = Published(source=SOURCE, kind="summary", scores={"tiny": PRINTED})
-    records = read_run(maker.finish())
-    table = published_table(records, compare(records)[0])
-    assert table is not None and run
+    assert run
+    table = table_of(maker.finish())
+    assert table is not None
     assert table.notes[0].endswith("summary of it, in which single cells may be wrong.")
 
 
@@ -126,9 +126,9 @@ def test_published_memory_and_speed(maker: RunMaker) -> None:
     run = maker.fill((0,))
     records = read_run(run)
     comparison = compare(records)[0]
-    assert published_table(records, comparison) is None, "no scores"
-    table = published_cost_table(records, comparison)
-    assert table is not None
+    tables = comparison_tables(records, comparison)
+    assert "published" not in tables, "no scores"
+    table = tables["published_cost"]
     by_method = table.values.set_index("method")
     assert by_method.loc["fft", "published_peak_gb"] == 51.32
     assert by_method.loc["lora", "published_tokens_per_second"] == 3200

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from lwft_bench.errors import UserError
 from lwft_bench.reporting.report import print_table, terminal_summary, write_report
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     from conftest import RunMaker

@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 
-from lwft_bench.reporting.statistics import (
+from lwft_bench.reporting.numbers.statistics import (
     crossed_mean,
     paired_difference,
     student_t_quantile,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.summary import summary
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from built import comparison_tables, run_tables
 
-from lwft_bench.reporting.comparison import Comparison, compare
-from lwft_bench.reporting.records import RunRecords, read_run
-from lwft_bench.reporting.table import Table
-from lwft_bench.reporting.tables import comparison_tables, run_tables
+from lwft_bench.reporting.numbers.comparison import Comparison, compare
+from lwft_bench.reporting.read.records import RunRecords, read_run
+from lwft_bench.reporting.render.table import Table
 
 if TYPE_CHECKING:
     from conftest import RunMaker

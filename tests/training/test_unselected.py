@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from lwft_bench.config.models import MethodConfig, Named, UnselectedConfig
 from lwft_bench.planning.plan import Planner, needed
+from lwft_bench.schema.cell import MethodConfig, Named, UnselectedConfig
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.loss import DeviceBatch

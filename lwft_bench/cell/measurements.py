@@ -1,0 +1,225 @@
+"""From what a cell did to the numbers in its result."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from lwft_bench.data.batching import DataOrder, TokenisedExamples
+from lwft_bench.dry_run.dry_run import MEASURING, PROBING, DryRun, cost_class
+from lwft_bench.memory.meters import Account, PhasePeaks
+from lwft_bench.plugins.registry import adapters, optimizers, strategies
+from lwft_bench.schema.cell import Cell, ChunkUnits, MethodConfig
+from lwft_bench.schema.result import Memory, Throughput, Training
+from lwft_bench.schema.rows import StepRow
+from lwft_bench.state.precision import PRECISIONS
+from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.trace import Trace
+
+PLANNED = (
+    "The step on fake tensors with the longest batch, one for each lowest layer selected; "
+    "temporaries within a kernel not counted"
+)
+
+
+def memory(
+    planned: DryRun, account: Account, assembly: Assembly, device: torch.device, host_peak: int
+) -> Memory:
+    """Peak device memory: the allocator's where there is one, else the dry run's.
+
+    Components always come from the dry run: an allocator does not know them.
+    """
+    report = planned.memory
+    shared: dict[str, Any] = {
+        "components": report.components,
+        "component_peaks": report.component_peaks,
+        "host_peak_bytes": host_peak,
+        "offloaded_bytes": assembly.store.host_bytes,
+    }
+    if isinstance(account, PhasePeaks):
+        return Memory(
+            method="allocator",
+            peak_bytes=max(account.peaks.values()),
+            phases=account.peaks,
+            reserved_bytes=account.reserved,
+            process_bytes=process_bytes(device),
+            note=f"Components are accounted. {PLANNED}",
+            **shared,
+        )
+    return Memory(
+        method="accounted",
+        peak_bytes=report.peak_bytes,
+        phases=report.phases,
+        note=PLANNED,
+        **shared,
+    )
+
+
+def process_bytes(device: torch.device) -> int | None:
+    """NVML's figure for this process on the device now; None where there is no NVML."""
+    import pynvml
+
+    if device.type != "cuda":
+        return None
+    try:
+        pynvml.nvmlInit()
+        uuid = torch.cuda.get_device_properties(device).uuid
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError:
+        return None
+    return next((p.usedGpuMemory for p in processes if p.pid == os.getpid()), None)
+
+
+def throughput(trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrder) -> Throughput:
+    """Speed over the timed training steps; each carries the mean time of its reading interval."""
+    timed = [row for row in trace.steps if row.timed]
+    training = [row.seconds for row in trace.steps if row.step >= 0]
+    probing = [row.seconds for row in trace.steps if row.step < 0]
+    seconds = np.array([row.seconds for row in timed or trace.steps])
+    rows = timed or trace.steps
+    total = float(seconds.sum())
+    flops = sum(_training_flops(trace, planned, assembly, order, row) for row in rows)
+    low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
+    return Throughput(
+        target_tokens_per_second=sum(row.target_tokens for row in rows) / total,
+        tokens_per_second=sum(row.tokens for row in rows) / total,
+        step_seconds_median=float(middle),
+        step_seconds_iqr=(float(low), float(high)),
+        num_steps_timed=len(timed),
+        probing_seconds=sum(probing),
+        training_seconds=sum(training),
+        measuring_seconds=sum(row.seconds for row in trace.measurements),
+        evaluation_seconds=0.0,
+        flops_per_second=flops / total,
+        threads=torch.get_num_threads(),
+    )
+
+
+def training_summary(
+    trace: Trace,
+    planned: DryRun,
+    assembly: Assembly,
+    order: DataOrder,
+    examples: TokenisedExamples,
+    num_empty: int,
+) -> Training:
+    """Everything about training that could differ between methods, counted."""
+    training = [row for row in trace.steps if row.step >= 0]
+    losses = np.array([row.loss for row in training])
+    always = sum(group.num_parameters for group in assembly.groups.always)
+    sizes = [group.num_parameters for group in assembly.groups.units]
+    active = [always + sum(sizes[u] for u in _units(trace, row)) for row in training]
+    return Training(
+        num_ranks=assembly.ranks.world,
+        optimizer_steps=len(training),
+        probing_steps=len(trace.steps) - len(training),
+        target_tokens=sum(row.target_tokens for row in trace.steps),
+        tokens=sum(row.tokens for row in trace.steps),
+        flops=round(sum(step_flops(trace, planned, assembly, order))),
+        trained_parameters=assembly.store.trained_parameters,
+        active_parameters_mean=float(np.mean(active)),
+        total_parameters=assembly.adapter.num_parameters(assembly.model),
+        first_loss=float(losses[0]),
+        final_loss=float(losses[-max(1, len(losses) // 10) :].mean()),
+        validation_loss_before=trace.validation[0].loss if trace.validation else None,
+        validation_loss_after=trace.validation[-1].loss if trace.validation else None,
+        loss_jump_at_switch=_loss_jump(trace, losses),
+        surviving_update_share=assembly.store.surviving_update_share(),
+        truncated_examples=examples.num_truncated,
+        dropped_examples=examples.num_dropped,
+        empty_examples=num_empty,
+    )
+
+
+def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
+    """Everything that could differ between methods besides their name, as flat key -> value."""
+    method, training = cell.method, cell.training
+    precision = PRECISIONS[training.precision]
+    flat: dict[str, Any] = {
+        "weights.dtype": _dtype(precision.weight),
+        "gradients.dtype": _dtype(precision.weight),
+        "state.dtype": optimizers.get(method.optimizer.name).state_dtype or _dtype(precision.state),
+        "state.float32_master": precision.master,
+        "state.policy": method.state_policy,
+        "state.policy_of_always_trained": method.always_train_state_policy,
+        "state.on_device": method.state_on_device,
+        "always_train": method.always_train
+        if method.always_train == "all"
+        else ", ".join(method.always_train) or "nothing",
+        "units": f"{method.units.chunks} chunks"
+        if isinstance(method.units, ChunkUnits)
+        else ", ".join(method.unit_kinds),
+        "lr_clock": method.lr_clock,
+        "lr_warmup_after_selection": method.lr_warmup_after_selection,
+        "unselected": _unselected(method),
+    }
+    for kind, named, registry in (
+        ("adapter", method.adapter, adapters),
+        ("strategy", method.strategy, strategies),
+        ("optimizer", method.optimizer, optimizers),
+    ):
+        options = registry.options(named).model_dump(mode="json")
+        flat[kind] = named.name
+        flat |= {f"{kind}.{key}": value for key, value in options.items()}
+    skipped = {"device", "threads", "checkpoint_every", "stream_seeds", "clip", "validate_every"}
+    for key, value in training.model_dump(mode="json", exclude=skipped).items():
+        flat[f"training.{key}"] = value
+    clip = training.clip
+    flat["training.ranks"] = num_ranks
+    flat["training.clip"] = "none" if clip.mode == "none" else f"{clip.mode} {clip.max_norm}"
+    return flat
+
+
+def _unselected(method: MethodConfig) -> str:
+    """What moves the units that are not selected."""
+    rule = method.unselected
+    return f"{rule.optimizer.name} x {rule.lr_scale:g}, {rule.range}" if rule else "unmoved"
+
+
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _units(trace: Trace, row: StepRow) -> tuple[int, ...]:
+    return trace.selections[row.period].units
+
+
+def step_flops(trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrder) -> list[float]:
+    """Of each step of the trace, with what the strategy had measured before it."""
+    measuring: Counter[int] = Counter()
+    for row in trace.measurements:
+        measuring[row.step] += row.tokens
+    rate = planned.flops.get(MEASURING, 0) / _planned_tokens(order)
+    return [
+        _training_flops(trace, planned, assembly, order, row) + rate * measuring[row.step]
+        for row in trace.steps
+    ]
+
+
+def _training_flops(
+    trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrder, row: StepRow
+) -> float:
+    """The planned step's, scaled from the longest batch to this step's tokens (of all ranks)."""
+    sizes = [group.num_parameters for group in assembly.groups.units]
+    kind = PROBING if row.step < 0 else cost_class(_units(trace, row), sizes)
+    return planned.flops[kind] * row.tokens / _planned_tokens(order)
+
+
+def _planned_tokens(order: DataOrder) -> int:
+    return sum(batch.num_tokens for batch in order.largest_share())
+
+
+def _loss_jump(trace: Trace, losses: np.ndarray) -> float | None:
+    """Mean over switches of the loss of the first step after minus that of the last step before."""
+    changes = zip(trace.selections, trace.selections[1:], strict=False)
+    jumps = [
+        losses[after.step] - losses[after.step - 1]
+        for before, after in changes
+        if before.units != after.units
+    ]
+    return float(np.mean(jumps)) if jumps else None

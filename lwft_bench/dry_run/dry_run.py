@@ -1,0 +1,67 @@
+"""A cell's step on fake tensors: its device memory and arithmetic, without device or weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lwft_bench.dry_run.fake_cell import fake_cell
+from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.memory.accounting import MemoryReport
+from lwft_bench.schema.cell import Cell
+from lwft_bench.strategies.base import Needs
+
+CostClass = tuple[int, tuple[int, ...]]
+"""Lowest unit and sizes of the units selected: selections alike in these cost alike (backward
+passes stop at the lowest), up to where in the backward pass a gradient of a higher unit appears."""
+
+PROBING: CostClass = (-1, ())
+MEASURING: CostClass = (-2, ())
+"""A forward pass alone, on the same batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """memory: over everything that was run. flops: of one step, forward and backward."""
+
+    memory: MemoryReport
+    flops: dict[CostClass, int]
+
+
+def cost_class(units: Sequence[int], unit_sizes: Sequence[int]) -> CostClass:
+    """The class of a selection. One of no unit stands above all units."""
+    return min(units, default=len(unit_sizes)), tuple(sorted(unit_sizes[unit] for unit in units))
+
+
+def dry_run(
+    cell: Cell,
+    shapes: Sequence[BatchShape],
+    selections: Sequence[tuple[int, ...]],
+    needs: Needs,
+    *,
+    own_logits: bool = False,
+) -> DryRun:
+    """Runs the trainer's own step on fake tensors: a probing step, then one for each selection.
+
+    Selections follow one another as in training, so that optimizer state builds up as it does
+    there. Of those of one cost class only the last, which meets most state, runs a step. Of what the
+    strategy has measured only the forward pass is run: statistics of weights need a few chunks or,
+    for singular values, some copies of one matrix. What one kernel allocates and frees within itself
+    is not seen.
+    """
+    flops: dict[CostClass, int] = {}
+    with fake_cell(cell, shapes, own_logits=own_logits) as fake:
+        units = fake.assembly.groups.units
+        if needs.probing_steps:
+            fake.assembly.step.activate([], measured=units)
+            flops[PROBING] = fake.run_step(update=False)
+        if needs.measure:
+            flops[MEASURING] = fake.run_forward()
+        sizes = [group.num_parameters for group in units]
+        last = {cost_class(chosen, sizes): number for number, chosen in enumerate(selections)}
+        for number, chosen in enumerate(selections):
+            fake.select(chosen, measure_all=needs.gradients == "all")
+            kind = cost_class(chosen, sizes)
+            if last[kind] == number:
+                flops[kind] = fake.run_step()
+        return DryRun(fake.account.report(), flops)
