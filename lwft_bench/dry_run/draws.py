@@ -28,7 +28,13 @@ class Draws:
     needs: Needs
 
 
-def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: int) -> Draws:
+def draws(
+    method: MethodConfig,
+    units: Sequence[Unit],
+    steps: int,
+    num_samples: int,
+    total_parameters: int = 0,
+) -> Draws:
     """Runs the method's strategy on simulated gradients and looks at what it selects.
 
     If selections overlap, any set of as many units is taken to be possible, whichever were seen.
@@ -38,6 +44,7 @@ def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: 
 
     Args:
         num_samples: Typical selections; 0: the dearest ones alone.
+        total_parameters: Of the whole model; 0: as many as the units have.
     """
     simulation = Simulation(
         strategies.get(method.strategy.name),
@@ -45,6 +52,7 @@ def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: 
         len(units),
         total_steps=max(1, steps),
         units=tuple(units),
+        total_parameters=total_parameters,
     )
     traces = [_selections(simulation, seed) for seed in range(NUM_SEEDS)]
     seen = sorted({chosen for trace in traces for chosen in trace})
