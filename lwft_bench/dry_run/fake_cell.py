@@ -17,6 +17,7 @@ from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import Cell
 from lwft_bench.state.engine import Engine
 from lwft_bench.training.adapted import empty_adapted_model
+from lwft_bench.training.assembly import Surroundings
 
 CPU = torch.device("cpu")
 
@@ -42,14 +43,10 @@ def fake_cell(
             engine = PlanningEngine(CPU, account)
         yield cell_steps(
             cell,
-            adapter,
-            model,
+            (adapter, model),
             shapes,
-            CPU,
-            account,
+            Surroundings(CPU, account, engine=engine, fake=True),
             counter,
             own_logits=own_logits,
             idle=idle,
-            fake=True,
-            engine=engine,
         )

@@ -61,6 +61,13 @@ class PhasePeaks(NoAccount):
             self.reserved = max(self.reserved, self._module.max_memory_reserved(self._device))
 
 
+def allocated_bytes(device: torch.device) -> int | None:
+    """What the device's allocator has given out now; None on the CPU, which has none that counts."""
+    if device.type == "cpu":
+        return None
+    return int(torch.get_device_module(device).memory_allocated(device))
+
+
 def synchronised_clock(device: torch.device) -> float:
     """Seconds, read when the device has done everything asked of it."""
     if device.type != "cpu":

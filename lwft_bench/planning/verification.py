@@ -13,7 +13,7 @@ from lwft_bench.dry_run.draws import Draws
 from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps
 from lwft_bench.memory.accounting import MemoryAccount
 from lwft_bench.memory.flops import FlopCount
-from lwft_bench.memory.meters import Account, PhasePeaks
+from lwft_bench.memory.meters import Account, PhasePeaks, allocated_bytes
 from lwft_bench.models.loading import alters_logits
 from lwft_bench.planning.budget import WORKSPACE_BYTES
 from lwft_bench.planning.plan import by_phase
@@ -21,6 +21,7 @@ from lwft_bench.planning.suite_plan import SuitePlan
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.schema.cell import Cell
 from lwft_bench.training.adapted import adapted_model, choose_device, random_adapted_model
+from lwft_bench.training.assembly import Surroundings
 
 TOLERANCE = 0.05
 """On an accelerator, beside what libraries may take. On the CPU not a byte may differ."""
@@ -80,36 +81,28 @@ def measure(
 
     A model given by its config has random ones, drawn on the device.
     """
-    before = _allocated(device)
+    before = allocated_bytes(device) or 0
     make = random_adapted_model if cell.model.path is None else adapted_model
-    adapter, model = make(cell, 0, device)
+    adapted = make(cell, 0, device)
     account = PhasePeaks(device) if device.type != "cpu" else MemoryAccount()
     if isinstance(account, PhasePeaks):
-        _steps(cell, adapter, model, shapes, device, account).follow(drawn)
+        _steps(cell, adapted, shapes, device, account).follow(drawn)
         peaks = {name: peak - before for name, peak in account.peaks.items()}
         return Measured(max(peaks.values()), account.reserved, by_phase(peaks))
-    account.adopt([*model.parameters(), *model.buffers()], "weights")
+    account.adopt([*adapted[1].parameters(), *adapted[1].buffers()], "weights")
     with account:
-        _steps(cell, adapter, model, shapes, device, account).follow(drawn)
+        _steps(cell, adapted, shapes, device, account).follow(drawn)
     report = account.report()
     return Measured(report.peak_bytes, None, by_phase(report.phases))
 
 
 def _steps(
     cell: Cell,
-    adapter: Adapter,
-    model: nn.Module,
+    adapted: tuple[Adapter, nn.Module],
     shapes: Sequence[BatchShape],
     device: torch.device,
     account: Account,
 ) -> CellSteps[Account]:
     own_logits = alters_logits(cell.model)
-    return cell_steps(
-        cell, adapter, model, shapes, device, account, FlopCount(), own_logits=own_logits
-    )
-
-
-def _allocated(device: torch.device) -> int:
-    if device.type == "cpu":
-        return 0
-    return int(torch.get_device_module(device).memory_allocated(device))
+    surroundings = Surroundings(device, account)
+    return cell_steps(cell, adapted, shapes, surroundings, FlopCount(), own_logits=own_logits)

@@ -21,6 +21,7 @@ from lwft_bench.schema.cell import (
 )
 from lwft_bench.state.engine import Engine
 from lwft_bench.training.adapted import random_adapted_model
+from lwft_bench.training.assembly import Surroundings
 from lwft_bench.training.loss import DeviceBatch
 
 StateOnDevice = Literal["all", "none"] | int
@@ -73,17 +74,13 @@ class Steps:
     def __init__(
         self, cell: Cell, shape: Shape, device: torch.device, engine: Engine | None = None
     ) -> None:
-        adapter, model = random_adapted_model(cell, 0, device)
         self._steps = cell_steps(
             cell,
-            adapter,
-            model,
+            random_adapted_model(cell, 0, device),
             (),
-            device,
-            NoAccount(),
+            Surroundings(device, NoAccount(), engine=engine),
             FlopCount(),
             own_logits=False,
-            engine=engine,
         )
         self.assembly = self._steps.assembly
         self.assembly.store.counts_survival = False

@@ -67,5 +67,5 @@ def choose_device(name: str) -> torch.device:
 
 
 def _adapter(cell: Cell) -> Adapter:
-    adapter_class = adapters.get(cell.method.adapter.name)
-    return adapter_class(adapter_class.Options(**cell.method.adapter.options))
+    adapter: Adapter = adapters.build(cell.method.adapter)
+    return adapter

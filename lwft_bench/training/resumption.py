@@ -49,14 +49,13 @@ class Resumption:
     def __init__(
         self,
         folder: Path,
-        device: torch.device,
         assembly: Assembly,
         trace: Trace,
         carried: Mapping[str, Carried],
         rng: np.random.Generator,
     ) -> None:
         self._folder = folder
-        self._device = device
+        self._device = assembly.surroundings.device
         self._ranks = assembly.ranks
         self._groups = assembly.groups
         self._store = assembly.store

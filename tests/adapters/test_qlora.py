@@ -69,7 +69,7 @@ def test_adapters_train_and_nothing_else(tmp_path: Path, family: str, precision:
     assert_same(dict(run.model.named_buffers()), buffers)
     dtypes = {before[name].dtype for name in moved}
     assert dtypes == {torch.float32 if precision == "float32" else torch.bfloat16}
-    losses = [row["loss"] for row in run.trainer.trace.steps]
+    losses = [row.loss for row in run.trainer.trace.steps]
     assert losses[-1] != losses[0]
     full = make_run(tmp_path / "full", method("all"), training(1), family)
     adapters = sum(before[name].numel() for name in moved)

@@ -12,7 +12,8 @@ import torch
 from tokenizers import processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from lwft_bench.cell.run import _prepare, run_cell
+from lwft_bench.cell.loading import load
+from lwft_bench.cell.run import run_cell
 from lwft_bench.data.batching import tokenise
 from lwft_bench.data.benchmarks import load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
@@ -135,7 +136,7 @@ def test_cells_and_plans_use_the_template(tmp_path: Path) -> None:
     (plain,) = load_suite(str(suite(tmp_path, template=TEMPLATE, chat=False))).cells
     in_chat = load_suite(str(suite(tmp_path, template=TEMPLATE, chat=True)))
     (cell,) = in_chat.cells
-    prepared = _prepare(cell)
+    prepared = load(cell)
     for examples in (prepared.train, prepared.validation):
         text = prepared.tokenizer.decode(examples.token_ids[0])
         assert "user: " in text and "assistant:\n" in text

@@ -29,8 +29,8 @@ def trace(card: MethodConfig) -> dict[str, Any]:
         run.trainer.run()
     trace = run.trainer.trace
     return {
-        "selections": [[row["step"], row["units"]] for row in trace.selections],
-        "losses": [round(row["loss"], DIGITS) for row in trace.steps],
+        "selections": [[row.step, list(row.units)] for row in trace.selections],
+        "losses": [round(row.loss, DIGITS) for row in trace.steps],
     }
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 STEPS = 20
 
+REST = {"lr": 0.1, "tokens": 9, "target_tokens": 4, "seconds": 0.1, "timed": True, "period": 0}
+"""Of a step, what these tables do not look at."""
+
 
 def add(
     maker: RunMaker,
@@ -32,7 +35,7 @@ def add(
     folder = maker.add(maker.method(name, 0.5, **row), seed)
     rows: list[dict[str, Any]] = []
     for step in range(-probing, STEPS):
-        rows.append({"step": step, "loss": 1.0, "flops": flops_per_step})
+        rows.append({"step": step, "loss": 1.0, "flops": flops_per_step, **REST})
         if step >= 0 and validate_every and (step + 1) % validate_every == 0:
             rows[-1]["validation_loss"] = 1 / (step + 1)
     (folder / "steps.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))

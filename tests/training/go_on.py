@@ -31,9 +31,9 @@ def outcome(run: Run) -> dict[str, Any]:
     trace = run.trainer.trace
     return {
         "weights": weights_digest(run.model.named_parameters()),
-        "selections": trace.selections,
-        "checksums": trace.checksums,
-        "losses": [row["loss"] for row in trace.steps],
+        "selections": [row.as_json() for row in trace.selections],
+        "checksums": [row.as_json() for row in trace.checksums],
+        "losses": [row.loss for row in trace.steps],
     }
 
 

@@ -61,9 +61,9 @@ def finish(run: Run) -> dict[str, Any]:
     return {
         "weights": run.weights(),
         "digest": weights_digest(run.model.named_parameters()),
-        "selections": [row["units"] for row in run.trainer.trace.selections],
-        "losses": [row["loss"] for row in run.trainer.trace.steps],
-        "tokens": [row["tokens"] for row in run.trainer.trace.steps],
+        "selections": [row.units for row in run.trainer.trace.selections],
+        "losses": [row.loss for row in run.trainer.trace.steps],
+        "tokens": [row.tokens for row in run.trainer.trace.steps],
         "shown": torch.from_numpy(np.concatenate(shown)),
     }
 

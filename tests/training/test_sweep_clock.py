@@ -18,7 +18,7 @@ NUM_UNITS = 6
 
 def rates(run) -> list[float]:
     run.trainer.run()
-    return [row["lr"] for row in run.trainer.trace.steps]
+    return [row.lr for row in run.trainer.trace.steps]
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])

@@ -19,12 +19,11 @@ from lwft_bench.results.store import RunStore
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
 from lwft_bench.schema.run import SuiteCell
 from lwft_bench.schema.suite import Published
 
-NOT_SOUGHT = "not sought"
-"""Stands for the overlap with training data in samples that say nothing of it."""
-
+_SAMPLE = ["cell", "benchmark", "id", "correct", "overlap", "cluster"]
 _NOT_RECORDED = {"probabilities": None, "scores": None, "ages": None}
 
 
@@ -70,7 +69,8 @@ class RunRecords:
     """Everything a report is built from. The frames hold done cells only.
 
     results: one row a cell, whatever its status: every number of its result, with dotted names.
-    samples: cell, benchmark, id, correct, overlap (exact, near, None or `NOT_SOUGHT`); one row an item.
+    samples: cell, benchmark, id, correct, overlap (exact, near, None or `NOT_SOUGHT`), cluster (of
+        items that belong together, such as one template's; else the id); one row an item.
     steps: cell and the columns of steps.jsonl.
     selections: cell, step, num_steps, units, probabilities, scores, ages (lists or None); one row
         a period.
@@ -125,7 +125,7 @@ def read_run(folder: Path) -> RunRecords:
         results=pd.DataFrame([_flat_result(cell) for cell in cells]),
         samples=_samples(store, done),
         steps=_frame(
-            [{"cell": name, **row} for name in done for row in store.steps(name)],
+            [{"cell": name, **row.as_json()} for name in done for row in store.steps(name)],
             ("cell", "step", "loss"),
         ),
         selections=_frame(selections, ("cell", "step", "num_steps", "units", *_NOT_RECORDED)),
@@ -223,19 +223,20 @@ def _flat_result(cell: ReportedCell) -> dict[str, Any]:
 
 
 def _samples(store: RunStore, done: Sequence[str]) -> pd.DataFrame:
-    """Correctness, and whether the question was trained on: the texts stay on disk."""
+    """Correctness, what belongs together, and what was trained on: the texts stay on disk."""
     rows = [
         (
             name,
-            sample["benchmark"],
-            sample["id"],
-            sample["correct"],
-            sample.get("overlap", NOT_SOUGHT),
+            sample.benchmark,
+            sample.id,
+            sample.correct,
+            sample.overlap,
+            sample.cluster or sample.id,
         )
         for name in done
         for sample in store.samples(name)
     ]
-    return pd.DataFrame(rows, columns=["cell", "benchmark", "id", "correct", "overlap"])
+    return pd.DataFrame(rows, columns=_SAMPLE)
 
 
 def _selections(
@@ -245,8 +246,8 @@ def _selections(
     units, selections = [], []
     for name in done:
         header, rows = store.selections(name)
-        units += [{"cell": name, **unit} for unit in header.get("units", [])]
-        selections += [{"cell": name, **_NOT_RECORDED} | row for row in rows]
+        units += [{"cell": name, **unit.as_json()} for unit in header.units]
+        selections += [{"cell": name, **_NOT_RECORDED} | row.as_json() for row in rows]
     return units, selections
 
 
