@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from dataclasses import dataclass
 
+from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.cell.loading import Loaded
-from lwft_bench.cell.measurements import memory, step_flops, throughput, training_summary
+from lwft_bench.cell.measurements import memory, throughput, training_summary
 from lwft_bench.cell.training import Trained
+from lwft_bench.data.extents import Extent
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
+from lwft_bench.dry_run.operations import count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.schema.result import Engagement, Memory, Throughput, Training
 from lwft_bench.schema.rows import SelectionHeader, SelectionRow, StepRow
@@ -41,17 +42,13 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
         selection_varies=trained.strategy.varies,
     )
     planned = _plan(loaded, trained)
-    flops = step_flops(trace, planned, assembly, trained.order)
-    rows = zip(trace.step_rows(), flops, strict=True)
-    host_peak = _host_peak_bytes()
+    arithmetic = _arithmetic(loaded, trained, planned)
     return Measured(
         engagement=engagement,
-        memory=memory(planned, trained.account, assembly, loaded.device, host_peak),
-        throughput=throughput(trace, planned, assembly, trained.order),
-        training=training_summary(
-            trace, planned, assembly, trained.order, loaded.train, loaded.num_empty
-        ),
-        steps=tuple(row.model_copy(update={"flops": round(done)}) for row, done in rows),
+        memory=memory(planned, trained.account, assembly, loaded.device),
+        throughput=throughput(trace, arithmetic),
+        training=training_summary(trace, arithmetic, assembly, loaded.train, loaded.num_empty),
+        steps=arithmetic.rows(trace.step_rows()),
         header=trace.header,
         selections=tuple(trace.selections),
     )
@@ -68,7 +65,12 @@ def _plan(loaded: Loaded, trained: Trained) -> DryRun:
     )
 
 
-def _host_peak_bytes() -> int:
-    """Peak resident set of this process; the kernel counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithmetic:
+    """The operations of each step, from small batches run through the trained model."""
+    selections = [row.units for row in trained.trace.selections]
+    operations = count_operations(
+        trained.assembly, loaded.device, selections, trained.strategy.needs, planned
+    )
+    longest = Extent.computed(trained.order.largest_share())
+    num_ranks = trained.assembly.ranks.world
+    return cell_arithmetic(trained.trace, operations, planned, longest, num_ranks)

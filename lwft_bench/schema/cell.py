@@ -181,6 +181,9 @@ class TrainingConfig(Config):
     precision: Literal["float32", "bf16", "bf16-stochastic", "bf16-master"] = "float32"
     """Weights and optimizer state: float32; pure bf16; bf16 with stochastic rounding; bf16 with
     float32 master copies of the selected units."""
+    state_dtype: Literal["float32", "bf16", "bf16-stochastic"] | None = None
+    """Moments: float32; bf16, rounded to the nearest; bf16 with stochastic rounding. None: what goes
+    with `precision`: float32 for float32 and bf16-master, else bf16."""
     clip: ClipConfig = ClipConfig()
     checkpointing: bool = False
     """Recompute each layer's activations in the backward pass."""
