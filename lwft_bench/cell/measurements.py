@@ -18,6 +18,7 @@ from lwft_bench.schema.result import Memory, Throughput, Training
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.rounding import lost_periods
 from lwft_bench.training.trace import Trace
 
 PLANNED = (
@@ -27,16 +28,21 @@ PLANNED = (
 
 
 def memory(
-    planned: DryRun, account: Account, assembly: Assembly, device: torch.device, host_peak: int
-) -> Memory:
+    planned: DryRun | None,
+    account: Account,
+    assembly: Assembly,
+    device: torch.device,
+    host_peak: int,
+) -> Memory | None:
     """Peak device memory: the allocator's where there is one, else the dry run's.
 
-    Components always come from the dry run: an allocator does not know them.
+    Components always come from the dry run: an allocator does not know them. Without a dry run there
+    are none; and without an allocator either, no figure at all.
     """
-    report = planned.memory
+    report = planned.memory if planned else None
     shared: dict[str, Any] = {
-        "components": report.components,
-        "component_peaks": report.component_peaks,
+        "components": report.components if report else {},
+        "component_peaks": report.component_peaks if report else {},
         "host_peak_bytes": host_peak,
         "offloaded_bytes": assembly.store.host_bytes,
     }
@@ -47,9 +53,11 @@ def memory(
             phases=account.peaks,
             reserved_bytes=account.reserved,
             process_bytes=process_bytes(device),
-            note=f"Components are accounted. {PLANNED}",
+            note=f"Components are accounted. {PLANNED}" if report else "",
             **shared,
         )
+    if report is None:
+        return None
     return Memory(
         method="accounted",
         peak_bytes=report.peak_bytes,
@@ -75,7 +83,9 @@ def process_bytes(device: torch.device) -> int | None:
     return next((p.usedGpuMemory for p in processes if p.pid == os.getpid()), None)
 
 
-def throughput(trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrder) -> Throughput:
+def throughput(
+    trace: Trace, planned: DryRun | None, assembly: Assembly, order: DataOrder
+) -> Throughput:
     """Speed over the timed training steps; each carries the mean time of its reading interval."""
     timed = [row for row in trace.steps if row.timed]
     training = [row.seconds for row in trace.steps if row.step >= 0]
@@ -83,7 +93,9 @@ def throughput(trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrd
     seconds = np.array([row.seconds for row in timed or trace.steps])
     rows = timed or trace.steps
     total = float(seconds.sum())
-    flops = sum(_training_flops(trace, planned, assembly, order, row) for row in rows)
+    flops = None
+    if planned is not None:
+        flops = sum(_training_flops(trace, planned, assembly, order, row) for row in rows)
     low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
     return Throughput(
         target_tokens_per_second=sum(row.target_tokens for row in rows) / total,
@@ -95,14 +107,14 @@ def throughput(trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrd
         training_seconds=sum(training),
         measuring_seconds=sum(row.seconds for row in trace.measurements),
         evaluation_seconds=0.0,
-        flops_per_second=flops / total,
+        flops_per_second=None if flops is None else flops / total,
         threads=torch.get_num_threads(),
     )
 
 
 def training_summary(
     trace: Trace,
-    planned: DryRun,
+    planned: DryRun | None,
     assembly: Assembly,
     order: DataOrder,
     examples: TokenisedExamples,
@@ -119,7 +131,7 @@ def training_summary(
         probing_steps=len(trace.steps) - len(training),
         target_tokens=sum(row.target_tokens for row in trace.steps),
         tokens=sum(row.tokens for row in trace.steps),
-        flops=round(sum(step_flops(trace, planned, assembly, order))),
+        flops=round(sum(step_flops(trace, planned, assembly, order))) if planned else None,
         trained_parameters=assembly.store.trained_parameters,
         active_parameters_mean=float(np.mean(active)),
         total_parameters=assembly.adapter.num_parameters(assembly.model),
@@ -130,6 +142,8 @@ def training_summary(
         loss_jump_at_switch=_loss_jump(trace, losses),
         surviving_update_share=assembly.store.surviving_update_share(),
         truncated_examples=examples.num_truncated,
+        dropped_examples=examples.num_dropped,
+        lost_to_rounding=lost_periods(trace, assembly.groups, assembly.store),
     )
 
 

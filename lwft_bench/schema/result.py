@@ -107,9 +107,10 @@ class Training(Record):
     probing_steps: int
     target_tokens: int
     tokens: int
-    flops: int
+    flops: int | None
     """Floating-point operations of forward and backward passes, probing and the forward passes of
-    measuring included, counted by torch's flop counter on the traced step and scaled by tokens."""
+    measuring included, counted by torch's flop counter on the traced step and scaled by tokens. None
+    where they could not be counted."""
     trained_parameters: int
     """Parameters that received at least one update."""
     active_parameters_mean: float
@@ -126,6 +127,12 @@ class Training(Record):
     """Of the weights that the optimizer wanted to move, the share whose stored value changed, over
     one step in ten: the rest was lost to rounding."""
     truncated_examples: int = 0
+    """Examples that were cut to `training.max_length`."""
+    dropped_examples: int = 0
+    """Examples left out because `training.max_length` left nothing of their target."""
+    lost_to_rounding: dict[str, int] = {}
+    """Group of parameters -> periods in which it was updated and none of its stored values changed,
+    since the updates are smaller than what the weights' type can hold."""
 
 
 class Failure(Record):
@@ -164,6 +171,8 @@ class CellResult(Record):
     """sha256 over the fine-tuned weights: see lwft_bench.models.digests.weights_digest."""
     confounds: dict[str, Any] = {}
     """Everything that could differ between methods besides their name, as flat key -> value."""
+    missing: dict[str, str] = {}
+    """Figures that could not be had -> why, in one line. Scores do not depend on them."""
     provenance: dict[str, Any] = {}
     """Versions, hardware, threads, commit, command, times."""
     failure: Failure | None = None

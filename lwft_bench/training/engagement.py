@@ -10,6 +10,7 @@ from lwft_bench.schema.result import Check, Engagement
 from lwft_bench.schema.rows import SelectionRow
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Group, Groups
+from lwft_bench.training.rounding import rounded_away
 from lwft_bench.training.trace import Trace
 
 
@@ -20,6 +21,8 @@ class Period:
     first_step: int
     expected: frozenset[str]
     changed: frozenset[str]
+    lost: frozenset[str]
+    """Of those that did not change: updated, and the updates lost to rounding."""
 
 
 def judge(
@@ -36,7 +39,7 @@ def judge(
     frozen_unchanged: whether parameters in no group kept their bits. selection_varies: the strategy's
     own word that selections differ over time (None: they may).
     """
-    periods = _periods(trace, groups)
+    periods = _periods(trace, groups, store)
     checks = [
         _selection_changed(trace, len(groups.units), selection_varies),
         _selected_changed(periods),
@@ -54,7 +57,7 @@ def _selected(groups: Groups, row: SelectionRow) -> set[str]:
     return {groups.units[unit].name for unit in row.units}
 
 
-def _periods(trace: Trace, groups: Groups) -> list[Period]:
+def _periods(trace: Trace, groups: Groups, store: StateStore) -> list[Period]:
     periods = []
     for before, after in zip(trace.checksums, trace.checksums[1:], strict=False):
         expected = {group.name for group in groups.always}
@@ -62,7 +65,8 @@ def _periods(trace: Trace, groups: Groups) -> list[Period]:
             if before.step <= row.step < after.step:
                 expected |= _selected(groups, row)
         changed = {n for n, value in after.groups.items() if before.groups[n] != value}
-        periods.append(Period(before.step, frozenset(expected), frozenset(changed)))
+        lost = rounded_away(trace, groups, store, after, expected - changed)
+        periods.append(Period(before.step, frozenset(expected), frozenset(changed), lost))
     return periods
 
 
@@ -77,11 +81,16 @@ def _selection_changed(trace: Trace, num_units: int, selection_varies: bool | No
 
 def _selected_changed(periods: list[Period]) -> Check:
     failures = [
-        f"{', '.join(sorted(p.expected - p.changed))} from step {p.first_step}"
+        f"{', '.join(sorted(still))} from step {p.first_step}"
         for p in periods
-        if p.expected - p.changed
+        if (still := p.expected - p.changed - p.lost)
     ]
-    detail = f"unchanged though selected: {'; '.join(failures[:3])}" if failures else "all changed"
+    lost = sorted(frozenset[str]().union(*(p.lost for p in periods)))
+    detail = "all changed"
+    if lost:
+        detail = f"all changed, but for updates of {', '.join(lost)} that rounding lost"
+    if failures:
+        detail = f"unchanged though selected: {'; '.join(failures[:3])}"
     return Check(name="selected_change", passed=bool(periods) and not failures, detail=detail)
 
 
