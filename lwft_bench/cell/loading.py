@@ -36,6 +36,8 @@ class Loaded:
     model: PreTrainedModel | PeftModel
     train: TokenisedExamples
     validation: TokenisedExamples
+    num_empty: int
+    """Rows of the data files that were left out, as their target is empty."""
     items: Mapping[str, Sequence[Item]]
     """Of each benchmark; none for a trial."""
     overlap: Mapping[str, Kind]
@@ -67,6 +69,7 @@ def load(cell: Cell) -> Loaded:
         model=model,
         train=tokenise(data.train, tokenizer, config.max_length, config.loss_on),
         validation=tokenise(data.validation, tokenizer, config.max_length, "target"),
+        num_empty=data.num_empty,
         items=items,
         overlap=_overlap(data, items),
     )

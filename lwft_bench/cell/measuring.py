@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.cell.loading import Loaded
-from lwft_bench.cell.measurements import memory, step_flops, throughput, training_summary
+from lwft_bench.cell.measurements import memory, throughput, training_summary
 from lwft_bench.cell.outcomes import one_line
 from lwft_bench.cell.training import Trained
+from lwft_bench.data.extents import Extent
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
+from lwft_bench.dry_run.operations import count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.result import Engagement, Memory, Throughput, Training
@@ -43,27 +45,26 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
 
     What fails in that costs its own figure: the reason is among the `missing`.
     """
-    trace, assembly, order = trained.trace, trained.assembly, trained.order
+    trace, assembly = trained.trace, trained.assembly
     missing: dict[str, str] = {}
     engagement = _attempt("engagement", missing, lambda: _judge(loaded.cell, trained))
-    planned = _attempt("operations", missing, lambda: _plan(loaded, trained))
-    steps = trace.step_rows()
-    if planned is not None:
-        flops = step_flops(trace, planned, assembly, order)
-        steps = [
-            row.model_copy(update={"flops": round(done)})
-            for row, done in zip(steps, flops, strict=True)
-        ]
-    account, host_peak = trained.account, _host_peak_bytes()
-    measured = memory(planned, account, assembly, loaded.device, host_peak)
+    planned = _attempt("memory", missing, lambda: _plan(loaded, trained))
+    arithmetic = None
     if planned is None:
-        missing["memory" if measured is None else "memory by component"] = missing["operations"]
+        missing["operations"] = missing["memory"]
+    else:
+        count = partial(_arithmetic, loaded, trained, planned)
+        arithmetic = _attempt("operations", missing, count)
+    steps = trace.step_rows()
+    peaks = memory(planned, trained.account, assembly, loaded.device)
+    if planned is None and peaks is not None:
+        missing["memory by component"] = missing.pop("memory")
     return Measured(
         engagement=engagement,
-        memory=measured,
-        throughput=throughput(trace, planned, assembly, order),
-        training=training_summary(trace, planned, assembly, order, loaded.train),
-        steps=tuple(steps),
+        memory=peaks,
+        throughput=throughput(trace, arithmetic),
+        training=training_summary(trace, arithmetic, assembly, loaded.train, loaded.num_empty),
+        steps=arithmetic.rows(steps) if arithmetic else tuple(steps),
         header=trace.header,
         selections=tuple(trace.selections),
         missing=missing,
@@ -103,7 +104,12 @@ def _plan(loaded: Loaded, trained: Trained) -> DryRun:
     )
 
 
-def _host_peak_bytes() -> int:
-    """Peak resident set of this process; the kernel counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithmetic:
+    """The operations of each step, from small batches run through the trained model."""
+    selections = [row.units for row in trained.trace.selections]
+    operations = count_operations(
+        trained.assembly, loaded.device, selections, trained.strategy.needs, planned
+    )
+    longest = Extent.computed(trained.order.largest_share())
+    num_ranks = trained.assembly.ranks.world
+    return cell_arithmetic(trained.trace, operations, planned, longest, num_ranks)

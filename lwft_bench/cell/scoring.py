@@ -45,6 +45,7 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
             cell.evaluation,
             profile=cell.task.profile,
             chat_template=cell.task.chat_template,
+            chat_options=cell.task.chat_template_options,
         )
     except NotFinite as error:
         raise Diverged(f"the model's answers are not finite: {error}") from error

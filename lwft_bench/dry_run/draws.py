@@ -39,10 +39,12 @@ def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: 
     Args:
         num_samples: Typical selections; 0: the dearest ones alone.
     """
-    strategy_class = strategies.get(method.strategy.name)
-    options = strategy_class.Options(**method.strategy.options)
     simulation = Simulation(
-        strategy_class, options, len(units), total_steps=max(1, steps), units=tuple(units)
+        strategies.get(method.strategy.name),
+        strategies.options(method.strategy),
+        len(units),
+        total_steps=max(1, steps),
+        units=tuple(units),
     )
     traces = [_selections(simulation, seed) for seed in range(NUM_SEEDS)]
     seen = sorted({chosen for trace in traces for chosen in trace})
@@ -68,7 +70,7 @@ def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: 
         tuple(selections),
         tuple(typical) or tuple(selections),
         tuple(visited)[:num_visited],
-        strategy_class(options).needs,
+        strategies.build(method.strategy).needs,
     )
 
 

@@ -179,7 +179,7 @@ def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_paramet
             peak_bytes=report.peak_bytes,
             step_peaks=_spread(peaks, drawn),
             rounded_peak_bytes=report.rounded_peak_bytes,
-            phases=_by_phase(report.phases),
+            phases=by_phase(report.phases),
             components=report.components,
             component_peaks=report.component_peaks,
             host_bytes=report.host_peak_bytes,
@@ -209,8 +209,8 @@ def _spread(values: dict[tuple[int, ...], int], drawn: Draws) -> Spread:
     return Spread(min(values.values()), sum(typical) / len(typical), max(values.values()))
 
 
-def _by_phase(phases: dict[str, int]) -> dict[str, int]:
-    """The peak of each phase, in whichever selection's step it was."""
+def by_phase(phases: dict[str, int]) -> dict[str, int]:
+    """The peak of each phase, in whichever selection's step it was; selections are named by numbers."""
     found: dict[str, int] = {}
     for path, peak in phases.items():
         name = path.rpartition("/")[2]

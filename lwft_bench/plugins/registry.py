@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import unknown
+
+if TYPE_CHECKING:
+    from lwft_bench.schema.cell import Named
 
 Class = TypeVar("Class", bound=type)
 
@@ -80,6 +83,24 @@ class Registry:
             if isinstance(entry.target, str):
                 entry.target = self._checked(name, found, entry.origin)
         return entry.target
+
+    def options(self, named: Named) -> Any:
+        """The options of the class of that name, checked.
+
+        Raises:
+            UserError: As `get`.
+            pydantic.ValidationError: If they are not those of the class.
+        """
+        return self.get(named.name).Options(**named.options)
+
+    def build(self, named: Named) -> Any:
+        """An instance of the class of that name, with these options.
+
+        Raises:
+            UserError: As `get`.
+            pydantic.ValidationError: If the options are not those of the class.
+        """
+        return self.get(named.name)(self.options(named))
 
     def origin(self, name: str) -> str:
         """One of "built-in", "entry point <distribution>", or the path of the registering file."""

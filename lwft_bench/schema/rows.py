@@ -24,6 +24,10 @@ Number = Annotated[
 """A number that JSON writes as null where it is none."""
 
 
+SizeOfBatch = tuple[int, int, int, int]
+"""Micro-batches, tokens, pairs of tokens of one row, target tokens: see lwft_bench.data.extents."""
+
+
 class Row(BaseModel):
     """A row: one line of a file."""
 
@@ -31,10 +35,12 @@ class Row(BaseModel):
 
     omitted: ClassVar[frozenset[str]] = frozenset()
     """Keys that stand in a line only where they have a value."""
+    unwritten: ClassVar[frozenset[str]] = frozenset()
+    """Keys that stand in checkpoints and in no line."""
 
     def as_json(self) -> dict[str, Any]:
         """The row's keys and values as they stand in a file."""
-        values = self.model_dump(mode="json")
+        values = self.model_dump(mode="json", exclude=set(self.unwritten))
         return {
             key: value
             for key, value in values.items()
@@ -48,7 +54,8 @@ class StepRow(Row):
     There is no loss and no time until the device's readings are fetched.
     """
 
-    omitted = frozenset({"validation_loss", "flops"})
+    omitted = frozenset({"validation_loss", "flops", "useful_flops", "padded_tokens"})
+    unwritten = frozenset({"computed", "needed"})
 
     step: int
     """Its number; probing steps are numbered below zero."""
@@ -68,6 +75,14 @@ class StepRow(Row):
     """After the step, where it was measured."""
     flops: int | None = None
     """Operations of the step; None where they could not be counted."""
+    useful_flops: int | None = None
+    """Those of them that are for the batch's own tokens, once each."""
+    padded_tokens: int | None = None
+    """With padding, which is computed like any token."""
+    computed: SizeOfBatch = (0, 0, 0, 0)
+    """Of what went through the model."""
+    needed: SizeOfBatch = (0, 0, 0, 0)
+    """Without padding."""
 
 
 class UnitRow(Row):
@@ -118,6 +133,9 @@ class SampleRow(Row):
     correct: bool
     overlap: Overlap | Literal["not sought"] | None = NOT_SOUGHT
     """Whether training examples have the question, or nearly; None: they do not."""
+    cluster: str | None = None
+    """What items have in common that were not sampled independently: a template, a passage, a story
+    told again with other numbers. None: nothing."""
 
 
 class Measurement(Row):
@@ -126,8 +144,15 @@ class Measurement(Row):
     step: int
     """The next one."""
     statistic: str
-    tokens: int
-    """Those that went through the model for it."""
+    computed: SizeOfBatch
+    """Of what went through the model for it."""
+    seconds: float
+
+
+class SwitchRow(Row):
+    """What selecting took before `step`, measuring left out."""
+
+    step: int
     seconds: float
 
 

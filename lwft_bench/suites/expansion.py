@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from lwft_bench.optimizers.base import PRECISIONS_OF_ELEMENTS
+from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
@@ -214,7 +215,7 @@ def _impossible(
 ) -> Iterator[Problem]:
     """Combinations that make no sense, though each part is valid."""
     strategy, adapter = (point.components[section] for section in ("strategy", "adapter"))
-    needs = strategy(strategy.Options(**method.strategy.options)).needs
+    needs = strategies.build(method.strategy).needs
     if needs.suppress and not adapter.can_suppress:
         yield Problem(
             *settings.locate(("adapter",)),
@@ -228,12 +229,23 @@ def _impossible(
             f"strategy {method.strategy.name!r} selects no unit, so that nothing would train; "
             "expected parts, e.g. [embed, final_norm, head]",
         )
+    if training.steps == 0:
+        yield Problem(
+            *settings.locate(("training", "steps")),
+            "expected at least 1, found 0: the untrained model is the method base",
+        )
     kind = point.components["optimizer"].kind
     if kind != "elementwise" and training.precision in PRECISIONS_OF_ELEMENTS:
         yield Problem(
             *settings.locate(("training", "precision")),
             f"{training.precision} works on single elements, and the state of optimizer "
             f"{method.optimizer.name!r} is {kind}; expected float32 or bf16",
+        )
+    if kind != "elementwise" and training.state_dtype is not None:
+        yield Problem(
+            *settings.locate(("training", "state_dtype")),
+            f"{training.state_dtype} moments are for optimizers that work on single elements, and the "
+            f"state of optimizer {method.optimizer.name!r} is {kind}; expected none given (null)",
         )
 
 

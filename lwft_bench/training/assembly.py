@@ -19,7 +19,7 @@ from lwft_bench.schema.cell import MethodConfig, TrainingConfig
 from lwft_bench.schema.errors import UserError
 from lwft_bench.state.accelerator import AcceleratorEngine
 from lwft_bench.state.engine import Engine, SynchronousEngine
-from lwft_bench.state.precision import PRECISIONS
+from lwft_bench.state.precision import precision_of
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Groups, UnitGroup, make_groups
 from lwft_bench.training.loss import CausalLoss
@@ -90,10 +90,10 @@ def assemble(
         for layer in parts.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     model.train()
-    optimizer_class = optimizers.get(method.optimizer.name)
+    optimizer: Optimizer = optimizers.build(method.optimizer)
     store = StateStore(
-        optimizer_class(optimizer_class.Options(**method.optimizer.options)),
-        PRECISIONS[config.precision],
+        optimizer,
+        precision_of(config.precision, config.state_dtype),
         surroundings.own_engine(),
         device=device,
         on_device=method.state_on_device,
@@ -114,7 +114,7 @@ def assemble(
             kept_or_reset,
             in_layer=isinstance(group, UnitGroup) and 0 <= group.depth < len(parts.layers),
         )
-    _require_own_rule(optimizer_class, store)
+    _require_own_rule(optimizer, store)
     readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
     loss = CausalLoss(model, account, own_logits=own_logits)
     step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
@@ -123,7 +123,7 @@ def assemble(
     )
 
 
-def _require_own_rule(optimizer: type[Optimizer], store: StateStore) -> None:
+def _require_own_rule(optimizer: Optimizer, store: StateStore) -> None:
     """An optimizer whose rule no parameter is large enough for would be AdamW under another name."""
     kinds = {rule.kind for group in store.groups.values() for rule in group.rules}
     if optimizer.kind not in kinds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lwft_bench.data.batching import Batch
+from lwft_bench.data.extents import Extent
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.loss import DeviceBatch
@@ -32,6 +33,8 @@ class BatchSteps:
             lr=lr or 0.0,
             tokens=sum(batch.num_tokens for batch in batches),
             target_tokens=num_targets,
+            computed=Extent.computed(batches),
+            needed=Extent.needed(batches),
             period=period,
         )
 

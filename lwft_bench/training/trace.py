@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lwft_bench.data.extents import Extent
 from lwft_bench.schema.rows import (
     ChecksumRow,
     Measurement,
@@ -16,12 +17,13 @@ from lwft_bench.schema.rows import (
     SelectionRow,
     StateRow,
     StepRow,
+    SwitchRow,
     UnitRow,
     ValidationRow,
 )
+from lwft_bench.state.precision import CHUNK_ELEMENTS
 from lwft_bench.strategies.base import Selection, Unit
 
-CHUNK_ELEMENTS = 2**20
 ROWS: dict[str, type[Row]] = {
     "steps": StepRow,
     "selections": SelectionRow,
@@ -29,6 +31,7 @@ ROWS: dict[str, type[Row]] = {
     "states": StateRow,
     "validation": ValidationRow,
     "measurements": Measurement,
+    "switches": SwitchRow,
 }
 
 
@@ -48,6 +51,7 @@ class Trace:
     states: list[StateRow] = field(default_factory=list)
     validation: list[ValidationRow] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
+    switches: list[SwitchRow] = field(default_factory=list)
 
     @classmethod
     def of(cls, units: Iterable[Unit], probing_steps: int) -> Trace:
@@ -81,9 +85,12 @@ class Trace:
         """The rows of steps.jsonl: a validation loss stands with the last step before it."""
         losses = {row.step - 1: row.loss for row in self.validation}
         return [
-            row.model_copy(update={"validation_loss": losses[row.step]})
-            if row.step in losses
-            else row
+            row.model_copy(
+                update={
+                    "padded_tokens": Extent(*row.computed).tokens,
+                    "validation_loss": losses.get(row.step),
+                }
+            )
             for row in self.steps
         ]
 

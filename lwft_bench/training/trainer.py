@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from lwft_bench.data.batching import DataOrder
-from lwft_bench.memory.meters import allocated_bytes
+from lwft_bench.memory.meters import allocated_bytes, synchronised_clock
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.events import Emit, PhaseBegan, StepsDone
-from lwft_bench.schema.rows import StateRow, ValidationRow
+from lwft_bench.schema.rows import StateRow, SwitchRow, ValidationRow
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
 from lwft_bench.training.assembly import Assembly
@@ -194,6 +194,7 @@ class Trainer:
 
     def _begin_period(self) -> None:
         first = self._place.selected is None
+        started = synchronised_clock(self._device) - self._measuring_seconds()
         selection = self._strategy.select(self._place.at)
         validate_selection(
             selection,
@@ -213,11 +214,16 @@ class Trainer:
         self._ranks.require_same(f"what is selected at step {self._place.at}", units)
         with self._account.phase("switch"):
             self._switch(units)
+        seconds = synchronised_clock(self._device) - self._measuring_seconds() - started
+        self.trace.switches.append(SwitchRow(step=self._place.at, seconds=seconds))
         self._place.selected = units
         self._place.period_end = self._place.at + selection.num_steps
         if first:
             self._preflight()
         self._windows.restart_clock()
+
+    def _measuring_seconds(self) -> float:
+        return sum(row.seconds for row in self.trace.measurements)
 
     def _switch(self, units: tuple[int, ...]) -> None:
         before = set(self._place.selected or ())

@@ -33,6 +33,17 @@ def test_the_host_is_not_named() -> None:
     assert socket.gethostname() not in {str(value) for value in record.values()}
 
 
+def test_a_result_of_an_accelerator_cites_what_was_verified_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = datetime(2026, 1, 2, tzinfo=UTC)
+    monkeypatch.setattr(module, "accelerator", lambda: None)
+    assert "verified_devices" not in provenance(started)
+    monkeypatch.setattr(module, "accelerator", lambda: "NVIDIA H100")
+    cited = provenance(started)["verified_devices"]
+    assert (Path(__file__).parents[2] / cited).exists()
+
+
 @pytest.mark.parametrize(
     ("program", "shown"),
     [("/a/bin/lwft-bench", "lwft-bench"), ("/a/lwft_bench/__main__.py", "python -m lwft_bench")],

@@ -76,14 +76,23 @@ def test_a_result_has_what_reports_need(grass: tuple[Path, CellResult]) -> None:
     assert result.engagement and result.engagement.passed, result.engagement
     assert result.training and result.training.optimizer_steps == 6
     assert result.training.probing_steps == 2
-    assert result.training.flops > 0
+    operations = result.training.operations
+    assert operations and operations.uncounted == []
+    assert operations.deviation == 0.0, "the planned longest batch, counted on fake tensors"
+    by_purpose = operations.model_dump(exclude={"uncounted", "deviation"})
+    assert sum(by_purpose.values()) == result.training.flops
+    assert operations.useful > operations.probing > operations.padding > 0
+    assert operations.measuring == operations.updates == operations.recomputation == 0
     assert result.memory and result.memory.method == "accounted"
     # Besides the parameters, the two buffers of the rotary embedding: 16 frequencies each.
     assert result.memory.components["weights"] == 4 * (result.training.total_parameters + 32)
     assert result.memory.offloaded_bytes > 0
     assert "optimizer_state" not in result.memory.component_peaks
     assert len(rows(folder / "samples.jsonl")) == 8
-    assert [row["step"] for row in rows(folder / "steps.jsonl")] == list(range(-2, 6))
+    steps = rows(folder / "steps.jsonl")
+    assert [row["step"] for row in steps] == list(range(-2, 6))
+    assert sum(row["flops"] for row in steps) == result.training.flops
+    assert all(row["tokens"] < row["padded_tokens"] <= 4 * 256 for row in steps)
     header, *periods = rows(folder / "selections.jsonl")
     assert header["probing_steps"] == 2
     assert [row["step"] for row in periods] == [0, 2, 4]
@@ -154,3 +163,19 @@ def test_the_untrained_model_is_only_evaluated(tmp_path: Path) -> None:
     result = run(tmp_path, "base")
     assert result.training is None and result.memory is None
     assert result.average is not None and result.weights_digest
+
+
+def test_what_a_method_takes_beside_its_steps_is_in_the_speed_from_end_to_end(
+    grass: tuple[Path, CellResult],
+) -> None:
+    speed = grass[1].throughput
+    assert speed and speed.end_to_end_target_tokens_per_second and speed.switching_seconds > 0
+    training = [row for row in rows(grass[0] / "steps.jsonl") if row["step"] >= 0]
+    seconds = speed.training_seconds + speed.probing_seconds + speed.switching_seconds
+    assert speed.measuring_seconds == 0
+    assert speed.end_to_end_tokens_per_second == pytest.approx(
+        sum(row["tokens"] for row in training) / seconds
+    )
+    assert speed.end_to_end_target_tokens_per_second == pytest.approx(
+        sum(row["target_tokens"] for row in training) / seconds
+    )

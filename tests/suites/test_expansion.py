@@ -15,11 +15,11 @@ from tests.suites.writing import SUITE, Write, replaced
 
 PLUGIN = """
     from pydantic import PositiveInt
-    from lwft_bench.strategies import Selection, Strategy, StrategyOptions, register
+    from lwft_bench.strategies import Selection, Strategy, PluginOptions, register
 
     @register("mine")
     class Mine(Strategy):
-        class Options(StrategyOptions):
+        class Options(PluginOptions):
             period: PositiveInt = 7
 
         def select(self, step):
@@ -213,7 +213,7 @@ def test_a_plugin_on_the_command_line_joins_the_methods(load, write: Write):
 def test_paths_are_relative_to_the_file_that_has_them(write: Write, tmp_path: Path):
     for name in ("plugin.py", "model/config.json", "train.jsonl"):
         write(f"suites/{name}", PLUGIN if name == "plugin.py" else "")
-    benchmark = suite_file("arith").parent.parent / "lwft_bench/evaluation/benchmarks/add-sub.yaml"
+    benchmark = suite_file("arith").parent.parent / "lwft_bench/data/benchmarks/add-sub.yaml"
     write("suites/bench/own.yaml", benchmark.read_text())
     task = (
         "{name: t, data: jsonl, data_options: {train: train.jsonl}, train_examples: 1,"

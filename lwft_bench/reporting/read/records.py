@@ -23,6 +23,7 @@ from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
 from lwft_bench.schema.run import SuiteCell
 from lwft_bench.schema.suite import Published
 
+_SAMPLE = ["cell", "benchmark", "id", "correct", "overlap", "cluster"]
 _NOT_RECORDED = {"probabilities": None, "scores": None, "ages": None}
 
 
@@ -68,7 +69,8 @@ class RunRecords:
     """Everything a report is built from. The frames hold done cells only.
 
     results: one row a cell, whatever its status: every number of its result, with dotted names.
-    samples: cell, benchmark, id, correct, overlap (exact, near, None or `NOT_SOUGHT`); one row an item.
+    samples: cell, benchmark, id, correct, overlap (exact, near, None or `NOT_SOUGHT`), cluster (of
+        items that belong together, such as one template's; else the id); one row an item.
     steps: cell and the columns of steps.jsonl.
     selections: cell, step, num_steps, units, probabilities, scores, ages (lists or None); one row
         a period.
@@ -244,13 +246,20 @@ def _flat_result(cell: ReportedCell) -> dict[str, Any]:
 
 
 def _samples(store: RunStore, done: Sequence[str]) -> pd.DataFrame:
-    """Correctness, and whether the question was trained on: the texts stay on disk."""
+    """Correctness, what belongs together, and what was trained on: the texts stay on disk."""
     rows = [
-        (name, sample.benchmark, sample.id, sample.correct, sample.overlap)
+        (
+            name,
+            sample.benchmark,
+            sample.id,
+            sample.correct,
+            sample.overlap,
+            sample.cluster or sample.id,
+        )
         for name in done
         for sample in store.samples(name)
     ]
-    return pd.DataFrame(rows, columns=["cell", "benchmark", "id", "correct", "overlap"])
+    return pd.DataFrame(rows, columns=_SAMPLE)
 
 
 def _selections(
