@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 from typing import Any
 
 import numpy as np
@@ -29,7 +27,9 @@ PLANNED = (
 )
 
 
-def memory(planned: DryRun, account: Account, assembly: Assembly, device: torch.device) -> Memory:
+def memory(
+    planned: DryRun, account: Account, assembly: Assembly, device: torch.device, host_peak: int
+) -> Memory:
     """Peak device memory: the allocator's where there is one, else the dry run's.
 
     Components always come from the dry run: an allocator does not know them.
@@ -38,7 +38,7 @@ def memory(planned: DryRun, account: Account, assembly: Assembly, device: torch.
     shared: dict[str, Any] = {
         "components": report.components,
         "component_peaks": report.component_peaks,
-        "host_peak_bytes": _host_peak_bytes(),
+        "host_peak_bytes": host_peak,
         "offloaded_bytes": assembly.store.host_bytes,
     }
     if isinstance(account, PhasePeaks):
@@ -60,12 +60,6 @@ def memory(planned: DryRun, account: Account, assembly: Assembly, device: torch.
     )
 
 
-def _host_peak_bytes() -> int:
-    """Peak resident set of this process; the kernel counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def process_bytes(device: torch.device) -> int | None:
     """NVML's figure for this process on the device now; None where there is no NVML."""
     import pynvml
@@ -85,13 +79,11 @@ def process_bytes(device: torch.device) -> int | None:
 def throughput(trace: Trace, arithmetic: CellArithmetic) -> Throughput:
     """Speed over the timed training steps (each carries the mean time of its reading interval), and
     over all that the method takes."""
+    steps = list(zip(trace.steps, arithmetic.flops, strict=True))
+    timed = [(row, flops) for row, flops in steps if row.timed]
+    steady = [row for row, _ in timed or steps]
     training = [row for row in trace.steps if row.step >= 0]
-    rows = [row for row in trace.steps if row.timed]
-    flops = [flops for row, flops in zip(trace.steps, arithmetic.flops, strict=True) if row.timed]
-    num_timed = len(rows)
-    if not rows:
-        rows, flops = trace.steps, arithmetic.flops
-    seconds = np.array([row.seconds for row in rows])
+    seconds = np.array([row.seconds for row in steady])
     total = float(seconds.sum())
     low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
     training_seconds = sum(row.seconds for row in training)
@@ -100,19 +92,19 @@ def throughput(trace: Trace, arithmetic: CellArithmetic) -> Throughput:
     switching_seconds = sum(row.seconds for row in trace.switches)
     everything = training_seconds + probing_seconds + measuring_seconds + switching_seconds
     return Throughput(
-        target_tokens_per_second=sum(row.target_tokens for row in rows) / total,
-        tokens_per_second=sum(row.tokens for row in rows) / total,
+        target_tokens_per_second=sum(row.target_tokens for row in steady) / total,
+        tokens_per_second=sum(row.tokens for row in steady) / total,
         end_to_end_target_tokens_per_second=sum(row.target_tokens for row in training) / everything,
         end_to_end_tokens_per_second=sum(row.tokens for row in training) / everything,
         step_seconds_median=float(middle),
         step_seconds_iqr=(float(low), float(high)),
-        num_steps_timed=num_timed,
+        num_steps_timed=len(timed),
         probing_seconds=probing_seconds,
         training_seconds=training_seconds,
         measuring_seconds=measuring_seconds,
         switching_seconds=switching_seconds,
         evaluation_seconds=0.0,
-        flops_per_second=sum(flops) / total,
+        flops_per_second=sum(flops for _, flops in timed or steps) / total,
         threads=torch.get_num_threads(),
     )
 

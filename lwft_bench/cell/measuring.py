@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from dataclasses import dataclass
 
 from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.cell.measurements import memory, throughput, training_summary
 from lwft_bench.cell.training import Trained
-from lwft_bench.data.extents import Extent
+from lwft_bench.data.extents import computed_extent
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
 from lwft_bench.dry_run.operations import count_operations
 from lwft_bench.dry_run.steps import BatchShape
@@ -43,12 +45,13 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
     )
     planned = _plan(loaded, trained)
     arithmetic = _arithmetic(loaded, trained, planned)
+    host_peak = _host_peak_bytes()
     return Measured(
         engagement=engagement,
-        memory=memory(planned, trained.account, assembly, loaded.device),
+        memory=memory(planned, trained.account, assembly, loaded.device, host_peak),
         throughput=throughput(trace, arithmetic),
         training=training_summary(trace, arithmetic, assembly, loaded.train, loaded.num_empty),
-        steps=arithmetic.rows(trace.step_rows()),
+        steps=tuple(arithmetic.rows(trace.step_rows())),
         header=trace.header,
         selections=tuple(trace.selections),
     )
@@ -67,10 +70,19 @@ def _plan(loaded: Loaded, trained: Trained) -> DryRun:
 
 def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithmetic:
     """The operations of each step, from small batches run through the trained model."""
-    selections = [row.units for row in trained.trace.selections]
+    trace, assembly = trained.trace, trained.assembly
     operations = count_operations(
-        trained.assembly, loaded.device, selections, trained.strategy.needs, planned
+        assembly,
+        loaded.device,
+        [row.units for row in trace.selections],
+        trained.strategy.needs,
+        planned,
     )
-    longest = Extent.computed(trained.order.largest_share())
-    num_ranks = trained.assembly.ranks.world
-    return cell_arithmetic(trained.trace, operations, planned, longest, num_ranks)
+    longest = computed_extent(trained.order.largest_share())
+    return cell_arithmetic(trace, operations, planned, longest, assembly.ranks.world)
+
+
+def _host_peak_bytes() -> int:
+    """Peak resident set of this process; the kernel counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -14,12 +14,12 @@ from fractions import Fraction
 
 import torch
 
-from lwft_bench.data.extents import Extent
 from lwft_bench.dry_run.dry_run import MEASURING, PROBING, CostClass, DryRun, cost_class
 from lwft_bench.dry_run.steps import BatchShape, batch_of
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.memory.meters import NoAccount
 from lwft_bench.schema.cell import ClipConfig
+from lwft_bench.schema.extents import Extent
 from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.loss import DeviceBatch

@@ -11,10 +11,10 @@ from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import Batch
-from lwft_bench.data.extents import Extent
 from lwft_bench.dry_run.draws import Draws
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.extents import Extent
 from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import AnyAccount, Assembly, Surroundings, assemble
 from lwft_bench.training.loss import DeviceBatch

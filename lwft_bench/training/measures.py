@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from lwft_bench.data.batching import Batch, DataOrder
-from lwft_bench.data.extents import Extent
+from lwft_bench.data.extents import computed_extent
 from lwft_bench.memory.meters import synchronised_clock
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.extents import Extent
 from lwft_bench.schema.rows import Measurement
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.groups import UnitGroup
@@ -37,7 +38,7 @@ class Measures:
         self._order = order
         self._device = assembly.surroundings.device
         self.computed = Extent()
-        """What went through the model so far."""
+        """Of what went through the model so far."""
         self._statistics: dict[str, Callable[..., list[float]]] = {
             "weight_norm": self._weight_norm,
             "weight_rms": self._weight_rms,
@@ -136,7 +137,7 @@ class Measures:
 
     def _loss(self, batch: Batch) -> float:
         """Summed over target tokens."""
-        self.computed = self.computed.plus(Extent.computed([batch]))
+        self.computed = self.computed.plus(computed_extent([batch]))
         return float(self._assembly.loss(DeviceBatch.of(batch, self._device)))
 
 

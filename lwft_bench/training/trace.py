@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from lwft_bench.data.extents import Extent
 from lwft_bench.schema.rows import (
     ChecksumRow,
     Measurement,
@@ -21,9 +20,9 @@ from lwft_bench.schema.rows import (
     UnitRow,
     ValidationRow,
 )
-from lwft_bench.state.precision import CHUNK_ELEMENTS
 from lwft_bench.strategies.base import Selection, Unit
 
+CHUNK_ELEMENTS = 2**20
 ROWS: dict[str, type[Row]] = {
     "steps": StepRow,
     "selections": SelectionRow,
@@ -85,12 +84,9 @@ class Trace:
         """The rows of steps.jsonl: a validation loss stands with the last step before it."""
         losses = {row.step - 1: row.loss for row in self.validation}
         return [
-            row.model_copy(
-                update={
-                    "padded_tokens": Extent(*row.computed).tokens,
-                    "validation_loss": losses.get(row.step),
-                }
-            )
+            row.model_copy(update={"validation_loss": losses[row.step]})
+            if row.step in losses
+            else row
             for row in self.steps
         ]
 

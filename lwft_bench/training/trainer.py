@@ -192,7 +192,7 @@ class Trainer:
 
     def _begin_period(self) -> None:
         first = self._place.selected is None
-        started = synchronised_clock(self._device) - self._measuring_seconds()
+        started = self._clock_without_measuring()
         selection = self._strategy.select(self._place.at)
         validate_selection(
             selection,
@@ -212,7 +212,7 @@ class Trainer:
         self._ranks.require_same(f"what is selected at step {self._place.at}", units)
         with self._account.phase("switch"):
             self._switch(units)
-        seconds = synchronised_clock(self._device) - self._measuring_seconds() - started
+        seconds = self._clock_without_measuring() - started
         self.trace.switches.append(SwitchRow(step=self._place.at, seconds=seconds))
         self._place.selected = units
         self._place.period_end = self._place.at + selection.num_steps
@@ -220,8 +220,8 @@ class Trainer:
             self._preflight()
         self._windows.restart_clock()
 
-    def _measuring_seconds(self) -> float:
-        return sum(row.seconds for row in self.trace.measurements)
+    def _clock_without_measuring(self) -> float:
+        return synchronised_clock(self._device) - sum(r.seconds for r in self.trace.measurements)
 
     def _switch(self, units: tuple[int, ...]) -> None:
         before = set(self._place.selected or ())

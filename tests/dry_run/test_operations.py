@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
-from lwft_bench.data.extents import Extent
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
 from lwft_bench.dry_run.operations import count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.memory.accounting import MemoryReport
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.extents import Extent
+from lwft_bench.schema.rows import StepRow
 from lwft_bench.strategies.base import Needs
 from tests.planning.shapes import shaped_cell
 from tests.training.small_cards import small_cards
@@ -116,9 +117,9 @@ class ClosedForm:
         layers = self.config["num_hidden_layers"] - lowest
         return layers * self.forward_of_layer(extent, without="down") * self.checkpointing
 
-    def step(self, row: dict[str, Any], selected: set[int]) -> Counter[str]:
-        computed, needed = Extent(*row["computed"]), Extent(*row["needed"])
-        if row["step"] < 0:
+    def step(self, row: StepRow, selected: set[int]) -> Counter[str]:
+        computed, needed = row.computed or Extent(), row.needed or Extent()
+        if row.step < 0:
             every = set(LAYERS)
             passes = self.forward(computed) + self.backward(computed, every, probing=True)
             return Counter(probing=passes + self.recomputed(computed, every))
@@ -136,19 +137,19 @@ def trained(
     run = make_run(folder, card, config, family)
     run.trainer.run()
     trace = run.trainer.trace
-    selections = [tuple(row["units"]) for row in trace.selections]
+    selections = [tuple(row.units) for row in trace.selections]
     strategy = strategies.get(card.strategy.name)
     needs = strategy(strategy.Options(**card.strategy.options)).needs
     planned = DryRun(NO_MEMORY, {})
     operations = count_operations(run.assembly, CPU, selections, needs, planned)
     form = ClosedForm(FAMILIES[family], card, config.checkpointing, config.attention == "eager")
     steps = [
-        form.step(row, set(trace.selections[row["period"]]["units"]) if row["step"] >= 0 else set())
+        form.step(row, set(trace.selections[row.period].units) if row.step >= 0 else set())
         for row in trace.steps
     ]
     for row in trace.measurements:
-        index = min(row["step"], trace.steps[-1]["step"]) - trace.steps[0]["step"]
-        steps[index]["measuring"] += form.forward(Extent(*row["computed"]))
+        index = min(row.step, trace.steps[-1].step) - trace.steps[0].step
+        steps[index]["measuring"] += form.forward(row.computed)
     return cell_arithmetic(trace, operations, planned, Extent(), 1), steps
 
 
