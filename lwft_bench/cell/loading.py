@@ -13,10 +13,11 @@ from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import TokenisedExamples, tokenise
 from lwft_bench.data.examples import Item, TaskData
 from lwft_bench.data.items import load_items
-from lwft_bench.data.overlap import Kind, asked, asked_in, find_overlap
+from lwft_bench.data.overlap import asked, asked_in, find_overlap
 from lwft_bench.data.sources import load_written
 from lwft_bench.models.loading import load_tokenizer
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.rows import OverlapKind
 from lwft_bench.training.adapted import adapted_model, choose_device
 from lwft_bench.training.streams import RandomStreams
 
@@ -37,7 +38,7 @@ class Loaded:
     """Rows of the data files that were left out, as their target is empty."""
     items: Mapping[str, Sequence[Item]]
     """Of each benchmark; none for a trial."""
-    overlap: Mapping[str, Kind]
+    overlap: Mapping[str, OverlapKind]
     """Of items whose question stands in training or validation data, or nearly: by id."""
 
 
@@ -71,7 +72,7 @@ def load(cell: Cell) -> Loaded:
     )
 
 
-def _overlap(data: TaskData, items: Mapping[str, Sequence[Item]]) -> dict[str, Kind]:
+def _overlap(data: TaskData, items: Mapping[str, Sequence[Item]]) -> dict[str, OverlapKind]:
     trained_on = asked_in(data)
     return {
         its_items[index].id: kind

@@ -27,7 +27,7 @@ PLANNED = (
 )
 
 
-def memory(
+def memory_record(
     planned: DryRun, account: Account, assembly: Assembly, device: torch.device, host_peak: int
 ) -> Memory:
     """Peak device memory: the allocator's where there is one, else the dry run's.

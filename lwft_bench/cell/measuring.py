@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.cell.loading import Loaded
-from lwft_bench.cell.measurements import memory, throughput, training_summary
+from lwft_bench.cell.measurements import memory_record, throughput, training_summary
 from lwft_bench.cell.training import Trained
 from lwft_bench.data.extents import computed_extent
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
@@ -48,7 +48,7 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
     host_peak = _host_peak_bytes()
     return Measured(
         engagement=engagement,
-        memory=memory(planned, trained.account, assembly, loaded.device, host_peak),
+        memory=memory_record(planned, trained.account, assembly, loaded.device, host_peak),
         throughput=throughput(trace, arithmetic),
         training=training_summary(trace, arithmetic, assembly, loaded.train, loaded.num_empty),
         steps=tuple(arithmetic.rows(trace.step_rows())),

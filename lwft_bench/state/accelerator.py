@@ -2,7 +2,7 @@
 
 Written from torch's documentation; nobody has seen it run on the machines it was written on.
 `lwft-bench selftest` runs it on yours. References are to torch's notes on CUDA semantics ("CUDA
-streams", "Use pinned memory buffers") and to the pages of torch.Stream, torch.Event and
+streams", "Use pinned memory buffers") and to the pages of torch.Stream, torch.QueueEvent and
 torch.accelerator, whose calls are the same for CUDA, ROCm and XPU. `with stream:` is in torch from 2.7
 on; entering one twice, nested, is an error (pytorch/pytorch#176560), and nothing here does.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from lwft_bench.state.engine import Event, Queue, Wait
+from lwft_bench.state.engine import Queue, QueueEvent, Wait
 
 
 class AcceleratorEngine:
@@ -73,11 +73,11 @@ class AcceleratorEngine:
     def host_access(self, reads: Sequence[torch.Tensor], writes: Sequence[torch.Tensor]) -> None:
         pass
 
-    def record(self, queue: Queue) -> Event:
+    def record(self, queue: Queue) -> QueueEvent:
         # A new event each time: an event that is recorded again no longer stands for the old point.
         return self._streams[queue].record_event()
 
-    def wait(self, queue: Queue, event: Event, why: Wait) -> None:
+    def wait(self, queue: Queue, event: QueueEvent, why: Wait) -> None:
         if event is None:
             return
         if queue is Queue.HOST:

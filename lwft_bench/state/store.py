@@ -13,7 +13,7 @@ from lwft_bench.memory.meters import Account
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.engine import Engine, Queue, Wait
-from lwft_bench.state.group_state import GroupState, num_bytes
+from lwft_bench.state.group_state import GroupState, Moment, num_bytes
 from lwft_bench.state.layout import Bucket, cut
 from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
 from lwft_bench.state.staging import Home, Staging
@@ -138,9 +138,7 @@ class StateStore:
                 bucket,
                 weight[part],
                 gradient[part],
-                step,
-                lr,
-                key,
+                Moment(step, lr, key),
                 self.counts_survival and self._optimizer.kind == "elementwise",
             )
             if home.resident:
@@ -165,11 +163,7 @@ class StateStore:
     @property
     def host_bytes_allocated(self) -> int:
         """`host_bytes` as torch's allocator for pinned memory rounds them: to powers of two."""
-        return sum(
-            1 << (home.memory.numel() - 1).bit_length()
-            for group in self.groups.values()
-            for home in group.homes_where(resident=False)
-        )
+        return sum(group.host_bytes_allocated for group in self.groups.values())
 
     def host_bytes_of(self, name: str) -> int:
         """The part of `host_bytes` that is the group's."""
@@ -196,11 +190,7 @@ class StateStore:
     @property
     def trained_parameters(self) -> int:
         """Elements of all parameters that were ever updated."""
-        return sum(
-            group.parameters[index].numel()
-            for group in self.groups.values()
-            for index in group.trained
-        )
+        return sum(group.trained_parameters for group in self.groups.values())
 
     def trained(self) -> dict[str, list[int]]:
         """Which parameters of each group were ever updated, JSON-able."""
@@ -255,24 +245,22 @@ class StateStore:
         bucket: Bucket,
         weight: torch.Tensor,
         gradient: torch.Tensor,
-        step: int,
-        lr: float,
-        key: int,
+        moment: Moment,
         counts_survival: bool,
         memory: torch.Tensor,
     ) -> None:
         """The kernels of one bucket's update, on device memory that holds its state."""
         state = bucket.views(memory)
-        if step == 1 and self._precision.master:
+        if moment.step == 1 and self._precision.master:
             state["master"].copy_(weight)
 
         def kernel(
             weight: torch.Tensor, gradient: torch.Tensor, state: dict[str, torch.Tensor]
         ) -> None:
-            rule.update(weight, gradient, state, step, lr)
+            rule.update(weight, gradient, state, moment.step, moment.lr)
 
         if not counts_survival:
-            update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
+            update_slice(self._precision, kernel, weight, gradient, state, moment.key, bucket.start)
             return
         part = slice(0, CHUNK_ELEMENTS)
         before = weight[part].clone()
@@ -280,7 +268,7 @@ class StateStore:
         if second is not None:
             falling = gradient[part].float().square() < second[part]
             second_before = second[part].clone()
-        update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
+        update_slice(self._precision, kernel, weight, gradient, state, moment.key, bucket.start)
         moving = state[bucket.fields[0].name][part] != 0
         changed = (weight[part] != before) & moving
         counts = [changed.sum(), moving.sum()]
