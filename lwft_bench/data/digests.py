@@ -49,8 +49,9 @@ def data_digest(task: TaskConfig) -> str:
         "drop_test_questions": task.drop_test_questions,
         "hub": [commit_of(hub) for hub in hubs if hub is not None],
     }
-    if task.chat_template:
-        facts["chat_template"] = True
+    for key in ("chat_template", "permute_targets"):
+        if getattr(task, key):
+            facts[key] = True
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for path in dict.fromkeys(files):
         digest.update(hashlib.sha256(_bytes_of(path)).digest())
