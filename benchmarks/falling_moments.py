@@ -1,8 +1,8 @@
 """What becomes of AdamW's second moment by its dtype, as a markdown table.
 
-`python benchmarks/falling_moments.py`: 4,096 elements with a gradient of 1 for 2,000 steps, then of 0.01
-for 2,000, by the kernels that training uses, on the CPU. `risen` and `fallen`: the mean second moment over
-the right one after each half. `step`: how large the last steps are over what they should be.
+`python benchmarks/falling_moments.py`: 4,096 elements with a gradient of 1 for 2,000 steps, then of
+0.01 for 2,000, by the kernels that training uses, on the CPU. `risen` and `fallen`: the mean second
+moment over the right one after each half. `step`: how large the last steps are over what they should be.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def main() -> None:
     print("|---|---:|---:|---:|")
     for label, (precision, state_dtype) in ROWS.items():
         first, last = second_moments(precision, state_dtype)
-        print(f"| {label} | {first / risen:.2f} | {last / fallen:.2f} | {(fallen / last) ** 0.5:.2f} |")
+        print(
+            f"| {label} | {first / risen:.2f} | {last / fallen:.2f} | {(fallen / last) ** 0.5:.2f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
+from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,23 +18,17 @@ if TYPE_CHECKING:
     Model = PreTrainedModel | PeftModel
 
 
-class AdapterOptions(BaseModel):
-    """Base of every adapter's options: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Adapter:
     """Decides which parameters a model trains. Subclass it, give it `Options`, register it."""
 
-    class Options(AdapterOptions):
+    class Options(PluginOptions):
         """No options."""
 
     name: ClassVar[str] = ""
     can_suppress: ClassVar[bool] = False
     """Whether `suppressed` is there."""
 
-    def __init__(self, options: AdapterOptions | None = None) -> None:
+    def __init__(self, options: PluginOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
 
     def apply(self, model: PreTrainedModel, seed: int) -> Model:

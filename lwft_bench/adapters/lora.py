@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from lwft_bench.adapters.base import Adapter, AdapterOptions
+from lwft_bench.adapters.base import Adapter
+from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Lora(Adapter):
     name = "lora"
     can_suppress = True
 
-    class Options(AdapterOptions):
+    class Options(PluginOptions):
         r: PositiveInt
         """Rank."""
         alpha: PositiveInt

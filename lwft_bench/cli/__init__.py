@@ -1,5 +1,6 @@
-"""The command line."""
+"""The command line. Importing it registers every command."""
 
-from lwft_bench.cli.commands import main
+from lwft_bench.cli import commands, plugin_commands
+from lwft_bench.cli.app import app, main
 
-__all__ = ["main"]
+__all__ = ["app", "commands", "main", "plugin_commands"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from lwft_bench.data.extraction import COMPARISONS, EXTRACTIONS, NUMERIC_EXTRACTIONS
+from lwft_bench.data.extraction import COMPARISONS, JUDGED_AS_NUMBERS, OWN_RULE, RULES
 from lwft_bench.data.instructions import InstructionItems
 from lwft_bench.schema.cell import Config, Profile
 from lwft_bench.schema.documents import read_document
@@ -23,9 +26,32 @@ def known_rule(name: str | None) -> str | None:
     Raises:
         ValueError: there is no such extraction rule.
     """
-    if name is not None and name not in EXTRACTIONS:
-        raise ValueError(unknown("extraction rule", name, EXTRACTIONS))
+    if name is not None and name not in RULES:
+        raise ValueError(unknown("extraction rule", name, RULES))
     return name
+
+
+def known_pattern(pattern: str | None) -> str | None:
+    """A validator.
+
+    Raises:
+        ValueError: it is no regular expression.
+    """
+    if pattern is not None:
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"no regular expression: {error}") from None
+    return pattern
+
+
+def require_pattern(rule: str | None, pattern: str | None) -> None:
+    """
+    Raises:
+        ValueError: the rule `regex` has none, or another has one.
+    """
+    if (pattern is not None) != (rule == OWN_RULE):
+        raise ValueError(f"`pattern` is for the extraction rule {OWN_RULE}, and needed there")
 
 
 class GeneratedItems(Config):
@@ -68,8 +94,15 @@ class Protocol(Config):
     max_new_tokens: PositiveInt
     stop: tuple[str, ...] = ()
     num_beams: PositiveInt = 1
+    pattern: str | None = None
 
     _known_rule = field_validator("extraction")(known_rule)
+    _known_pattern = field_validator("pattern")(known_pattern)
+
+    @model_validator(mode="after")
+    def _has_its_pattern(self) -> Self:
+        require_pattern(self.extraction, self.pattern)
+        return self
 
 
 class BenchmarkConfig(Config):
@@ -92,7 +125,10 @@ class BenchmarkConfig(Config):
     metric: Literal["numeric_match", "exact_match", "acc"]
     """How prediction and answer are compared (`extraction.COMPARISONS`); `acc` for choices."""
     extraction: str | None = None
-    """Generation: the rule that finds the prediction (`extraction.EXTRACTIONS`)."""
+    """Generation: the rule that finds the prediction (`extraction.RULES`)."""
+    pattern: str | None = None
+    """Rule `regex`: the regular expression whose last match, or the first group in it, is the
+    prediction."""
     max_new_tokens: PositiveInt | None = None
     """Generation: at most this many tokens."""
     stop: tuple[str, ...] = ()
@@ -100,13 +136,17 @@ class BenchmarkConfig(Config):
     num_beams: PositiveInt = 1
     """Generation: 1 is greedy, more is beam search, which stops at the end-of-sequence token only."""
     published: Protocol | None = None
-    """Instead of the four keys above, under profile `published`."""
+    """Instead of the keys from `extraction` on, under profile `published`."""
     num_items: PositiveInt
     """How many items there are, or are made."""
+    clusters: Literal["opening"] | None = None
+    """Items of instructions that begin alike but for their numbers are variants of one and no
+    independent samples. Generated items know their templates."""
     contamination: str
     """What is known of the overlap between training sets and this one."""
 
     _known_rule = field_validator("extraction")(known_rule)
+    _known_pattern = field_validator("pattern")(known_pattern)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -116,8 +156,9 @@ class BenchmarkConfig(Config):
                 raise ValueError(f"`{key}` is for benchmarks of kind generate, and needed there")
         if (self.metric in COMPARISONS) != generates:
             raise ValueError("the metric of multiple_choice is acc; of generate, any other")
-        if self.metric == "numeric_match" and self.extraction not in NUMERIC_EXTRACTIONS:
-            raise ValueError(f"numeric_match needs one of {', '.join(NUMERIC_EXTRACTIONS)}")
+        if self.metric == "numeric_match" and self.extraction not in JUDGED_AS_NUMBERS:
+            raise ValueError(f"numeric_match needs one of {', '.join(JUDGED_AS_NUMBERS)}")
+        require_pattern(self.extraction, self.pattern)
         if self.num_beams > 1 and self.stop:
             raise ValueError("beam search ends at the end-of-sequence token: leave out `stop`")
         return self
@@ -129,11 +170,15 @@ class BenchmarkConfig(Config):
         protocol = dict(self.published)
         return self.model_copy(update=protocol | {"version": f"{self.version} {profile}"})
 
-    def in_chat(self, end_of_turn: str) -> BenchmarkConfig:
-        """With prompts by a chat template, whose replies end by that text too, if it has one."""
+    def in_chat(
+        self, end_of_turn: str, options: Mapping[str, Any] | None = None
+    ) -> BenchmarkConfig:
+        """With prompts by a chat template with these options, whose replies end by that text too, if
+        it has one."""
         ends = end_of_turn and self.kind == "generate" and self.num_beams == 1
         stop = (*self.stop, end_of_turn) if ends else self.stop
-        return self.model_copy(update={"stop": stop, "version": f"{self.version} chat"})
+        chosen = f" {json.dumps(options, sort_keys=True)}" if options else ""
+        return self.model_copy(update={"stop": stop, "version": f"{self.version} chat{chosen}"})
 
 
 def shipped_benchmarks() -> list[str]:

@@ -6,8 +6,11 @@ has no answer, which is always wrong.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
+
+from lwft_bench.data.stated_numbers import LEAD, STATEMENT, last_stated_number
 
 Extraction = Callable[[str], str | None]
 Comparison = Callable[[str, str], bool]
@@ -28,16 +31,12 @@ def last_number(response: str) -> str | None:
 
 
 def answer_is(response: str) -> str | None:
-    """The number in the last "answer is <number>"; None if the response never says so.
+    """The number that the last "answer is <number>" or "\\boxed{<number>}" states.
 
-    A fraction is no number: of "3/4" neither part is the answer.
+    None if the response never states one, or the last is no single number: neither part of a fraction
+    and no digit of a sum or a power is the answer (`stated_numbers` has the grammar).
     """
-    answers = re.findall(
-        r"answer is:?\s*\$?\s*(-?\d+(?:\.\d+)?)(?!\d|\.\d|\s*/\s*\d)",
-        response.replace(",", ""),
-        flags=re.IGNORECASE,
-    )
-    return answers[-1] if answers else None
+    return last_stated_number(response)
 
 
 def first_letter(response: str) -> str | None:
@@ -51,17 +50,32 @@ def first_letter(response: str) -> str | None:
 
 
 def answer_is_letter(response: str) -> str | None:
-    """The letter A to E in the last "answer is <letter>", alone or in brackets."""
-    answers = re.findall(r"(?i:answer is):?\s*\(?([A-E])\b", response)
+    """The letter A to E in the last "answer is <letter>", alone, in brackets or in markup."""
+    answers = re.findall(rf"{STATEMENT}{LEAD}([A-E])\b", response)
     return answers[-1] if answers else None
 
 
 def answer_is_label(response: str) -> str | None:
     """The label in the last "answer is <label>": true, false, or answer3, ending2 and so on."""
-    answers = re.findall(
-        r"(?i:answer is):?\s*(true|false|(?:answer|ending|option|solution)\d+)\b", response
-    )
+    labels = r"(true|false|(?:answer|ending|option|solution)\d+)"
+    answers = re.findall(rf"{STATEMENT}{LEAD}{labels}\b", response)
     return answers[-1] if answers else None
+
+
+def whole_response(response: str) -> str | None:
+    """The response without the space around it; for models that answer with nothing else."""
+    return response.strip() or None
+
+
+def searching(pattern: str) -> Extraction:
+    """A rule of a benchmark's own: the last match of a regular expression, or of its first group."""
+    searched = re.compile(pattern)
+
+    def last_match(response: str) -> str | None:
+        matches = list(searched.finditer(response))
+        return matches[-1].group(1 if searched.groups else 0) if matches else None
+
+    return last_match
 
 
 def _first(*labels: str) -> Extraction:
@@ -82,21 +96,26 @@ def _first_response(text: str) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Whether `numeric_match` can read it."""
-    try:
-        _number(text)
-    except ValueError:
-        return False
-    return True
+    """Whether `numeric_match` can read it: digits with or without commas, a point, an exponent."""
+    return _number(text) is not None
 
 
 def numeric_match(prediction: str, answer: str) -> bool:
-    """Equal as numbers, to `NUMERIC_TOLERANCE`."""
-    return abs(_number(prediction) - _number(answer)) <= NUMERIC_TOLERANCE
+    """Equal as numbers, to `NUMERIC_TOLERANCE`; what is no number equals none."""
+    found, expected = _number(prediction), _number(answer)
+    return found is not None and expected is not None and abs(found - expected) <= NUMERIC_TOLERANCE
 
 
-def _number(text: str) -> float:
-    return float(text.replace(",", ""))
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+
+
+def _number(text: str) -> float | None:
+    """`float` would also take nan, inf and 1_000."""
+    plain = text.strip().replace(",", "")
+    if not _NUMBER.fullmatch(plain):
+        return None
+    value = float(plain)
+    return value if math.isfinite(value) else None
 
 
 def exact_match(prediction: str, answer: str) -> bool:
@@ -115,9 +134,27 @@ EXTRACTIONS: dict[str, Extraction] = {
     "first-answer": _first("answer1", "answer2", "answer3", "answer4", "answer5"),
     "first-ending": _first("ending1", "ending2", "ending3", "ending4"),
     "first-option": _first("option1", "option2"),
+    "whole-response": whole_response,
 }
+
+OWN_RULE = "regex"
+"""The rule whose pattern a benchmark's definition gives."""
+
+RULES = (*EXTRACTIONS, OWN_RULE)
 
 NUMERIC_EXTRACTIONS = ("last-number", "answer-is")
 """Rules whose predictions are numbers."""
+
+JUDGED_AS_NUMBERS = (*NUMERIC_EXTRACTIONS, "whole-response", OWN_RULE)
+"""Rules that go with `numeric_match`: what the last two find may be no number, and is wrong then."""
+
+
+def rule(name: str, pattern: str | None = None) -> Extraction:
+    """A rule by the name and pattern of a definition."""
+    if name != OWN_RULE:
+        return EXTRACTIONS[name]
+    assert pattern is not None
+    return searching(pattern)
+
 
 COMPARISONS: dict[str, Comparison] = {"numeric_match": numeric_match, "exact_match": exact_match}

@@ -28,7 +28,13 @@ class Draws:
     needs: Needs
 
 
-def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: int) -> Draws:
+def draws(
+    method: MethodConfig,
+    units: Sequence[Unit],
+    steps: int,
+    num_samples: int,
+    total_parameters: int = 0,
+) -> Draws:
     """Runs the method's strategy on simulated gradients and looks at what it selects.
 
     If selections overlap, any set of as many units is taken to be possible, whichever were seen.
@@ -38,11 +44,15 @@ def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: 
 
     Args:
         num_samples: Typical selections; 0: the dearest ones alone.
+        total_parameters: Of the whole model; 0: as many as the units have.
     """
-    strategy_class = strategies.get(method.strategy.name)
-    options = strategy_class.Options(**method.strategy.options)
     simulation = Simulation(
-        strategy_class, options, len(units), total_steps=max(1, steps), units=tuple(units)
+        strategies.get(method.strategy.name),
+        strategies.options(method.strategy),
+        len(units),
+        total_steps=max(1, steps),
+        units=tuple(units),
+        total_parameters=total_parameters,
     )
     traces = [_selections(simulation, seed) for seed in range(NUM_SEEDS)]
     seen = sorted({chosen for trace in traces for chosen in trace})
@@ -68,7 +78,7 @@ def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: 
         tuple(selections),
         tuple(typical) or tuple(selections),
         tuple(visited)[:num_visited],
-        strategy_class(options).needs,
+        strategies.build(method.strategy).needs,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lwft_bench.dry_run.fake_cell import fake_cell
-from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.dry_run.steps import BatchShape, Before
 from lwft_bench.memory.accounting import MemoryReport
 from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import Cell
@@ -19,6 +19,7 @@ passes stop at the lowest), up to where in the backward pass a gradient of a hig
 PROBING: CostClass = (-1, ())
 MEASURING: CostClass = (-2, ())
 """A forward pass alone, on the same batch."""
+BEFORE: dict[Before, CostClass] = {"probing": PROBING, "measuring": MEASURING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +55,12 @@ def dry_run(
     for singular values, some copies of one matrix. What one kernel allocates and frees within itself
     is not seen.
     """
-    flops: dict[CostClass, int] = {}
     with fake_cell(cell, shapes, own_logits=own_logits) as fake:
-        units = fake.assembly.groups.units
-        if needs.probing_steps:
-            fake.assembly.step.activate([], measured=units)
-            flops[PROBING] = fake.run_step(update=False)
-        if needs.measure:
-            flops[MEASURING] = fake.run_forward()
-        sizes = [group.num_parameters for group in units]
+        flops = {BEFORE[what]: number for what, number in fake.before_training(needs).items()}
+        sizes = [group.num_parameters for group in fake.assembly.groups.units]
         last = {cost_class(chosen, sizes): number for number, chosen in enumerate(selections)}
         for number, chosen in enumerate(selections):
-            fake.select(chosen, measure_all=needs.gradients == "all")
+            fake.select(chosen, needs)
             kind = cost_class(chosen, sizes)
             if last[kind] == number:
                 flops[kind] = fake.run_step()

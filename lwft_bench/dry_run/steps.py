@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Generic, Literal
 
 import torch
 from torch import nn
@@ -15,8 +15,13 @@ from lwft_bench.dry_run.draws import Draws
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.extents import Extent
+from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import AnyAccount, Assembly, Surroundings, assemble
+from lwft_bench.training.groups import moved_groups
 from lwft_bench.training.loss import DeviceBatch
+
+NOTHING = Needs()
+Before = Literal["probing", "measuring"]
 
 LR = 1e-6
 """Of no consequence for memory; above zero, so that updates are made."""
@@ -65,14 +70,31 @@ class CellSteps(Generic[AnyAccount]):
     idle: list[DeviceBatch] = field(default_factory=list)
     _selected: frozenset[int] = frozenset()
 
-    def select(self, units: Sequence[int], *, measure_all: bool = False) -> None:
-        """The units train from now on. measure_all: every unit's gradient is measured too."""
+    def before_training(self, needs: Needs) -> dict[Before, int]:
+        """A probing step and the forward passes of measurements, if the strategy needs them.
+
+        Returns:
+            The floating-point operations of each that was run.
+        """
+        flops: dict[Before, int] = {}
+        if needs.probing_steps:
+            self.assembly.step.activate([], measured=self.assembly.groups.units)
+            flops["probing"] = self.run_step(update=False)
+        if needs.measure:
+            flops["measuring"] = self.run_forward()
+        return flops
+
+    def select(self, units: Sequence[int], needs: Needs = NOTHING) -> None:
+        """The units train from now on, and what the strategy needs of the others is measured."""
         groups, store = self.assembly.groups, self.assembly.store
         with self.account.phase("switch"):
             leaving = [groups.units[unit].name for unit in self._selected - set(units)]
             updated = [*(groups.units[unit] for unit in units), *groups.always]
+            store.leave(leaving, LR)
             store.switch(leaving, [group.name for group in updated])
-            self.assembly.step.activate(updated, measured=groups.units if measure_all else ())
+            moved = moved_groups(groups, units, self.assembly.method.unselected)
+            measured = groups.units if needs.gradients == "all" else ()
+            self.assembly.step.activate(updated, measured, moved)
         self._selected = frozenset(units)
 
     def run_step(self, *, update: bool = True) -> int:
@@ -98,11 +120,7 @@ class CellSteps(Generic[AnyAccount]):
         selection is a phase named by its number, in which that of the switch and the step lie.
         """
         groups = self.assembly.groups
-        if drawn.needs.probing_steps:
-            self.assembly.step.activate([], measured=groups.units)
-            self.run_step(update=False)
-        if drawn.needs.measure:
-            self.run_forward()
+        self.before_training(drawn.needs)
         if self.assembly.method.state_policy == "keep":
             with self.account.phase("switch"):
                 names = [groups.units[unit].name for unit in drawn.visited]
@@ -110,7 +128,7 @@ class CellSteps(Generic[AnyAccount]):
         costs = {}
         for number, units in enumerate(drawn.selections):
             with self.account.phase(str(number)):
-                self.select(units, measure_all=drawn.needs.gradients == "all")
+                self.select(units, drawn.needs)
                 flops = self.run_step()
             updated = [*(groups.units[unit] for unit in units), *groups.always]
             streamed = sum(self.assembly.store.host_bytes_of(group.name) for group in updated)

@@ -105,6 +105,30 @@ def tell_accelerator(_: None, connection: Connection) -> None:
     connection.send(accelerator())
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Cells to check before any of them runs. `check` is the "module:function" that does."""
+
+    cells: tuple[Cell, ...]
+    check: str
+
+
+def tell_findings(job: Check, connection: Connection) -> None:
+    """Tell what the check finds: an object of its own, or the text of an error that it did not
+    expect."""
+    _die_with_parent()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    silent = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # what libraries say of models is for a cell's log
+        os.dup2(silent, stream)
+    set_threads(1)
+    try:
+        module, _, function = job.check.partition(":")
+        connection.send(getattr(importlib.import_module(module), function)(job.cells))
+    except Exception:
+        connection.send(traceback.format_exc())
+
+
 def _die_with_parent() -> None:
     """Have the kernel end this process when the parent is gone, whatever it is busy with.
 

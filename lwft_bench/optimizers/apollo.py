@@ -15,12 +15,13 @@ from pydantic import Field as Limits
 from pydantic import PositiveFloat, PositiveInt
 
 from lwft_bench.optimizers.adamw import AdamOptions
-from lwft_bench.optimizers.base import Field, Optimizer, OptimizerOptions, moments
+from lwft_bench.optimizers.base import Field, Optimizer, moments
 from lwft_bench.optimizers.uncorrected import (
     UncorrectedAdamW,
     apply_corrected,
     uncorrected_direction,
 )
+from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Apollo(Optimizer):
 
     options: Options
 
-    def __init__(self, options: OptimizerOptions, seed: int = 0) -> None:
+    def __init__(self, options: PluginOptions, seed: int = 0) -> None:
         super().__init__(options)
         self._seed = seed
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from lwft_bench.plugins.options import PluginOptions
 
 if TYPE_CHECKING:
     import torch
@@ -18,12 +18,6 @@ bits for a tensor and for its slices only where these begin at multiples of 64 e
 
 PRECISIONS_OF_ELEMENTS = ("bf16-stochastic", "bf16-master")
 """Precision policies that work on chunks of elements: for elementwise optimizers only."""
-
-
-class OptimizerOptions(BaseModel):
-    """Base of every optimizer's options: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ class Optimizer:
     A rule that treats parameters differently (`for_parameter`) is of the kind of the most demanding.
     """
 
-    class Options(OptimizerOptions):
+    class Options(PluginOptions):
         """No options."""
 
     name: ClassVar[str] = ""
@@ -66,9 +60,13 @@ class Optimizer:
     """Elements; a multiple of ALIGNMENT."""
     state_dtype: ClassVar[str | None] = None
     """Of moments, where it is not the precision policy's."""
+    stateless: ClassVar[bool] = False
+    """Whether it has no fields for any parameter."""
+    leaves: ClassVar[bool] = False
+    """Whether `leave` is there: a last update when a unit's state is about to be cleared."""
 
-    def __init__(self, options: OptimizerOptions) -> None:
-        self.options = options
+    def __init__(self, options: PluginOptions | None = None) -> None:
+        self.options = self.Options() if options is None else options
 
     def for_parameter(self, shape: tuple[int, ...], *, in_layer: bool, seed: int) -> Optimizer:
         """The rule for a parameter of that shape: the same for all, unless overridden.
@@ -94,4 +92,13 @@ class Optimizer:
         lr: float,
     ) -> None:
         """One step in place on a slice. `step` counts this parameter's updates from 1."""
+        raise NotImplementedError
+
+    def leave(
+        self, weight: torch.Tensor, state: dict[str, torch.Tensor], step: int, lr: float
+    ) -> None:
+        """A last update in place, without a gradient, before the slice's state is cleared.
+
+        Called only where `leaves` is set, after `step` updates, the last of them with rate `lr`.
+        """
         raise NotImplementedError

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import PositiveFloat, PositiveInt
 
 from lwft_bench.optimizers.adamw import AdamOptions
-from lwft_bench.optimizers.base import Field, Optimizer, OptimizerOptions, moments
+from lwft_bench.optimizers.base import Field, Optimizer, moments
 from lwft_bench.optimizers.uncorrected import (
     UncorrectedAdamW,
     apply_corrected,
     uncorrected_direction,
 )
 from lwft_bench.plugins.extras import import_extra
+from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class GaLore(Optimizer):
 
     options: Options
 
-    def __init__(self, options: OptimizerOptions) -> None:
+    def __init__(self, options: PluginOptions) -> None:
         super().__init__(options)
         self._package = import_extra("galore_torch.galore_projector", "optimizers")
 

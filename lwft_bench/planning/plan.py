@@ -133,8 +133,9 @@ class Planner:
 
     def draws(self, cell: Cell) -> Draws:
         """The selections whose step is run."""
-        units = self._groups(cell)[0].seen_by_strategy()
-        return draws(cell.method, units, cell.training.steps, self._num_samples)
+        groups, total = self._groups(cell)
+        units = groups.seen_by_strategy()
+        return draws(cell.method, units, cell.training.steps, self._num_samples, total)
 
     def kind(self, cell: Cell) -> str:
         """Cells of one kind need the same, whatever is changed in them alike."""
@@ -175,11 +176,12 @@ def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_paramet
         always = sum(group.num_parameters for group in groups.always)
         sizes = [group.num_parameters for group in groups.units]
         active = {units: always + sum(sizes[u] for u in units) for units in drawn.selections}
+        trained = range(len(sizes)) if cell.method.unselected else drawn.visited
         return Needed(
             peak_bytes=report.peak_bytes,
             step_peaks=_spread(peaks, drawn),
             rounded_peak_bytes=report.rounded_peak_bytes,
-            phases=_by_phase(report.phases),
+            phases=by_phase(report.phases),
             components=report.components,
             component_peaks=report.component_peaks,
             host_bytes=report.host_peak_bytes,
@@ -187,7 +189,7 @@ def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_paramet
             moved_bytes=_spread(moved, drawn),
             flops=_spread(flops, drawn),
             active_parameters=_spread(active, drawn),
-            trained_parameters=always + sum(sizes[unit] for unit in drawn.visited),
+            trained_parameters=always + sum(sizes[unit] for unit in trained),
             total_parameters=total_parameters,
             num_selections=len(drawn.selections),
         )
@@ -209,8 +211,8 @@ def _spread(values: dict[tuple[int, ...], int], drawn: Draws) -> Spread:
     return Spread(min(values.values()), sum(typical) / len(typical), max(values.values()))
 
 
-def _by_phase(phases: dict[str, int]) -> dict[str, int]:
-    """The peak of each phase, in whichever selection's step it was."""
+def by_phase(phases: dict[str, int]) -> dict[str, int]:
+    """The peak of each phase, in whichever selection's step it was; selections are named by numbers."""
     found: dict[str, int] = {}
     for path, peak in phases.items():
         name = path.rpartition("/")[2]

@@ -16,10 +16,11 @@ from lwft_bench.memory.flops import FlopCount
 from lwft_bench.memory.meters import Account, PhasePeaks, allocated_bytes
 from lwft_bench.models.loading import alters_logits
 from lwft_bench.planning.budget import WORKSPACE_BYTES
+from lwft_bench.planning.plan import by_phase
 from lwft_bench.planning.suite_plan import SuitePlan
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.schema.cell import Cell
-from lwft_bench.training.adapted import adapted_model, choose_device
+from lwft_bench.training.adapted import adapted_model, choose_device, random_adapted_model
 from lwft_bench.training.assembly import Surroundings
 
 TOLERANCE = 0.05
@@ -28,10 +29,12 @@ TOLERANCE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """allocated: the peak. reserved: what the caching allocator held for it; None on the CPU."""
+    """allocated: the peak. reserved: what the caching allocator held for it; None on the CPU.
+    phases: the peak of each."""
 
     allocated: int
     reserved: int | None
+    phases: dict[str, int]
 
 
 def verify_plan(plan: SuitePlan, tell: Callable[[str], None]) -> bool:
@@ -74,17 +77,23 @@ def as_planned(planned: int, measured: Measured, device: torch.device) -> bool:
 def measure(
     cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, device: torch.device
 ) -> Measured:
-    """The peak of the steps that a plan runs, on the device, with the model's own weights."""
+    """The peak of the steps that a plan runs, on the device, with the model's own weights.
+
+    A model given by its config has random ones, drawn on the device.
+    """
     before = allocated_bytes(device) or 0
-    adapted = adapted_model(cell, 0, device)
+    make = random_adapted_model if cell.model.path is None else adapted_model
+    adapted = make(cell, 0, device)
     account = PhasePeaks(device) if device.type != "cpu" else MemoryAccount()
     if isinstance(account, PhasePeaks):
         _steps(cell, adapted, shapes, device, account).follow(drawn)
-        return Measured(max(account.peaks.values()) - before, account.reserved)
+        peaks = {name: peak - before for name, peak in account.peaks.items()}
+        return Measured(max(peaks.values()), account.reserved, by_phase(peaks))
     account.adopt([*adapted[1].parameters(), *adapted[1].buffers()], "weights")
     with account:
         _steps(cell, adapted, shapes, device, account).follow(drawn)
-    return Measured(account.report().peak_bytes, None)
+    report = account.report()
+    return Measured(report.peak_bytes, None, by_phase(report.phases))
 
 
 def _steps(

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import unknown
+
+if TYPE_CHECKING:
+    from lwft_bench.schema.cell import Named
 
 Class = TypeVar("Class", bound=type)
 
@@ -80,6 +83,24 @@ class Registry:
             if isinstance(entry.target, str):
                 entry.target = self._checked(name, found, entry.origin)
         return entry.target
+
+    def options(self, named: Named) -> Any:
+        """The options of the class of that name, checked.
+
+        Raises:
+            UserError: As `get`.
+            pydantic.ValidationError: If they are not those of the class.
+        """
+        return self.get(named.name).Options(**named.options)
+
+    def build(self, named: Named) -> Any:
+        """An instance of the class of that name, with these options.
+
+        Raises:
+            UserError: As `get`.
+            pydantic.ValidationError: If the options are not those of the class.
+        """
+        return self.get(named.name)(self.options(named))
 
     def origin(self, name: str) -> str:
         """One of "built-in", "entry point <distribution>", or the path of the registering file."""
@@ -204,6 +225,9 @@ strategies: Registry = Registry(
         "spectrum": "lwft_bench.strategies.spectrum:Spectrum",
         "ist": "lwft_bench.strategies.ist:Ist",
         "hift": "lwft_bench.strategies.hift:Hift",
+        "misa": "lwft_bench.strategies.misa:Misa",
+        "frugal": "lwft_bench.strategies.frugal:Frugal",
+        "absignsgd": "lwft_bench.strategies.absignsgd:DepthBiased",
         "grass": "lwft_bench.strategies.grass:Grass",
         "grass-static": "lwft_bench.strategies.grass:GrassStatic",
         "rgn": "lwft_bench.strategies.rgn:RelativeGradientNorm",
@@ -231,6 +255,9 @@ optimizers: Registry = Registry(
         "adamw8bit": "lwft_bench.optimizers.adamw8bit:AdamW8bit",
         "galore": "lwft_bench.optimizers.galore:GaLore",
         "apollo": "lwft_bench.optimizers.apollo:Apollo",
+        "adamw-closing": "lwft_bench.optimizers.closing:ClosingAdamW",
+        "sign": "lwft_bench.optimizers.stateless:Sign",
+        "sgd": "lwft_bench.optimizers.stateless:Sgd",
     },
 )
 REGISTRIES: tuple[Registry, ...] = (strategies, adapters, optimizers)

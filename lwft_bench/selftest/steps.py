@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from lwft_bench.schema.cell import (
     TrainingConfig,
 )
 from lwft_bench.state.engine import Engine
-from lwft_bench.training.adapted import adapted_model
+from lwft_bench.training.adapted import random_adapted_model
 from lwft_bench.training.assembly import Surroundings
 from lwft_bench.training.loss import DeviceBatch
 
@@ -75,7 +76,7 @@ class Steps:
     ) -> None:
         self._steps = cell_steps(
             cell,
-            adapted_model(cell, 0, device),
+            random_adapted_model(cell, 0, device),
             (),
             Surroundings(device, NoAccount(), engine=engine),
             FlopCount(),
@@ -93,11 +94,25 @@ class Steps:
         for _ in range(steps):
             if self._done % period == 0:
                 first = self._done // period % layers
-                self._steps.select(sorted({first, (first + 1) % layers}))
-            batch = self.batch(self._done)
-            self.assembly.step.run([batch], len(batch.targets), lr=1e-3)
-            self._done += 1
+                self.select(sorted({first, (first + 1) % layers}))
+            self._step()
         self.assembly.readings.fetch()
+
+    def select(self, units: Sequence[int]) -> None:
+        """These train from now on."""
+        self._steps.select(units)
+
+    def train(self, steps: int) -> float:
+        """Steps with what is selected; the last one's loss."""
+        for _ in range(steps):
+            self._step()
+        losses, _, _ = self.assembly.readings.fetch()
+        return float(losses[-1])
+
+    def _step(self) -> None:
+        batch = self.batch(self._done)
+        self.assembly.step.run([batch], len(batch.targets), lr=1e-3)
+        self._done += 1
 
     def batch(self, step: int) -> DeviceBatch:
         """Random tokens, a function of the step alone."""
@@ -113,3 +128,13 @@ class Steps:
         weights = [parameter.detach() for parameter in self.assembly.model.parameters()]
         tensors = [*weights, *self.assembly.store.saved_tensors().values()]
         return [tensor.cpu().clone() for tensor in tensors]
+
+    def differences(self, other: Steps) -> int:
+        """Tensors of weights and state that differ in any bit."""
+        pairs = zip(self.result(), other.result(), strict=True)
+        return sum(not torch.equal(_bits(a), _bits(b)) for a, b in pairs)
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Not the values: a NaN equals nothing, and the two zeros one another."""
+    return tensor.reshape(-1).view(torch.uint8)

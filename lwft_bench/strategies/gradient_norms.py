@@ -8,20 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from lwft_bench.strategies.base import Context, Needs, Strategy, StrategyOptions, Window
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.strategies.base import Context, Needs, Strategy, Window
 from lwft_bench.strategies.draws import require_enough_units
 
 Floats = NDArray[np.float64]
 
 
-class ProbingOptions(StrategyOptions):
+class ProbingOptions(PluginOptions):
     """Options of strategies that measure the MGN in a probing phase."""
 
     num_active: PositiveInt = 2
     """Units trained at once, gamma."""
     probing_steps: PositiveInt = 10
     """Steps before training in which every unit's gradient is measured, T_p."""
-    period: PositiveInt = 20
+    period: PositiveInt = 25
     """Steps between two selections, T_s."""
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.strategies.base import (
     Context,
     Needs,
     Selection,
     Strategy,
-    StrategyOptions,
     Unit,
     Window,
 )
@@ -40,13 +40,15 @@ class Simulation:
     """What does not change in the course of a run."""
 
     strategy: type[Strategy]
-    options: StrategyOptions
+    options: PluginOptions
     num_units: int = 10
     total_steps: int = 400
     seed: int = 0
     gradients: GradientSource = ordinary_gradients
     units: tuple[Unit, ...] | None = None
     """`num_units` of them; None: layers that are all alike."""
+    total_parameters: int = 0
+    """Of the whole model; 0: as many as the units have."""
 
 
 class SimulatedTrainer:
@@ -71,6 +73,7 @@ class SimulatedTrainer:
             total_steps=simulation.total_steps,
             steps_per_epoch=max(1, simulation.total_steps // 2),
             rng=self._rng,
+            total_parameters=simulation.total_parameters,
         )
         if self.needs.measure:
             context.measure = self._measure

@@ -6,17 +6,18 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.cell import Named
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.problems import format_key, validate
-from lwft_bench.strategies.base import Context, Needs, Strategy, StrategyOptions, Window
+from lwft_bench.strategies.base import Context, Needs, Strategy, Window
 
 
 class Wrapping(Strategy):
     """Shows the inner strategy everything, under the units it was taken of."""
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         inner: dict[str, Any] = Field(default={"name": "grass"}, validate_default=True)
         """The inner strategy with its options: `{name: grass, period: 20}`."""
 
@@ -38,15 +39,13 @@ class Wrapping(Strategy):
 
     options: Options
 
-    def __init__(self, options: StrategyOptions | None = None) -> None:
+    def __init__(self, options: PluginOptions | None = None) -> None:
         super().__init__(options)
-        named = Named.model_validate(self.options.inner)
-        inner = strategies.get(named.name)
-        self.inner = inner(inner.Options(**named.options))
+        self.inner: Strategy = strategies.build(Named.model_validate(self.options.inner))
         self.varies = self.inner.varies
 
     @classmethod
-    def wraps(cls, options: StrategyOptions) -> tuple[str, ...]:
+    def wraps(cls, options: PluginOptions) -> tuple[str, ...]:
         assert isinstance(options, Wrapping.Options)
         return (str(options.inner["name"]),)
 

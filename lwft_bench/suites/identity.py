@@ -86,7 +86,7 @@ def _sources(cell: Cell) -> dict[str, str]:
         if _counts(section, registry, name := component_name(cell.method, section))
     }
     strategy = strategies.get(cell.method.strategy.name)
-    for name in strategy.wraps(strategy.Options(**cell.method.strategy.options)):
+    for name in strategy.wraps(strategies.options(cell.method.strategy)):
         sources[f"strategy {name}"] = strategies.source_digest(name)
     return sources
 

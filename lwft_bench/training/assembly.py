@@ -90,9 +90,9 @@ def assemble(
         for layer in parts.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     model.train()
-    optimizer_class = optimizers.get(method.optimizer.name)
+    optimizer: Optimizer = optimizers.build(method.optimizer)
     store = StateStore(
-        optimizer_class(optimizer_class.Options(**method.optimizer.options)),
+        optimizer,
         precision_of(config.precision, config.state_dtype),
         surroundings.own_engine(),
         device=device,
@@ -100,6 +100,7 @@ def assemble(
         bucket_bytes=config.bucket_bytes,
         rounding_seed=rounding_seed,
         account=account,
+        unselected=_rule_of_unselected(method),
     )
     numbers = {id(p): number for number, (_, p) in enumerate(model.named_parameters())}
     for group in groups.all:
@@ -112,18 +113,24 @@ def assemble(
             parameters,
             [numbers[id(p)] for p in parameters],
             kept_or_reset,
+            rows=group.row_slices,
             in_layer=isinstance(group, UnitGroup) and 0 <= group.depth < len(parts.layers),
         )
-    _require_own_rule(optimizer_class, store)
+    _require_own_rule(optimizer, store)
     readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
     loss = CausalLoss(model, account, own_logits=own_logits)
-    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
+    scale = method.unselected.lr_scale if method.unselected else 1.0
+    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks, scale)
     return Assembly(
         model, adapter, method, groups, store, readings, loss, step, config, surroundings
     )
 
 
-def _require_own_rule(optimizer: type[Optimizer], store: StateStore) -> None:
+def _rule_of_unselected(method: MethodConfig) -> Optimizer | None:
+    return None if method.unselected is None else optimizers.build(method.unselected.optimizer)
+
+
+def _require_own_rule(optimizer: Optimizer, store: StateStore) -> None:
     """An optimizer whose rule no parameter is large enough for would be AdamW under another name."""
     kinds = {rule.kind for group in store.groups.values() for rule in group.rules}
     if optimizer.kind not in kinds:

@@ -9,23 +9,23 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from lwft_bench.cli.checking import all_passed, check_strategies
+from lwft_bench.cli.checking import all_passed, check_plugins
 from lwft_bench.cli.commands import app
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.errors import UserError
-from lwft_bench.testing import CHECKS
+from lwft_bench.testing.strategy_checks import CHECKS
 
 TWO = """\
 import random
 
-from lwft_bench.strategies import Selection, Strategy, StrategyOptions, register
+from lwft_bench.strategies import Selection, Strategy, PluginOptions, register
 
 
 @register("right")
 class Right(Strategy):
     varies = False
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         unit: int = 0
 
     def select(self, step):
@@ -72,15 +72,15 @@ def test_every_strategy_of_a_file(plugin: Path):
 
 
 def test_options(plugin: Path):
-    assert all_passed(check_strategies(str(plugin), ["unit=0"])) is False
-    (outcomes,) = check_strategies("right", ["unit=0"]).values()
+    assert all_passed(check_plugins("strategy", str(plugin), ["unit=0"])) is False
+    (outcomes,) = check_plugins("strategy", "right", ["unit=0"]).values()
     assert all(outcome.passed for outcome in outcomes)
-    (outcomes,) = check_strategies("right", ["unit=99"]).values()
+    (outcomes,) = check_plugins("strategy", "right", ["unit=99"]).values()
     assert not all(outcome.passed for outcome in outcomes)
 
 
 def test_values_are_yaml():
-    assert all_passed(check_strategies("permuted", ["inner={name: lift, period: 3}"]))
+    assert all_passed(check_plugins("strategy", "permuted", ["inner={name: lift, period: 3}"]))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_values_are_yaml():
 )
 def test_what_is_wrong_is_said(arguments: tuple, message: str):
     with pytest.raises(UserError, match=message):
-        check_strategies(*arguments)
+        check_plugins("strategy", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_a_file_without_strategies(tmp_path: Path, text: str, message: str):
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(UserError, match=message):
-        check_strategies(str(path))
+        check_plugins("strategy", str(path))

@@ -60,7 +60,9 @@ def test_columns_and_forms(tmp_path: Path) -> None:
     options = {"train": train, "columns": columns}
     found = load_examples(task(tmp_path, data_options=options)).train[0]
     assert (found.question, found.target) == ("Q0", "A0")
-    with pytest.raises(UserError, match=r"own.json:1: no field 'query'; there are 'question'"):
+    with pytest.raises(
+        UserError, match=r"own.json:1: row 1: no field 'query'; there are 'question'"
+    ):
         wrong = {"train": train, "columns": columns | {"instruction": "query"}}
         load_examples(task(tmp_path, data_options=wrong))
     with pytest.raises(UserError, match="unknown form 'alpacca'; did you mean 'alpaca'"):

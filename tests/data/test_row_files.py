@@ -46,7 +46,7 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
         ("a.json", "[]", r"a.json has no rows"),
         ("a.jsonl", "\n", r"a.jsonl has no rows"),
         ("a.parquet", "x", r"a.parquet: cannot be read"),
-        ("a.csv", "x", r"expected a file that ends in .json, .jsonl"),
+        ("a.txt", "x", r"expected a file that ends in .json, .jsonl"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(

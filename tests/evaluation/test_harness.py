@@ -294,7 +294,7 @@ def test_progress_counts_requests(
 def test_prompts_that_do_not_fit_are_refused(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, items: list[Item]
 ) -> None:
-    with pytest.raises(UserError, match=r"add-sub needs 1.. tokens .*room for 128"):
+    with pytest.raises(UserError, match=r"add-sub: item own-2-3 needs 136 tokens .*room for 128"):
         run(model, tokenizer, {GENERATE: items}, max_new_tokens=120)
     assert model.training
 

@@ -49,7 +49,7 @@ def run(out: Path, *fates: str, **options: object) -> int:
     return run_suite(
         FakeSuite(fates),
         out,
-        RunOptions(run_cell="fake_cells:run_cell", **options),
+        RunOptions(run_cell="fake_cells:run_cell", check="", **options),
         report=lambda path: "",
         console=Console(),
     )

@@ -14,7 +14,7 @@ from lwft_bench.plugins import registry
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.plugins.registry import Registry
 from lwft_bench.schema.errors import UserError
-from lwft_bench.strategies import Strategy, StrategyOptions
+from lwft_bench.strategies import PluginOptions, Strategy
 
 BASE = "lwft_bench.strategies.base:Strategy"
 Write = Callable[[str, str], Path]
@@ -128,7 +128,7 @@ def test_what_is_no_strategy_is_refused(kind: str):
         pass
 
     class NoBase:
-        Options = StrategyOptions
+        Options = PluginOptions
 
     class NoOptions(Strategy):
         Options = dict

@@ -15,11 +15,11 @@ from tests.suites.writing import SUITE, Write, replaced
 
 PLUGIN = """
     from pydantic import PositiveInt
-    from lwft_bench.strategies import Selection, Strategy, StrategyOptions, register
+    from lwft_bench.strategies import Selection, Strategy, PluginOptions, register
 
     @register("mine")
     class Mine(Strategy):
-        class Options(StrategyOptions):
+        class Options(PluginOptions):
             period: PositiveInt = 7
 
         def select(self, step):

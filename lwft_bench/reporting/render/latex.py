@@ -29,6 +29,7 @@ _SYMBOLS = {
     "≤": r"$\leq$",
     "–": r"\textendash{}",
     "—": r"\textemdash{}",
+    "†": r"\dag{}",
     "\n": " ",
 }
 

@@ -1,24 +1,13 @@
-"""For authors of strategies: `check_strategy` runs a strategy through all the trainer will ask of it.
-
-from lwft_bench.testing import check_strategy
-
-def test_my_strategy():
-    assert [outcome for outcome in check_strategy(MyStrategy) if not outcome.passed] == []
-"""
+"""What is checked of a strategy, on a simulated trainer: no model, no torch."""
 
 from __future__ import annotations
 
 import json
 import random
-import signal
 import statistics
-import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -26,83 +15,14 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.errors import UserError
-from lwft_bench.strategies.base import Needs, Strategy, StrategyOptions
+from lwft_bench.strategies.base import Needs
 from lwft_bench.strategies.selections import InvalidSelection
 from lwft_bench.strategies.simulation import SimulatedTrainer, Simulation, ordinary_gradients
+from lwft_bench.testing.outcomes import CheckFailed
 
 MAX_CALL_SECONDS = 0.02
 """What `select` and `observe` may take, in the median, with 100 units."""
-MAX_CHECK_SECONDS = 4.0
-"""What one check may take: all of them together end within a minute, whatever the strategy does."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckOutcome:
-    """One check's verdict; `detail` says what was seen."""
-
-    name: str
-    passed: bool
-    detail: str
-
-
-def check_strategy(
-    strategy: type[Strategy] | str, options: Mapping[str, Any] | StrategyOptions | None = None
-) -> list[CheckOutcome]:
-    """Run every check on a strategy, on a simulated trainer: no model, no torch, under a second.
-
-    Args:
-        strategy: The class, or the name it is registered by.
-        options: The options to check it with; None: its defaults.
-
-    Raises:
-        UserError: If there is no strategy of that name.
-        pydantic.ValidationError: If the options are not the strategy's.
-    """
-    cls: type[Strategy] = strategies.get(strategy) if isinstance(strategy, str) else strategy
-    if not isinstance(options, StrategyOptions):
-        options = cls.Options.model_validate(options or {})
-    simulation = Simulation(cls, options)
-    return [_outcome(name, check, simulation) for name, check in CHECKS.items()]
-
-
-def _outcome(name: str, check: Callable[[Simulation], str], simulation: Simulation) -> CheckOutcome:
-    try:
-        with _time_limit(MAX_CHECK_SECONDS):
-            return CheckOutcome(name, True, check(simulation))
-    except _Failed as failure:
-        return CheckOutcome(name, False, str(failure))
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        source = getattr(sys.modules[simulation.strategy.__module__], "__file__", None)
-        last = [frame for frame in frames if frame.filename == source][-1:] or frames[-1:]
-        where = f"{last[0].filename}:{last[0].lineno}"
-        return CheckOutcome(name, False, f"{type(error).__name__}: {error} ({where})")
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError inside when the time is up. Signals reach the main thread only: in another
-    one there is no limit."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"not done after {seconds:g} s")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, stop)
-    timer_before = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, *timer_before)
-        signal.signal(signal.SIGALRM, before)
-
-
-class _Failed(Exception):
-    """The strategy does not pass the check; the message says how."""
 
 
 def _refuses_unknown_options(simulation: Simulation) -> str:
@@ -111,7 +31,7 @@ def _refuses_unknown_options(simulation: Simulation) -> str:
         simulation.strategy.Options(**given)
     except ValidationError:
         return "unknown options are refused"
-    raise _Failed("Options takes unknown keys: derive it from StrategyOptions")
+    raise CheckFailed("Options takes unknown keys: derive it from PluginOptions")
 
 
 def _states_its_needs(simulation: Simulation) -> str:
@@ -119,11 +39,11 @@ def _states_its_needs(simulation: Simulation) -> str:
     trainer = SimulatedTrainer(simulation)
     trainer.finish()
     if not isinstance(before, Needs) or before.probing_steps < 0:
-        raise _Failed(f"needs is {before!r}")
+        raise CheckFailed(f"needs is {before!r}")
     if before.gradients not in ("selected", "all"):
-        raise _Failed(f"needs.gradients must be 'selected' or 'all', got {before.gradients!r}")
+        raise CheckFailed(f"needs.gradients must be 'selected' or 'all', got {before.gradients!r}")
     if trainer.strategy.needs != before:
-        raise _Failed(f"needs changed from {before} to {trainer.strategy.needs} during the run")
+        raise CheckFailed(f"needs changed from {before} to {trainer.strategy.needs} during the run")
     return str(before)
 
 
@@ -137,7 +57,7 @@ def _varies_as_it_says(simulation: Simulation) -> str:
         return f"varies by what it observes: {len(selected)} different selections"
     could_vary = len(trace) > 1 and min(map(len, selected)) < simulation.num_units
     if (varies and could_vary) != (len(selected) > 1):
-        raise _Failed(f"varies is {varies}, but {len(selected)} different selections were made")
+        raise CheckFailed(f"varies is {varies}, but {len(selected)} different selections were made")
     return f"varies is {varies}: {len(selected)} different selections"
 
 
@@ -160,7 +80,7 @@ def _is_deterministic(simulation: Simulation) -> str:
         seeded = replace(simulation, seed=seed)
         first, second = (SimulatedTrainer(seeded).finish() for _ in range(2))
         if json.dumps(first) != json.dumps(second):
-            raise _Failed(f"two runs with seed {seed} differ: draw from context.rng only")
+            raise CheckFailed(f"two runs with seed {seed} differ: draw from context.rng only")
     return "the same selections twice, for each of two seeds"
 
 
@@ -169,7 +89,7 @@ def _leaves_other_streams_alone(simulation: Simulation) -> str:
     SimulatedTrainer(simulation).finish()
     disturbed = [name for name, state in _global_streams().items() if state != before[name]]
     if disturbed:
-        raise _Failed(f"the run drew from {', '.join(disturbed)}: draw from context.rng only")
+        raise CheckFailed(f"the run drew from {', '.join(disturbed)}: draw from context.rng only")
     return "numpy's global stream and Python's are where they were"
 
 
@@ -188,11 +108,11 @@ def _saves_and_restores(simulation: Simulation) -> str:
         resumed = SimulatedTrainer(simulation, checkpoint)
         restored = resumed.save()["strategy"]
         if restored != checkpoint["strategy"]:
-            raise _Failed(
+            raise CheckFailed(
                 f"load_state_dict({checkpoint['strategy']}) leaves a state_dict() of {restored}"
             )
         if json.dumps(resumed.finish()) != json.dumps(undisturbed.trace[num_selections:]):
-            raise _Failed(
+            raise CheckFailed(
                 f"interrupted at step {checkpoint['step']} and restored, the run selects "
                 "otherwise: something it goes by is not in state_dict()"
             )
@@ -235,7 +155,9 @@ def _is_quick(simulation: Simulation) -> str:
     runs = [_median_call_seconds(SimulatedTrainer(wide)) for _ in range(3)]
     for call, seconds in zip(("select", "observe"), np.min(runs, axis=0), strict=True):
         if seconds > MAX_CALL_SECONDS:
-            raise _Failed(f"{call} takes {seconds:.3f} s with 100 units, over {MAX_CALL_SECONDS} s")
+            raise CheckFailed(
+                f"{call} takes {seconds:.3f} s with 100 units, over {MAX_CALL_SECONDS} s"
+            )
     return f"select and observe each take less than {MAX_CALL_SECONDS} s with 100 units"
 
 
