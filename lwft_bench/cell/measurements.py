@@ -30,7 +30,7 @@ PLANNED = (
 )
 
 
-def memory(
+def memory_record(
     planned: DryRun | None, account: Account, assembly: Assembly, device: torch.device
 ) -> Memory | None:
     """Peak device memory: the allocator's where there is one, else the dry run's.

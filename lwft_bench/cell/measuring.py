@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.cell.loading import Loaded
-from lwft_bench.cell.measurements import memory, throughput, training_summary
+from lwft_bench.cell.measurements import memory_record, throughput, training_summary
 from lwft_bench.cell.outcomes import one_line
 from lwft_bench.cell.training import Trained
 from lwft_bench.data.extents import computed_extent
@@ -56,7 +56,7 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
         count = partial(_arithmetic, loaded, trained, planned)
         arithmetic = _attempt("operations", missing, count)
     steps = trace.step_rows()
-    peaks = memory(planned, trained.account, assembly, loaded.device)
+    peaks = memory_record(planned, trained.account, assembly, loaded.device)
     if planned is None and peaks is not None:
         missing["memory by component"] = missing.pop("memory")
     return Measured(

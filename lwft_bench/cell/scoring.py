@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from lwft_bench.cell.loading import Loaded
+from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.evaluation.not_finite import NotFinite
 from lwft_bench.schema.events import BenchmarkScored, Emit
@@ -36,6 +37,9 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
         UserError: A prompt and its answer do not fit into the model's context.
     """
     cell = loaded.cell
+    template = None
+    if cell.task.chat_template:
+        template = ChatTemplate(loaded.tokenizer, cell.task.chat_template_options)
     started = time.perf_counter()
     try:
         evaluation = evaluate(
@@ -44,8 +48,7 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
             loaded.items,
             cell.evaluation,
             profile=cell.task.profile,
-            chat_template=cell.task.chat_template,
-            chat_options=cell.task.chat_template_options,
+            template=template,
         )
     except NotFinite as error:
         raise Diverged(f"the model's answers are not finite: {error}") from error

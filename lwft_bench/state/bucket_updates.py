@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.state.group_state import Moment
 from lwft_bench.state.layout import Bucket
 from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
 
@@ -33,22 +34,20 @@ class BucketUpdates:
         bucket: Bucket,
         weight: torch.Tensor,
         gradient: torch.Tensor,
-        step: int,
-        lr: float,
-        key: int,
+        moment: Moment,
         counts_survival: bool,
         memory: torch.Tensor,
     ) -> None:
         """One update, on device memory that holds the bucket's state."""
         state = bucket.views(memory)
-        if step == 1 and self.precision.master:
+        if moment.step == 1 and self.precision.master:
             state["master"].copy_(weight)
 
         def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
-            rule.update(weight, gradient, state, step, lr)
+            rule.update(weight, gradient, state, moment.step, moment.lr)
 
         if not counts_survival:
-            update_slice(self.precision, kernel, weight, gradient, state, key, bucket.start)
+            update_slice(self.precision, kernel, weight, gradient, state, moment.key, bucket.start)
             return
         part = slice(0, CHUNK_ELEMENTS)
         before = weight[part].clone()
@@ -56,7 +55,7 @@ class BucketUpdates:
         if second is not None:
             falling = gradient[part].float().square() < second[part]
             second_before = second[part].clone()
-        update_slice(self.precision, kernel, weight, gradient, state, key, bucket.start)
+        update_slice(self.precision, kernel, weight, gradient, state, moment.key, bucket.start)
         moves = gradient if rule.stateless else state[bucket.fields[0].name]
         moving = moves[part] != 0
         changed = (weight[part] != before) & moving
@@ -72,19 +71,17 @@ class BucketUpdates:
         rule: Optimizer,
         bucket: Bucket,
         weight: torch.Tensor,
-        step: int,
-        lr: float,
-        key: int,
+        moment: Moment,
         memory: torch.Tensor,
     ) -> None:
         """The last update before the state is cleared."""
 
         def kernel(weight: torch.Tensor, _: torch.Tensor, state: State) -> None:
-            rule.leave(weight, state, step, lr)
+            rule.leave(weight, state, moment.step, moment.lr)
 
         state = bucket.views(memory)
         with torch.no_grad():  # there is no gradient: the weight stands in for it, unread
-            update_slice(self.precision, kernel, weight, weight, state, key, bucket.start)
+            update_slice(self.precision, kernel, weight, weight, state, moment.key, bucket.start)
 
     def move(
         self, rule: Optimizer, weight: torch.Tensor, gradient: torch.Tensor, lr: float, key: int

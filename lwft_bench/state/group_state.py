@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -12,6 +12,14 @@ from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.layout import Bucket
 from lwft_bench.state.staging import Home
+
+
+class Moment(NamedTuple):
+    """Which update of a parameter it is: its number from 1, learning rate and key of rounding."""
+
+    step: int
+    lr: float
+    key: int
 
 
 @dataclass(slots=True)
@@ -64,6 +72,17 @@ class GroupState:
     ) -> GroupState:
         """A group that has no state yet."""
         return cls(parameters, rows, numbers, policy, rules, buckets, [0] * len(parameters))
+
+    @property
+    def host_bytes_allocated(self) -> int:
+        """Of its offloaded state, each piece rounded up to a power of two."""
+        homes = self.homes_where(resident=False)
+        return sum(1 << (home.memory.numel() - 1).bit_length() for home in homes)
+
+    @property
+    def trained_parameters(self) -> int:
+        """Elements of its parameters that were ever updated."""
+        return sum(self.piece(index, self.parameters[index]).numel() for index in self.trained)
 
     def homes_where(self, *, resident: bool) -> Iterator[Home]:
         """Those on the device, or those that are not."""

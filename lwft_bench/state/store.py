@@ -14,7 +14,7 @@ from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.bucket_updates import BucketUpdates
 from lwft_bench.state.engine import Engine, Queue, Wait
-from lwft_bench.state.group_state import GroupState, num_bytes
+from lwft_bench.state.group_state import GroupState, Moment, num_bytes
 from lwft_bench.state.layout import Bucket, cut
 from lwft_bench.state.precision import Precision
 from lwft_bench.state.staging import Home, Staging
@@ -128,7 +128,7 @@ class StateStore:
             key = mix(self._rounding_seed, step + 1, group.key(index))
             for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
                 part = weight.view(-1)[bucket.start : bucket.stop]
-                work = partial(self._kernels.leave, rule, bucket, part, step, lr, key)
+                work = partial(self._kernels.leave, rule, bucket, part, Moment(step, lr, key))
                 if home.resident:
                     self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
                 else:
@@ -168,9 +168,7 @@ class StateStore:
                 bucket,
                 weight[part],
                 gradient[part],
-                step,
-                lr,
-                key,
+                Moment(step, lr, key),
                 self.counts_survival and self._optimizer.kind == "elementwise",
             )
             if not bucket.num_bytes:  # nothing that a queue would have to bring or keep
@@ -213,11 +211,7 @@ class StateStore:
     @property
     def host_bytes_allocated(self) -> int:
         """`host_bytes` as torch's allocator for pinned memory rounds them: to powers of two."""
-        return sum(
-            1 << (home.memory.numel() - 1).bit_length()
-            for group in self.groups.values()
-            for home in group.homes_where(resident=False)
-        )
+        return sum(group.host_bytes_allocated for group in self.groups.values())
 
     def host_bytes_of(self, name: str) -> int:
         """The part of `host_bytes` that is the group's."""
@@ -245,11 +239,7 @@ class StateStore:
     @property
     def trained_parameters(self) -> int:
         """Elements of all parameters that were ever updated."""
-        return sum(
-            group.piece(index, group.parameters[index]).numel()
-            for group in self.groups.values()
-            for index in group.trained
-        )
+        return sum(group.trained_parameters for group in self.groups.values())
 
     def trained(self) -> dict[str, list[int]]:
         """Which parameters of each group were ever updated, JSON-able."""
