@@ -24,7 +24,7 @@ from lwft_bench.schema.naming import unknown
 if TYPE_CHECKING:
     from lwft_bench.data.benchmarks import BenchmarkConfig
 
-Column = Literal["instruction", "input", "output", "answer"]
+_Column = Literal["instruction", "input", "output", "answer"]
 ITEM_SEED = 0
 """Of the draw, where a task asks for fewer items than a benchmark has: the same for everybody."""
 
@@ -70,7 +70,7 @@ class InstructionRows(Config):
     """Instead of `train`."""
     form: str = "alpaca"
     """How rows are written: `lwft_bench.data.forms`."""
-    columns: dict[Column, str] = {}
+    columns: dict[_Column, str] = {}
     """Form alpaca: its columns -> those of the data, where they are called otherwise."""
     seed: NonNegativeInt = 0
     """Of the draw, where there are more rows than the task asks for."""

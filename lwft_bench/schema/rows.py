@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from lwft_bench.schema.extents import Extent
 
-Overlap = Literal["exact", "near"]
+OverlapKind = Literal["exact", "near"]
 """How a question of a benchmark stands in training data."""
 
 NOT_SOUGHT: Literal["not sought"] = "not sought"
@@ -131,7 +131,7 @@ class SampleRow(Row):
     """What the extraction rule found; None: no answer."""
     answer: str = ""
     correct: bool
-    overlap: Overlap | Literal["not sought"] | None = NOT_SOUGHT
+    overlap: OverlapKind | Literal["not sought"] | None = NOT_SOUGHT
     """Whether training examples have the question, or nearly; None: they do not."""
     cluster: str | None = None
     """What items have in common that were not sampled independently: a template, a passage, a story
