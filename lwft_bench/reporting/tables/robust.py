@@ -32,7 +32,8 @@ from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE
 _NOTE = (
     "Interquartile mean: of the scores of each seed on each benchmark, without the lowest and the "
     "highest quarter. Probability of improvement: that of one seed to score higher than one of the "
-    "baseline, mean over benchmarks; 50 % where both are alike (Agarwal et al. 2021). ± and intervals: "
+    "baseline, mean over benchmarks; 50 % where both are alike (Agarwal et al. 2021); it has no interval, "
+    "since one would not hold with few templates. ± (one standard error) and intervals: "
     "by a bootstrap within benchmarks, items drawn anew and seeds for all benchmarks at once, with "
     "Student's quantile and Satterthwaite's degrees of freedom; each interval alone."
 )
@@ -45,7 +46,7 @@ class _Line:
     label: str
     mean: Estimate
     difference: PairedDifference | None = None
-    improvement: PairedDifference | None = None
+    improvement: Estimate | None = None
 
 
 def build(context: Context) -> Table | None:
@@ -98,7 +99,7 @@ def _line(comparison: Comparison, row: Row, baseline: Row | None) -> _Line:
         row.label,
         mean,
         PairedDifference(estimate(_difference, both)),
-        PairedDifference(estimate(probability_of_improvement, both)),
+        estimate(probability_of_improvement, both),
     )
 
 
@@ -122,13 +123,10 @@ def _judged(names: tuple[str, ...], *rows: Row) -> Iterator[list[Benchmark]]:
         ]
 
 
-def _share(paired: PairedDifference) -> str:
-    """A probability in percent with its interval."""
-    shown = f"{100 * paired.estimate.mean:.0f} %"
-    if paired.interval is None:
-        return f"{shown} (one seed)"
-    low, high = (100 * min(max(end, 0.0), 1.0) for end in paired.interval)
-    return f"{shown} [{low:.0f}, {high:.0f}]"
+def _share(found: Estimate) -> str:
+    """A probability in percent with its standard error, if there are seeds."""
+    shown = f"{100 * found.mean:.0f}"
+    return shown if found.seed_stderr is None else f"{shown} ± {100 * found.stderr:.0f}"
 
 
 def _columns(baseline: Row | None, judged: Mapping[str, Judged]) -> Iterator[Column[_Line]]:
@@ -157,12 +155,11 @@ def _columns(baseline: Row | None, judged: Mapping[str, Judged]) -> Iterator[Col
         },
     )
     yield Column(
-        f"probability of improvement over {baseline.label} [95 %]",
+        f"probability of improvement over {baseline.label} (%)",
         lambda line: line.improvement,
         _share,
         {
-            "probability_of_improvement": lambda one: one.estimate.mean,
-            "probability_of_improvement_low": lambda one: one.low,
-            "probability_of_improvement_high": lambda one: one.high,
+            "probability_of_improvement": lambda one: one.mean,
+            "probability_of_improvement_stderr": lambda one: one.stderr,
         },
     )
