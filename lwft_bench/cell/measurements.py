@@ -206,7 +206,11 @@ def _training_flops(
 ) -> float:
     """The planned step's, scaled from the longest batch to this step's tokens (of all ranks)."""
     sizes = [group.num_parameters for group in assembly.groups.units]
-    kind = PROBING if row.step < 0 else cost_class(_units(trace, row), sizes)
+    if row.step < 0:
+        kind = PROBING
+    else:
+        selection = trace.selections[row.period]
+        kind = cost_class(selection.units, sizes, selection.observed or ())
     return planned.flops[kind] * row.tokens / _planned_tokens(order)
 
 

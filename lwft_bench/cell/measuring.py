@@ -64,6 +64,7 @@ def _plan(loaded: Loaded, trained: Trained) -> DryRun:
         [BatchShape.of(batch) for batch in trained.order.largest_share()],
         [row.units for row in trained.trace.selections],
         trained.strategy.needs,
+        observed=[row.observed or () for row in trained.trace.selections],
         own_logits=trained.assembly.loss.own_logits,
     )
 

@@ -28,9 +28,15 @@ class DryRun:
     flops: dict[CostClass, int]
 
 
-def cost_class(units: Sequence[int], unit_sizes: Sequence[int]) -> CostClass:
-    """The class of a selection. One of no unit stands above all units."""
-    return min(units, default=len(unit_sizes)), tuple(sorted(unit_sizes[unit] for unit in units))
+def cost_class(
+    units: Sequence[int], unit_sizes: Sequence[int], observed: Sequence[int] = ()
+) -> CostClass:
+    """The class of a selection. One of no unit stands above all units.
+
+    observed: units that are measured beside them, whose gradients count like theirs.
+    """
+    both = (*units, *observed)
+    return min(both, default=len(unit_sizes)), tuple(sorted(unit_sizes[unit] for unit in both))
 
 
 def dry_run(
@@ -39,6 +45,7 @@ def dry_run(
     selections: Sequence[tuple[int, ...]],
     needs: Needs,
     *,
+    observed: Sequence[tuple[int, ...]] = (),
     own_logits: bool = False,
 ) -> DryRun:
     """Runs the trainer's own step on fake tensors: a probing step, then one for each selection.
@@ -48,6 +55,10 @@ def dry_run(
     strategy has measured only the forward pass is run: statistics of weights need a few chunks or,
     for singular values, some copies of one matrix. What one kernel allocates and frees within itself
     is not seen.
+
+    Args:
+        observed: Of each selection, the units that are measured without being trained; none of any if
+            left out.
     """
     flops: dict[CostClass, int] = {}
     with fake_cell(cell, shapes, own_logits=own_logits) as fake:
@@ -58,10 +69,11 @@ def dry_run(
         if needs.measure:
             flops[MEASURING] = fake.run_forward()
         sizes = [group.num_parameters for group in units]
-        last = {cost_class(chosen, sizes): number for number, chosen in enumerate(selections)}
-        for number, chosen in enumerate(selections):
-            fake.select(chosen, measure_all=needs.gradients == "all")
-            kind = cost_class(chosen, sizes)
+        pairs = list(zip(selections, observed or [()] * len(selections), strict=True))
+        last = {cost_class(chosen, sizes, seen): n for n, (chosen, seen) in enumerate(pairs)}
+        for number, (chosen, seen) in enumerate(pairs):
+            fake.select(chosen, measure_all=needs.gradients == "all", observed=seen)
+            kind = cost_class(chosen, sizes, seen)
             if last[kind] == number:
                 flops[kind] = fake.run_step()
         return DryRun(fake.account.report(), flops)

@@ -60,8 +60,11 @@ class CellSteps(Generic[AnyAccount]):
     idle: list[DeviceBatch] = field(default_factory=list)
     _selected: frozenset[int] = frozenset()
 
-    def select(self, units: Sequence[int], *, measure_all: bool = False) -> None:
-        """The units train from now on. measure_all: every unit's gradient is measured too."""
+    def select(
+        self, units: Sequence[int], *, measure_all: bool = False, observed: Sequence[int] = ()
+    ) -> None:
+        """The units train from now on. measure_all: every unit's gradient is measured too; else those of
+        the `observed` ones."""
         groups, store = self.assembly.groups, self.assembly.store
         with self.account.phase("switch"):
             leaving = [groups.units[unit].name for unit in self._selected - set(units)]
@@ -69,7 +72,8 @@ class CellSteps(Generic[AnyAccount]):
             store.leave(leaving, LR)
             store.switch(leaving, [group.name for group in updated])
             moved = moved_groups(groups, units, self.assembly.method.unselected)
-            self.assembly.step.activate(updated, groups.units if measure_all else (), moved)
+            seen = groups.units if measure_all else [groups.units[unit] for unit in observed]
+            self.assembly.step.activate(updated, seen, moved)
         self._selected = frozenset(units)
 
     def run_step(self, *, update: bool = True) -> int:
@@ -107,7 +111,8 @@ class CellSteps(Generic[AnyAccount]):
         costs = {}
         for number, units in enumerate(drawn.selections):
             with self.account.phase(str(number)):
-                self.select(units, measure_all=drawn.needs.gradients == "all")
+                everything = drawn.needs.gradients == "all"
+                self.select(units, measure_all=everything, observed=drawn.observed)
                 flops = self.run_step()
             updated = [*(groups.units[unit] for unit in units), *groups.always]
             streamed = sum(self.assembly.store.host_bytes_of(group.name) for group in updated)

@@ -27,6 +27,7 @@ class Place:
 
     at: int
     selected: tuple[int, ...] | None = None
+    observed: tuple[int, ...] = ()
     period_start: int = 0
     period_end: int = 0
     sweep_start: int = 0
@@ -103,6 +104,7 @@ class Resumption:
         place = Place(**values["place"])
         if place.selected is not None:
             place.selected = tuple(place.selected)
+        place.observed = tuple(place.observed)
         return place
 
     def _tensors(self) -> dict[str, torch.Tensor]:

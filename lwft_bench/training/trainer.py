@@ -21,6 +21,7 @@ from lwft_bench.training.batch_steps import BatchSteps
 from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.groups import Group, moved_groups
 from lwft_bench.training.measures import Measures
+from lwft_bench.training.restarts import require_clearing, restarts
 from lwft_bench.training.resumption import Carried, Place, Resumption
 from lwft_bench.training.schedule import learning_rate
 from lwft_bench.training.state_checksums import state_checksums
@@ -187,7 +188,8 @@ class Trainer:
     def _activate(self, units: Sequence[int]) -> None:
         updated = self._trained_with(units)
         everything = self._strategy.needs.gradients == "all"
-        measured = self._groups.units if everything else ()
+        observed = [self._groups.units[unit] for unit in self._place.observed]
+        measured = self._groups.units if everything else observed
         moved = moved_groups(self._groups, units, self._method.unselected)
         self._step.activate(updated, measured, moved)
 
@@ -219,8 +221,10 @@ class Trainer:
         self.trace.add_selection(self._place.at, selection)
         units = tuple(sorted(int(unit) for unit in selection.units))
         self._ranks.require_same(f"what is selected at step {self._place.at}", units)
+        require_clearing(selection, self._method)
+        self._place.observed = tuple(sorted(int(unit) for unit in selection.observe))
         with self._account.phase("switch"):
-            self._switch(units)
+            self._switch(units, selection.restart)
         self._place.selected = units
         self._place.period_start = self._place.at
         self._place.period_end = self._place.at + selection.num_steps
@@ -228,16 +232,17 @@ class Trainer:
             self._preflight()
         self._windows.restart_clock()
 
-    def _switch(self, units: tuple[int, ...]) -> None:
+    def _switch(self, units: tuple[int, ...], restart: bool | None) -> None:
         before = set(self._place.selected or ())
         ending: list[Group] = [
             group
             for group in self._groups.units
-            if group.unit in before and (group.unit not in units or group.restarts)
+            if group.unit in before and (group.unit not in units or restarts(group, restart))
         ]
         starting: list[Group] = [self._groups.units[unit] for unit in units]
         if self._place.selected is not None:
-            always = [g for g in self._groups.always if g.restarts or before != set(units)]
+            switched = before != set(units)
+            always = [g for g in self._groups.always if switched or restarts(g, restart)]
             ending += always
             starting += always
         left = state_checksums(self._store, self._trained_with(before))
