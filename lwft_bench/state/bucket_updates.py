@@ -30,18 +30,22 @@ class BucketUpdates:
         weight: torch.Tensor,
         gradient: torch.Tensor,
         step: int,
+        counted: int,
         lr: float,
         key: int,
         counts_survival: bool,
         memory: torch.Tensor,
     ) -> None:
-        """One update, on device memory that holds the bucket's state."""
+        """One update, on device memory that holds the bucket's state.
+
+        step: counts the bucket's updates. counted: what the rule is told.
+        """
         state = bucket.views(memory)
         if step == 1 and self.precision.master:
             state["master"].copy_(weight)
 
         def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
-            rule.update(weight, gradient, state, step, lr)
+            rule.update(weight, gradient, state, counted, lr)
 
         if not counts_survival:
             update_slice(self.precision, kernel, weight, gradient, state, key, bucket.start)

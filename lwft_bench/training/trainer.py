@@ -173,6 +173,7 @@ class Trainer:
             self._store.counts_survival = (
                 self._place.at % SURVIVAL_INTERVAL == SURVIVAL_INTERVAL // 2
             )
+            self._place.tick()
             self._run_step(self._order, self._lr())
             end = min(self._place.period_end, self._config.steps)
             self._fetch_if_due(end)
@@ -196,7 +197,7 @@ class Trainer:
     def _lr(self) -> float:
         """Of the next step."""
         place, num_steps = self._place, self._method.lr_warmup_after_selection
-        step = place.sweep_start if self._method.lr_clock == "sweep" else place.at
+        step = place.scheduled_step(self._method.lr_clock)
         rate = learning_rate(self._config, step)
         since = place.at - place.period_start + 1
         return rate * since / num_steps if since < num_steps else rate
@@ -212,10 +213,10 @@ class Trainer:
         )
         if selection.starts_sweep:
             self._place.sweep_start = self._place.at
-        elif first and self._method.lr_clock == "sweep":
+        elif first and self._method.lr_clock != "step":
             raise UserError(
-                "lr_clock: sweep needs a strategy that passes over all units in turn and marks where "
-                "a pass starts; this one does not.",
+                f"lr_clock: {self._method.lr_clock} needs a strategy that passes over all units in "
+                "turn and marks where a pass starts; this one does not.",
                 hint="Set lr_clock: step.",
             )
         self.trace.add_selection(self._place.at, selection)
