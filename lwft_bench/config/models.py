@@ -159,7 +159,8 @@ class TrainingConfig(Config):
     clip: ClipConfig = ClipConfig()
     checkpointing: bool = False
     """Recompute each layer's activations in the backward pass."""
-    attention: Literal["eager", "sdpa"] = "sdpa"
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    """`auto`: sdpa where the model has it, else what it has."""
     dropout: bool = True
     """Keep the model's own dropout on while training."""
     update: Literal["in_backward", "after_backward"] = "after_backward"

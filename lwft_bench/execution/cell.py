@@ -22,6 +22,7 @@ from lwft_bench.data.items import load_items
 from lwft_bench.data.overlap import Kind, asked, asked_in, find_overlap
 from lwft_bench.data.sources import load_written
 from lwft_bench.evaluation.harness import evaluate
+from lwft_bench.execution.model_checks import check_model
 from lwft_bench.execution.outcomes import new_result
 from lwft_bench.execution.provenance import now, provenance
 from lwft_bench.execution.summary import (
@@ -35,7 +36,8 @@ from lwft_bench.models.adapters import Adapter
 from lwft_bench.models.digests import weights_digest
 from lwft_bench.models.loading import load_tokenizer
 from lwft_bench.planning.dry_run import DryRun, dry_run
-from lwft_bench.planning.steps import BatchShape
+from lwft_bench.planning.steps import BatchShape, longest
+from lwft_bench.planning.traits import traits_of
 from lwft_bench.plugins import load_plugin
 from lwft_bench.registry import strategies
 from lwft_bench.results.atomic import write_text_atomic
@@ -48,8 +50,9 @@ from lwft_bench.training.engagement import judge
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.meters import NoAccount, PhasePeaks
 from lwft_bench.training.ranks import ALONE, Ranks
-from lwft_bench.training.streams import RandomStreams, undisturbed
+from lwft_bench.training.streams import RandomStreams
 from lwft_bench.training.trainer import Hooks, Trainer
+from lwft_bench.training.traits import Traits
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -155,17 +158,6 @@ def _train(
 ) -> dict[str, Any]:
     """Trains the model in place; returns the result's parts that tell of it (on the first rank)."""
     cell, config, device = prepared.cell, prepared.cell.training, prepared.device
-    account = NoAccount() if device.type == "cpu" else PhasePeaks(device)
-    assembly = assemble(
-        prepared.model,
-        prepared.adapter,
-        cell.method,
-        config,
-        rounding_seed=prepared.streams.seed("rounding"),
-        device=device,
-        account=account,
-        ranks=ranks,
-    )
     order, probing_order = (
         DataOrder(
             prepared.train,
@@ -176,7 +168,21 @@ def _train(
         )
         for stream in ("data", "measure")
     )
-    _choose_loss(assembly, order, device)
+    shapes = [BatchShape.of(batch) for batch in order.longest_batch()]
+    traits = traits_of(cell, longest(shapes))
+    traits = check_model(cell, prepared.model, traits, order, device)
+    account = NoAccount() if device.type == "cpu" else PhasePeaks(device)
+    assembly = assemble(
+        prepared.model,
+        prepared.adapter,
+        cell.method,
+        config,
+        rounding_seed=prepared.streams.seed("rounding"),
+        device=device,
+        account=account,
+        traits=traits,
+        ranks=ranks,
+    )
     strategy_class = strategies.get(cell.method.strategy.name)
     strategy = strategy_class(strategy_class.Options(**cell.method.strategy.options))
     trainer = Trainer(
@@ -203,7 +209,7 @@ def _train(
         selection_varies=strategy.varies,
     )
     emit({"event": "phase", "phase": "plan"})
-    planned = _plan(cell, order, trainer, strategy.needs, assembly)
+    planned = _plan(cell, order, trainer, strategy.needs, traits)
     flops = step_flops(trainer.trace, planned, assembly, order)
     rows = zip(trainer.trace.step_rows(), flops, strict=True)
     _write_rows(folder / "steps.jsonl", ({**row, "flops": round(done)} for row, done in rows))
@@ -214,15 +220,6 @@ def _train(
         "throughput": throughput(trainer.trace, planned, assembly, order),
         "training": training_summary(trainer.trace, planned, assembly, order, prepared.train),
     }
-
-
-def _choose_loss(assembly: Assembly, order: DataOrder, device: torch.device) -> None:
-    """The model's own logits where applying the head to target tokens alone gives another loss."""
-    batch = DeviceBatch.of(order.longest_batch()[0], device)
-    assembly.model.eval()
-    with undisturbed(device):
-        assembly.loss.own_logits = not assembly.loss.agrees_with_model(batch)
-    assembly.model.train()
 
 
 def _validation_loss(assembly: Assembly, prepared: Prepared) -> float | None:
@@ -239,16 +236,14 @@ def _validation_loss(assembly: Assembly, prepared: Prepared) -> float | None:
     return total / num_targets
 
 
-def _plan(
-    cell: Cell, order: DataOrder, trainer: Trainer, needs: Needs, assembly: Assembly
-) -> DryRun:
+def _plan(cell: Cell, order: DataOrder, trainer: Trainer, needs: Needs, traits: Traits) -> DryRun:
     """The dry run of what this cell did: its longest batch, its selections."""
     return dry_run(
         cell,
         [BatchShape.of(batch) for batch in order.largest_share()],
         [tuple(row["units"]) for row in trainer.trace.selections],
         needs,
-        own_logits=assembly.loss.own_logits,
+        traits,
     )
 
 

@@ -10,6 +10,7 @@ from lwft_bench.planning.fake_cell import fake_cell
 from lwft_bench.planning.steps import BatchShape
 from lwft_bench.strategies.base import Needs
 from lwft_bench.training.accounting import MemoryReport
+from lwft_bench.training.traits import Traits
 
 CostClass = tuple[int, tuple[int, ...]]
 """Lowest unit and sizes of the units selected: selections alike in these cost alike (backward
@@ -38,8 +39,7 @@ def dry_run(
     shapes: Sequence[BatchShape],
     selections: Sequence[tuple[int, ...]],
     needs: Needs,
-    *,
-    own_logits: bool = False,
+    traits: Traits | None = None,
 ) -> DryRun:
     """Runs the trainer's own step on fake tensors: a probing step, then one for each selection.
 
@@ -50,7 +50,7 @@ def dry_run(
     is not seen.
     """
     flops: dict[CostClass, int] = {}
-    with fake_cell(cell, shapes, own_logits=own_logits) as fake:
+    with fake_cell(cell, shapes, traits=traits) as fake:
         units = fake.assembly.groups.units
         if needs.probing_steps:
             fake.assembly.step.activate([], measured=units)

@@ -12,11 +12,13 @@ from lwft_bench.planning.engine import PlanningEngine
 from lwft_bench.planning.fake import fake_model
 from lwft_bench.planning.fake_mode import RepeatingFakeMode
 from lwft_bench.planning.flops import FlopCount
-from lwft_bench.planning.steps import BatchShape, CellSteps, cell_steps
+from lwft_bench.planning.steps import BatchShape, CellSteps, cell_steps, longest
+from lwft_bench.planning.traits import traits_of
 from lwft_bench.registry import optimizers
 from lwft_bench.state.engine import Engine
 from lwft_bench.training.accounting import MemoryAccount
 from lwft_bench.training.adapted import empty_adapted_model
+from lwft_bench.training.traits import Traits
 
 CPU = torch.device("cpu")
 
@@ -26,12 +28,16 @@ def fake_cell(
     cell: Cell,
     shapes: Sequence[BatchShape],
     *,
-    own_logits: bool = False,
+    traits: Traits | None = None,
     idle: Sequence[BatchShape] = (),
     counter: FlopCount | None = None,
     engine: Engine | None = None,
 ) -> Iterator[CellSteps[MemoryAccount]]:
-    """Inside, tensors are fake, and their memory and arithmetic are counted."""
+    """Inside, tensors are fake, and their memory and arithmetic are counted.
+
+    traits: None: found on rows as long as the longest.
+    """
+    traits = traits or traits_of(cell, longest(shapes))
     adapter, model = empty_adapted_model(cell)
     mode = RepeatingFakeMode()
     fake_model(model, mode)
@@ -48,7 +54,7 @@ def fake_cell(
             CPU,
             account,
             counter,
-            own_logits=own_logits,
+            traits=traits,
             idle=idle,
             fake=True,
             engine=engine,

@@ -15,12 +15,13 @@ from torch._subclasses.fake_tensor import (
 )
 
 from lwft_bench.config.models import Cell
-from lwft_bench.models.loading import alters_logits, require_shape
+from lwft_bench.models.loading import require_shape
 from lwft_bench.models.parts import find_parts
 from lwft_bench.planning.batches import PlannedBatch, planned_batch
 from lwft_bench.planning.draws import Draws, draws
 from lwft_bench.planning.fake_cell import fake_cell
-from lwft_bench.planning.steps import BatchShape
+from lwft_bench.planning.steps import BatchShape, longest
+from lwft_bench.planning.traits import traits_of
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.groups import Groups, make_groups
 
@@ -152,11 +153,13 @@ class Planner:
     def _groups(self, cell: Cell) -> tuple[Groups, int]:
         """On the meta device: what the strategy chooses among; and the model's parameters."""
         method = cell.method.model_dump(mode="json", include={"adapter", "always_train", "units"})
-        key = _text([cell.model.model_dump(mode="json"), method])
+        shapes = self._batch(cell).shapes
+        key = _text([cell.model.model_dump(mode="json"), method, longest(shapes)])
         if key not in self._units:
             require_shape(cell.model)
             adapter, model = empty_adapted_model(cell)
-            groups = make_groups(model, find_parts(model), cell.method, adapter)
+            untrained = traits_of(cell, longest(shapes)).without_gradient
+            groups = make_groups(model, find_parts(model), cell.method, adapter, untrained)
             self._units[key] = groups, adapter.num_parameters(model)
         return self._units[key]
 
@@ -164,8 +167,7 @@ class Planner:
 def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_parameters: int) -> Needed:
     """Runs the trainer's own steps on fake tensors."""
     run, idle = _distinct(shapes)
-    own_logits = alters_logits(cell.model)
-    with fake_cell(cell, run, own_logits=own_logits, idle=idle) as fake:
+    with fake_cell(cell, run, idle=idle) as fake:
         costs = fake.follow(drawn)
         groups, store = fake.assembly.groups, fake.assembly.store
         report = fake.account.report()

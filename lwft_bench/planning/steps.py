@@ -18,6 +18,7 @@ from lwft_bench.state.engine import Engine
 from lwft_bench.training.assembly import Assembly, assemble
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.meters import Account
+from lwft_bench.training.traits import Traits
 
 AnyAccount = TypeVar("AnyAccount", bound=Account)
 
@@ -37,6 +38,11 @@ class BatchShape:
     def of(cls, batch: Batch) -> BatchShape:
         rows, length = batch.input_ids.shape
         return cls(rows, length, batch.num_target_tokens)
+
+
+def longest(shapes: Sequence[BatchShape]) -> int:
+    """Tokens of the longest rows, padding included."""
+    return max(shape.length for shape in shapes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +131,7 @@ def cell_steps(
     account: AnyAccount,
     counter: FlopCount,
     *,
-    own_logits: bool,
+    traits: Traits,
     idle: Sequence[BatchShape] = (),
     fake: bool = False,
     engine: Engine | None = None,
@@ -140,7 +146,7 @@ def cell_steps(
         device=device,
         account=account,
         fake=fake,
-        own_logits=own_logits,
+        traits=traits,
         engine=engine,
     )
     assembly.store.counts_survival = True  # the dearest steps are those that count it

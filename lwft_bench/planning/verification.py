@@ -10,12 +10,12 @@ from torch import nn
 
 from lwft_bench.config.models import Cell
 from lwft_bench.models.adapters import Adapter
-from lwft_bench.models.loading import alters_logits
 from lwft_bench.planning.budget import WORKSPACE_BYTES
 from lwft_bench.planning.draws import Draws
 from lwft_bench.planning.flops import FlopCount
-from lwft_bench.planning.steps import BatchShape, CellSteps, cell_steps
+from lwft_bench.planning.steps import BatchShape, CellSteps, cell_steps, longest
 from lwft_bench.planning.suite_plan import SuitePlan
+from lwft_bench.planning.traits import traits_of
 from lwft_bench.reporting import formatting as show
 from lwft_bench.training.accounting import MemoryAccount
 from lwft_bench.training.adapted import adapted_model, choose_device
@@ -94,10 +94,8 @@ def _steps(
     device: torch.device,
     account: Account,
 ) -> CellSteps[Account]:
-    own_logits = alters_logits(cell.model)
-    return cell_steps(
-        cell, adapter, model, shapes, device, account, FlopCount(), own_logits=own_logits
-    )
+    traits = traits_of(cell, longest(shapes))
+    return cell_steps(cell, adapter, model, shapes, device, account, FlopCount(), traits=traits)
 
 
 def _allocated(device: torch.device) -> int:

@@ -21,6 +21,7 @@ from lwft_bench.state.engine import Engine
 from lwft_bench.training.adapted import adapted_model
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.meters import NoAccount
+from lwft_bench.training.traits import Traits
 
 StateOnDevice = Literal["all", "none"] | int
 
@@ -81,7 +82,7 @@ class Steps:
             device,
             NoAccount(),
             FlopCount(),
-            own_logits=False,
+            traits=Traits(),
             engine=engine,
         )
         self.assembly = self._steps.assembly

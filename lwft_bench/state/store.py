@@ -103,7 +103,7 @@ class StateStore:
             for parameter, number in zip(parameters, numbers, strict=True)
         )
         buckets = tuple(
-            cut(parameter.shape, rule, self._precision, self._bucket_bytes)
+            cut(parameter.shape, rule, self._precision_of(parameter), self._bucket_bytes)
             for parameter, rule in zip(parameters, rules, strict=True)
         )
         self.groups[name] = GroupState(
@@ -276,8 +276,8 @@ class StateStore:
         memory: torch.Tensor,
     ) -> None:
         """The kernels of one bucket's update, on device memory that holds its state."""
-        state = bucket.views(memory)
-        if step == 1 and self._precision.master:
+        state, precision = bucket.views(memory), self._precision_of(weight)
+        if step == 1 and precision.master:
             state["master"].copy_(weight)
 
         def kernel(
@@ -286,13 +286,19 @@ class StateStore:
             rule.update(weight, gradient, state, step, lr)
 
         if not counts_survival:
-            update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
+            update_slice(precision, kernel, weight, gradient, state, key, bucket.start)
             return
         before = weight[:CHUNK_ELEMENTS].clone()
-        update_slice(self._precision, kernel, weight, gradient, state, key, bucket.start)
+        update_slice(precision, kernel, weight, gradient, state, key, bucket.start)
         moving = state[bucket.fields[0].name][:CHUNK_ELEMENTS] != 0
         changed = (weight[:CHUNK_ELEMENTS] != before) & moving
         self._survival += torch.stack([changed.sum(), moving.sum()])
+
+    def _precision_of(self, weight: torch.Tensor) -> Precision:
+        """The policy, but for weights that the model keeps in another dtype: state in that dtype."""
+        if weight.dtype == self._precision.weight:
+            return self._precision
+        return Precision(weight.dtype, weight.dtype)
 
     def _create(self, group: GroupState) -> None:
         resident = self._unlimited or self.device_bytes + group.state_bytes <= self._budget

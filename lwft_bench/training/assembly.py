@@ -26,6 +26,7 @@ from lwft_bench.training.meters import Account
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.readings import Readings
 from lwft_bench.training.step import TrainingStep
+from lwft_bench.training.traits import NOTHING_SPECIAL, Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,17 @@ def assemble(
     device: torch.device,
     account: Account,
     fake: bool = False,
-    own_logits: bool = False,
+    traits: Traits = NOTHING_SPECIAL,
     ranks: Ranks = ALONE,
     engine: Engine | None = None,
 ) -> Assembly:
     """Makes an adapted model ready for steps: all parameters frozen, in training mode.
 
+    traits: what is known of the model; parameters that no gradient reaches are left frozen.
     engine: what moves offloaded optimizer state; None: the device's own.
     """
     parts = find_parts(model)
-    groups = make_groups(model, parts, method, adapter)
+    groups = make_groups(model, parts, method, adapter, traits.without_gradient)
     model.requires_grad_(False)
     if config.checkpointing:
         for layer in parts.layers:
@@ -94,7 +96,7 @@ def assemble(
         )
     _require_own_rule(optimizer_class, store)
     readings = Readings(device, len(groups.units), fake=fake, ranks=ranks)
-    loss = CausalLoss(model, account, own_logits=own_logits)
+    loss = CausalLoss(model, account, own_logits=traits.own_logits)
     step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
     return Assembly(model, adapter, method, groups, store, readings, loss, step, ranks)
 

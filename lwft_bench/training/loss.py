@@ -47,14 +47,15 @@ class CausalLoss:
     """Sum over target tokens of -log p(token), in float32.
 
     By default the head is applied to the hidden states of target tokens only, in chunks. Models that
-    do more to their logits than apply the head (soft caps, scales) need `own_logits=True`.
+    do more to their logits than apply the head (soft caps, scales) need `own_logits=True`, as do
+    those whose head is more than a linear map.
     """
 
     def __init__(self, model: nn.Module, account: Account, *, own_logits: bool = False) -> None:
         self._model = model
         self._account = account
         self._head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
-        self.own_logits = own_logits or not isinstance(self._head, nn.Linear)
+        self.own_logits = own_logits or not head_is_linear(self._head)
 
     def __call__(self, batch: DeviceBatch) -> torch.Tensor:
         """Scalar float32; divide by the number of target tokens of the optimizer step."""
@@ -63,8 +64,10 @@ class CausalLoss:
             with self._account.component("logits_and_loss"):
                 chosen = logits.flatten(0, 1)[batch.positions].float()
                 return functional.cross_entropy(chosen, batch.targets, reduction="sum")
-        with _hidden_states_as_logits(self._head):
-            hidden = self._forward(batch)
+        with _skipped(self._head) as given:
+            self._forward(batch)
+        (hidden,) = given
+        del given[:]
         with self._account.component("logits_and_loss"):
             chosen = hidden.flatten(0, 1)[batch.positions]
             return ChunkedCrossEntropy.apply(
@@ -76,24 +79,42 @@ class CausalLoss:
             return self._model(input_ids=batch.input_ids, use_cache=False).logits
 
     def agrees_with_model(self, batch: DeviceBatch) -> bool:
-        """Whether both ways give the same loss on this batch, to a relative 1e-5 (bf16: 1e-2)."""
+        """Whether the model's logits on this batch are what its head returns, in every bit."""
         if self.own_logits:
             return True
-        with torch.no_grad():
-            chunked = self(batch)
-            self.own_logits = True
-            own = self(batch)
-            self.own_logits = False
-        tolerance = 1e-5 if self._head.weight.dtype == torch.float32 else 1e-2
-        return bool(torch.isclose(chunked, own, rtol=tolerance, atol=0.0))
+        returned: list[torch.Tensor] = []
+        forward = self._head.forward
+
+        def watched(hidden: torch.Tensor) -> torch.Tensor:
+            returned.append(forward(hidden).clone())
+            return returned[-1].clone()
+
+        self._head.forward = watched
+        try:
+            with torch.no_grad():
+                logits = self._forward(batch)
+        finally:
+            del self._head.forward
+        return len(returned) == 1 and torch.equal(returned[0].float(), logits.float())
+
+
+def head_is_linear(head: nn.Module) -> bool:
+    """Whether the head does what torch's linear map does, and nothing else."""
+    return isinstance(head, nn.Linear) and type(head).forward is nn.Linear.forward
 
 
 @contextmanager
-def _hidden_states_as_logits(head: nn.Module) -> Iterator[None]:
-    """The model returns what its head would have been given."""
-    head.forward = lambda hidden: hidden
+def _skipped(head: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Inside, the model's head returns what it is given, and appends it to the list."""
+    given: list[torch.Tensor] = []
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        given.append(hidden)
+        return hidden
+
+    head.forward = forward
     try:
-        yield
+        yield given
     finally:
         del head.forward
 
