@@ -162,7 +162,10 @@ class TrainingConfig(Config):
     attention: Literal["auto", "eager", "sdpa"] = "auto"
     """`auto`: sdpa where the model has it, else what it has."""
     dropout: bool = True
-    """Keep the model's own dropout on while training."""
+    """Keep the model's own dropout on while training, and the noise of its routers."""
+    router_loss: Literal["auto", "on", "off"] = "auto"
+    """The auxiliary loss of a mixture of experts that balances its routers, with the weight that the
+    model's config gives it; `auto`: only if that config asks for it (`output_router_logits`)."""
     update: Literal["in_backward", "after_backward"] = "after_backward"
     bucket_bytes: PositiveInt = 16 * 2**20
     """Size of one of the six device buckets that offloaded optimizer state passes through."""

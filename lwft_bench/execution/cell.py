@@ -23,6 +23,7 @@ from lwft_bench.data.overlap import Kind, asked, asked_in, find_overlap
 from lwft_bench.data.sources import load_written
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.execution.model_checks import check_model
+from lwft_bench.execution.model_confounds import model_confounds
 from lwft_bench.execution.outcomes import new_result
 from lwft_bench.execution.provenance import now, provenance
 from lwft_bench.execution.summary import (
@@ -106,12 +107,13 @@ def run_cell(
     if save and not cell.trial:
         emit({"event": "phase", "phase": "save"})
         prepared.adapter.save(prepared.model, prepared.tokenizer, folder / "model")
+    of_model = parts.pop("model_confounds", {})
     result = new_result(
         cell,
         read_cell_record(folder),
         "done",
         weights_digest=weights_digest(prepared.adapter.tensors(prepared.model)),
-        confounds=confounds(cell, ranks.world),
+        confounds=confounds(cell, ranks.world) | of_model,
         provenance=provenance(started) | {"ranks": ranks.world},
         **parts,
     )
@@ -215,6 +217,7 @@ def _train(
     _write_rows(folder / "steps.jsonl", ({**row, "flops": round(done)} for row, done in rows))
     _write_rows(folder / "selections.jsonl", trainer.trace.selection_rows())
     return {
+        "model_confounds": model_confounds(cell, traits),
         "engagement": engagement,
         "memory": memory(planned, account, assembly, device, _host_peak_bytes()),
         "throughput": throughput(trainer.trace, planned, assembly, order),

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -213,16 +214,25 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
         )
     with _user_errors(config):
         built = AutoConfig.for_model(**config.config)
-    # transformers keeps a key that it does not know as an attribute, and ignores it.
+    # transformers keeps a key that it does not know as an attribute, and ignores it, unless the
+    # model's code looks for it there (Qwen3-MoE's `head_dim`).
     known = vars(CONFIG_MAPPING[model_type]())
     for key in config.config:
-        if key in vars(built) and key not in known:
+        if key in vars(built) and key not in known and key not in _model_code(type(built)):
             close = nearest(key, known)
             raise UserError(
                 f"model {config.name}: config.{key}: a {model_type} config has no such key"
                 + (f"; did you mean {close!r}?" if close else "")
             )
     return built
+
+
+def _model_code(config_class: type) -> str:
+    """The source of the models that transformers builds from such configs."""
+    from importlib.util import find_spec
+
+    found = find_spec(config_class.__module__.replace(".configuration_", ".modeling_"))
+    return Path(found.origin).read_text("utf-8") if found and found.origin else ""
 
 
 @contextmanager

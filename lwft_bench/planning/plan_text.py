@@ -8,10 +8,13 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lwft_bench.config.models import Cell
+from lwft_bench.execution.model_confounds import model_confounds
 from lwft_bench.execution.summary import confounds
 from lwft_bench.planning.budget import Allowance
 from lwft_bench.planning.plan import Spread
+from lwft_bench.planning.steps import longest
 from lwft_bench.planning.suite_plan import Row, SuitePlan
+from lwft_bench.planning.traits import traits_of
 from lwft_bench.reporting import formatting as show
 from lwft_bench.reporting.audit_tables import differences
 from lwft_bench.reporting.markdown import to_titled_markdown
@@ -150,7 +153,8 @@ def _confounds(plan: SuitePlan) -> Iterator[Table]:
             continue
         by_seed[cell.seed] = confounds(cell, 1)
         if row.plan.needed:
-            by_seed[cell.seed] |= {
+            traits = traits_of(cell, longest(row.plan.batch.shapes))
+            by_seed[cell.seed] |= model_confounds(cell, traits) | {
                 "planned.trained_parameters": row.plan.needed.trained_parameters,
                 "planned.flops_per_step": row.plan.needed.flops.mean,
             }

@@ -96,7 +96,7 @@ def assemble(
         )
     _require_own_rule(optimizer_class, store)
     readings = Readings(device, len(groups.units), fake=fake, ranks=ranks)
-    loss = CausalLoss(model, account, own_logits=traits.own_logits)
+    loss = CausalLoss(model, account, own_logits=traits.own_logits, router_loss=config.router_loss)
     step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
     return Assembly(model, adapter, method, groups, store, readings, loss, step, ranks)
 
