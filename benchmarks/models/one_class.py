@@ -108,7 +108,7 @@ def train(cell: Cell) -> tuple[Any, Trainer, str]:
     adapter, model = adapted_model(cell, 0, CPU)
     order = order_of()
     traits = traits_of(cell, length_of(order))
-    traits = check_model(cell, model, traits, order, CPU)
+    check_model(cell, model, traits, order, CPU)
     assembly = assemble(
         model,
         adapter,
@@ -217,7 +217,7 @@ def planned(cell: Cell) -> str:
     adapter, model = empty_adapted_model(cell)
     traits = traits_of(cell, longest(shapes))
     groups = make_groups(model, find_parts(model), cell.method, adapter, traits.without_gradient)
-    drawn = draws(cell.method, groups.seen_by_strategy(), STEPS, 1)
+    drawn = draws(cell.method, groups.seen_by_strategy(), STEPS, 0)
     plan = needed(cell, shapes, drawn, adapter.num_parameters(model))
     real = measure(cell, shapes, drawn, CPU).allocated
     return "equal" if plan.peak_bytes == real else f"{plan.peak_bytes - real:+,} of {real:,} B"

@@ -44,10 +44,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores in the order the benchmarks were given, and the samples they are means of."""
+    """Scores in the order the benchmarks were given, and the samples they are means of.
+
+    rows_of_one_length: whether prompts were batched by length, since padding changes the answers.
+    """
 
     scores: list[Score]
     samples: list[Sample]
+    rows_of_one_length: bool = False
 
 
 def evaluate(
@@ -107,7 +111,7 @@ def evaluate(
         answered = [_sample(benchmark, logged) for logged in results["samples"][benchmark.name]]
         scores.append(_score(benchmark, answered))
         samples.extend(answered)
-    return Evaluation(scores, samples)
+    return Evaluation(scores, samples, bool(language_model.rows_of_one_length))
 
 
 def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:

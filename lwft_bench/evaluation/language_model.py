@@ -11,6 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
 
 from lwft_bench.data.batching import encode_pair
+from lwft_bench.evaluation.left_padding import generated_without_padding, padding_matters
 from lwft_bench.evaluation.stopping import StopTexts
 
 
@@ -31,6 +32,9 @@ class ModelInMemory(HFLM):
             pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size
         )
         self.set_cache_hook(_AnswerHook(on_answer))
+        self.rows_of_one_length: bool | None = None
+        """Whether rows are generated for without padding, since the model's answers depend on it;
+        None before anything is generated."""
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         return super().generate_until(requests, disable_tqdm=True)
@@ -41,6 +45,25 @@ class ModelInMemory(HFLM):
         return super().loglikelihood(requests, disable_tqdm=True)
 
     def _model_generate(
+        self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
+    ) -> torch.Tensor:
+        """Without padding where the model's answers would depend on it."""
+        padding = self.tokenizer.pad_token_id
+        if self.rows_of_one_length is None:
+            self.rows_of_one_length = padding_matters(self.model, padding)
+        if not self.rows_of_one_length:
+            return self._generate(context, max_length, stop, **options)
+        mask, longest = options.pop("attention_mask"), context.shape[1]
+
+        def generate(rows: torch.Tensor) -> torch.Tensor:
+            limit = max_length - longest + rows.shape[1]
+            return self._generate(
+                rows, limit, stop, attention_mask=torch.ones_like(rows), **options
+            )
+
+        return generated_without_padding(context, mask, padding, generate)
+
+    def _generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
     ) -> torch.Tensor:
         """Greedy rows end one by one; beam search, which has rows to choose from, by its own end."""

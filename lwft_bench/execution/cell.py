@@ -107,7 +107,7 @@ def run_cell(
     if save and not cell.trial:
         emit({"event": "phase", "phase": "save"})
         prepared.adapter.save(prepared.model, prepared.tokenizer, folder / "model")
-    of_model = parts.pop("model_confounds", {})
+    of_model = parts.pop("model_confounds", {}) | parts.pop("evaluation_confounds", {})
     result = new_result(
         cell,
         read_cell_record(folder),
@@ -172,7 +172,7 @@ def _train(
     )
     shapes = [BatchShape.of(batch) for batch in order.longest_batch()]
     traits = traits_of(cell, longest(shapes))
-    traits = check_model(cell, prepared.model, traits, order, device)
+    check_model(cell, prepared.model, traits, order, device)
     account = NoAccount() if device.type == "cpu" else PhasePeaks(device)
     assembly = assemble(
         prepared.model,
@@ -273,7 +273,11 @@ def _scored(
         ({**asdict(one), "overlap": prepared.overlap.get(one.id)} for one in evaluation.samples),
     )
     values = [score.value for score in evaluation.scores]
-    return {"scores": evaluation.scores, "average": sum(values) / len(values)}
+    one_length = {"evaluation.rows_of_one_length": True} if evaluation.rows_of_one_length else {}
+    return {"evaluation_confounds": one_length} | {
+        "scores": evaluation.scores,
+        "average": sum(values) / len(values),
+    }
 
 
 def _host_peak_bytes() -> int:

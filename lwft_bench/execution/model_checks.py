@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import nn
 
@@ -19,25 +17,28 @@ from lwft_bench.training.traits import Traits
 
 def check_model(
     cell: Cell, model: nn.Module, traits: Traits, order: DataOrder, device: torch.device
-) -> Traits:
-    """The traits, with what could not be told without values.
-
-    Raises:
-        UserError: The model sees the tokens that it is to predict, or its logits are not what its
-            traits say.
+) -> None:
     """
+    Raises:
+        UserError: The model sees the tokens that it is to predict, its steps cannot be accounted
+            for, or its logits are not what its traits say.
+    """
+    name = f"model {cell.model.name}"
     was_training = model.training
     with undisturbed(device):
         require_causal(model, device)
-        loss = CausalLoss(model, NoAccount())
+        if traits.problem is not None:
+            raise UserError(
+                f"{name}: what a step of it needs cannot be told, since its operations depend on"
+                f" values ({traits.problem})",
+                "Its memory and arithmetic would be missing from every comparison.",
+            )
         model.eval()
+        loss = CausalLoss(model, NoAccount(), own_logits=traits.own_logits)
         agrees = loss.agrees_with_model(DeviceBatch.of(order.longest_batch()[0], device))
     model.train(was_training)
-    if not traits.traced:
-        return replace(traits, own_logits=not agrees or loss.own_logits)
-    if not traits.own_logits and not agrees:
+    if not agrees:
         raise UserError(
-            f"model {cell.model.name}: its logits are not what its head returns, though no operation "
-            "between them was found"
+            f"{name}: its logits are not what its head returns, though no operation between them was"
+            " found"
         )
-    return traits

@@ -120,6 +120,9 @@ class Planner:
             UserError: The model's config cannot be found or lacks a field.
         """
         batch, drawn = self._batch(cell), self.draws(cell)
+        problem = traits_of(cell, longest(batch.shapes)).problem
+        if problem is not None:
+            return CellPlan(cell, batch, drawn, None, problem)
         total = self._groups(cell)[1]
         key = _text([_relevant(cell), batch.shapes, drawn.selections, drawn.visited, drawn.needs])
         if key not in self._known:

@@ -116,6 +116,11 @@ def _notes(plan: SuitePlan, rows: dict[str, Row]) -> Iterator[str]:
             f"not planned: {show.memory(allowance.context)} for the device's context, "
             f"{show.memory(allowance.workspaces)} for cuBLAS, 2% for fragmentation."
         )
+    refused: dict[str, list[str]] = defaultdict(list)
+    for cell_id, message in plan.refused.items():
+        refused[message].append(cell_id)
+    for message, ids in refused.items():
+        yield f"Refused, as a run would: {', '.join(ids)}: {message}."
     if plan.untrained:
         yield f"Not trained, so not planned: {', '.join(plan.untrained)}."
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lwft_bench.config.loading import Suite
+from lwft_bench.errors import UserError
 from lwft_bench.planning.budget import Allowance, Change, fits, smallest_change
 from lwft_bench.planning.plan import CellPlan, Planner
 from lwft_bench.plugins import load_plugin
@@ -25,12 +26,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class SuitePlan:
-    """untrained: ids of the cells that do not train, which are not planned."""
+    """untrained: ids of the cells that do not train, which are not planned. refused: id -> message
+    of the cells that a run would refuse, too."""
 
     suite: Suite
     budget: int | None
     rows: list[Row]
     untrained: list[str]
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def plan_suite(
@@ -38,21 +41,28 @@ def plan_suite(
 ) -> SuitePlan:
     """Plans every cell that trains; those that are tuned, with the first values of their grids.
 
+    A cell that would be refused is left out, as a run goes on after it.
+
     tell: is told which cell is next.
 
     Raises:
-        UserError: A model's config cannot be found, or lacks a field.
+        UserError: Every cell is refused: the first one's.
     """
     for plugin in {plugin: None for cell in suite.all_cells for plugin in cell.plugins}:
         load_plugin(plugin)
     planner, dearest = Planner(), Planner(num_samples=0)
     advice: dict[str, tuple[Change, CellPlan] | None] = {}
-    rows = []
+    rows: list[Row] = []
+    refused: dict[str, UserError] = {}
     for cell in suite.all_cells:
         if not cell.method.trains:
             continue
         tell(cell.id)
-        planned = planner.plan(cell)
+        try:
+            planned = planner.plan(cell)
+        except UserError as error:
+            refused[cell.id] = error
+            continue
         if planned.needed is None or budget is None:
             rows.append(Row(planned))
         elif fits(planned.needed, budget):
@@ -64,13 +74,16 @@ def plan_suite(
             change, changed = advice[key] or (None, None)
             peak = changed.needed.peak_bytes if changed and changed.needed else None
             rows.append(Row(planned, False, change, peak))
+    if refused and not rows:
+        raise next(iter(refused.values()))
     untrained = [cell.id for cell in suite.all_cells if not cell.method.trains]
-    return SuitePlan(suite, budget, rows, untrained)
+    messages = {cell_id: error.message for cell_id, error in refused.items()}
+    return SuitePlan(suite, budget, rows, untrained, messages)
 
 
 def as_json(plan: SuitePlan) -> dict[str, Any]:
     """All bytes are bytes; what is `null` is not known."""
-    return {"cells": [_cell(row, plan.budget) for row in plan.rows]}
+    return {"cells": [_cell(row, plan.budget) for row in plan.rows], "refused": plan.refused}
 
 
 def _cell(row: Row, budget: int | None) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from torch import nn
 
 from lwft_bench.config.models import Cell
 from lwft_bench.data.masks import unmasked
-from lwft_bench.errors import UserError
 from lwft_bench.planning.fake import fake_model
 from lwft_bench.planning.fake_mode import RepeatingFakeMode
 from lwft_bench.training.adapted import empty_adapted_model
@@ -65,10 +64,9 @@ def _traced(key: str, length: int) -> Traits:
     try:
         with mode:
             own_logits = _alters_logits(model, length)
-    except UserError:
-        raise
-    except Exception:  # whatever a model's code does that has no meaning without values
-        return Traits(own_logits=True, attention=attention, traced=False)
+    except Exception as error:  # whatever a model's code does that means nothing without values
+        text = " ".join(str(error).split())
+        return Traits(True, attention=attention, problem=f"{type(error).__name__}: {text}")
     missing = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
     return Traits(own_logits, frozenset(missing), attention)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -29,7 +30,21 @@ def require_causal(model: nn.Module, device: torch.device) -> None:
     was_training = model.training
     model.eval()
     try:
-        share = _share_that_moves(model, device)
+        try:
+            share = _share_that_moves(model, device)
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+            IndexError,
+            KeyError,
+            AssertionError,
+        ) as error:
+            raise UserError(
+                f"{type(_unwrapped(model)).__name__} cannot be run on token ids alone"
+                f" ({type(error).__name__}: {shorten(str(error), 200)})",
+                "Text-only training needs a model that takes nothing else.",
+            ) from error
         if share == 0 or (share < NOISE.get(_dtype(model), 1e-1) and not _reaches(model, device)):
             return
     finally:

@@ -11,15 +11,15 @@ class Traits:
 
     own_logits: the logits are not what the head returns (soft caps, scales), so the head cannot be
     applied to target tokens alone. without_gradient: names of parameters that no backward pass
-    reaches, whatever the data. attention: the implementation that the model was built with. traced:
-    whether these were found without values; where they were not, own_logits is true and no parameter
-    is known to lack a gradient.
+    reaches, whatever the data. attention: the implementation that the model was built with. problem:
+    why a step of the model means nothing without values (its operations depend on them), so that
+    none of this could be found; None where it could.
     """
 
     own_logits: bool = False
     without_gradient: frozenset[str] = frozenset()
     attention: str | None = None
-    traced: bool = True
+    problem: str | None = None
 
 
 NOTHING_SPECIAL = Traits()
