@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from lwft_bench.evaluation.language_model import ModelInMemory
+    from lwft_bench.evaluation.left_padding import Together
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,13 @@ class Sample:
 class Evaluation:
     """Scores in the order the benchmarks were given, and the samples they are means of.
 
-    rows_of_one_length: whether prompts were batched by length, since padding changes the answers.
+    rows_together: which prompts the model could answer at once without changing the answers; None:
+    nothing was generated.
     """
 
     scores: list[Score]
     samples: list[Sample]
-    rows_of_one_length: bool = False
+    rows_together: Together | None = None
 
 
 def evaluate(
@@ -111,7 +113,7 @@ def evaluate(
         answered = [_sample(benchmark, logged) for logged in results["samples"][benchmark.name]]
         scores.append(_score(benchmark, answered))
         samples.extend(answered)
-    return Evaluation(scores, samples, bool(language_model.rows_of_one_length))
+    return Evaluation(scores, samples, language_model.rows_together)
 
 
 def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:

@@ -11,7 +11,11 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
 
 from lwft_bench.data.batching import encode_pair
-from lwft_bench.evaluation.left_padding import generated_without_padding, padding_matters
+from lwft_bench.evaluation.left_padding import (
+    Together,
+    generated_without_padding,
+    rows_together,
+)
 from lwft_bench.evaluation.stopping import StopTexts
 
 
@@ -32,9 +36,8 @@ class ModelInMemory(HFLM):
             pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size
         )
         self.set_cache_hook(_AnswerHook(on_answer))
-        self.rows_of_one_length: bool | None = None
-        """Whether rows are generated for without padding, since the model's answers depend on it;
-        None before anything is generated."""
+        self.rows_together: Together | None = None
+        """Which rows are generated for at once; None before anything is generated."""
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         return super().generate_until(requests, disable_tqdm=True)
@@ -49,9 +52,9 @@ class ModelInMemory(HFLM):
     ) -> torch.Tensor:
         """Without padding where the model's answers would depend on it."""
         padding = self.tokenizer.pad_token_id
-        if self.rows_of_one_length is None:
-            self.rows_of_one_length = padding_matters(self.model, padding)
-        if not self.rows_of_one_length:
+        if self.rows_together is None:
+            self.rows_together = rows_together(self.model, padding)
+        if self.rows_together == "any":
             return self._generate(context, max_length, stop, **options)
         mask, longest = options.pop("attention_mask"), context.shape[1]
 
@@ -61,7 +64,8 @@ class ModelInMemory(HFLM):
                 rows, limit, stop, attention_mask=torch.ones_like(rows), **options
             )
 
-        return generated_without_padding(context, mask, padding, generate)
+        single = self.rows_together == "single"
+        return generated_without_padding(context, mask, padding, generate, single=single)
 
     def _generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any

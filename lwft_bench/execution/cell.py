@@ -273,8 +273,8 @@ def _scored(
         ({**asdict(one), "overlap": prepared.overlap.get(one.id)} for one in evaluation.samples),
     )
     values = [score.value for score in evaluation.scores]
-    one_length = {"evaluation.rows_of_one_length": True} if evaluation.rows_of_one_length else {}
-    return {"evaluation_confounds": one_length} | {
+    return {
+        "evaluation_confounds": {"evaluation.rows_together": evaluation.rows_together},
         "scores": evaluation.scores,
         "average": sum(values) / len(values),
     }
