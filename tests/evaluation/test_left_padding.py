@@ -1,4 +1,4 @@
-"""Generation beside longer prompts gives what generation alone does, or is made without padding."""
+"""Which prompts share a batch, and that each gets its own answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lwft_bench.config.models import ModelConfig
-from lwft_bench.evaluation.left_padding import generated_without_padding, padding_matters
+from lwft_bench.evaluation.left_padding import generated_without_padding, rows_together
 from lwft_bench.models.loading import load_model
 from tests.training.tiny import LLAMA
 
@@ -21,27 +21,25 @@ def model_of(config: dict[str, Any]) -> Any:
     )
 
 
-@pytest.mark.parametrize(("config", "matters"), [(LLAMA, False), (RWKV, True)])
-def test_padding_matters_to_models_that_do_not_mask_it(
-    config: dict[str, Any], matters: bool
-) -> None:
-    assert padding_matters(model_of(config), 0) is matters
+@pytest.mark.parametrize(("config", "together"), [(LLAMA, "any"), (RWKV, "single")])
+def test_which_rows_are_answered_together(config: dict[str, Any], together: str) -> None:
+    """RWKV masks no padding; and its single steps (transformers 5) mix the rows of a batch."""
+    assert rows_together(model_of(config), 0) == together
 
 
-def test_rows_of_one_length_get_the_answers_of_single_rows() -> None:
-    model = model_of(RWKV)
+@pytest.mark.parametrize(("single", "expected"), [(False, [1, 2, 1]), (True, [1, 1, 1, 1])])
+def test_rows_get_their_own_answers(single: bool, expected: list[int]) -> None:
     prompts = [[5, 6, 7], [8, 9], [10, 11, 12], [13, 14, 15, 16]]
     rows = torch.tensor([[0] * (4 - len(p)) + p for p in prompts])
     mask = torch.tensor([[0] * (4 - len(p)) + [1] * len(p) for p in prompts])
     batches = []
 
     def generate(chosen: torch.Tensor) -> torch.Tensor:
+        """Answers with the prompt backwards."""
         batches.append(len(chosen))
-        return model.generate(
-            input_ids=chosen, max_new_tokens=3, do_sample=False, pad_token_id=0, eos_token_id=None
-        )
+        return torch.cat([chosen, chosen.flip(1)], 1)
 
-    found = generated_without_padding(rows, mask, 0, generate)
-    assert batches == [1, 2, 1] and torch.equal(found[:, :4], rows)
-    for row, prompt in zip(found, prompts, strict=True):
-        assert torch.equal(row[4:], generate(torch.tensor([prompt]))[0, len(prompt) :])
+    found = generated_without_padding(rows, mask, 0, generate, single=single)
+    assert batches == expected and torch.equal(found[:, :4], rows)
+    for row, prompt in zip(found.tolist(), prompts, strict=True):
+        assert row[4:] == prompt[::-1] + [0] * (4 - len(prompt))
