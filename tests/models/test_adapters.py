@@ -172,9 +172,9 @@ def test_targets_are_those_that_there_are() -> None:
 
 
 def test_targets_that_peft_takes_for_fused_experts_are_left_alone_or_refused() -> None:
-    """Qwen2-MoE has linear `up_proj` in its shared expert, and fused experts."""
-    options = {**GATED, "num_experts": 4, "moe_intermediate_size": 8}
-    config = AutoConfig.for_model("qwen2_moe", **options, shared_expert_intermediate_size=8)
+    """Ernie 4.5 has linear `up_proj` in its shared experts and first layers, and fused experts."""
+    options = {**GATED, "moe_num_experts": 4, "moe_intermediate_size": 8}
+    config = AutoConfig.for_model("ernie4_5_moe", **options, moe_layer_start_index=1)
     adapted = lora().apply(AutoModelForCausalLM.from_config(config), seed=0)
     assert not any("mlp" in name for name in adapted_modules(adapted))
     with pytest.raises(UserError, match="peft takes up_proj for the fused experts"):
