@@ -30,14 +30,14 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from lwft_bench.config.models import EvaluationConfig, ModelConfig, TaskConfig
+from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.data.examples import Item
 from lwft_bench.data.items import load_items
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.evaluation.harness import Evaluation, evaluate
 from lwft_bench.evaluation.isolation import left_as_it_was
 from lwft_bench.evaluation.language_model import ModelInMemory
 from lwft_bench.models.loading import load_model, load_tokenizer
+from lwft_bench.schema.cell import EvaluationConfig, ModelConfig, TaskConfig
 
 TURNS = 5
 BATCH_SIZES = (16, 64)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lwft_bench.reporting.records import RunRecords, read_run
+from lwft_bench.reporting.read.records import RunRecords, read_run
 
 SCORED = ("grass-static", "rgn", "ows-norm")
 

@@ -16,17 +16,11 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from lwft_bench.config.architectures import read_architecture
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.entries import read_card
-from lwft_bench.config.models import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    TaskConfig,
-    TrainingConfig,
-)
 from lwft_bench.planning.plan import Needed, Planner
+from lwft_bench.schema.cell import Cell, EvaluationConfig, MethodConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.shipped import shipped
+from lwft_bench.suites.architectures import read_architecture
+from lwft_bench.suites.entries import read_card
 
 LONG = 1792
 FITTED = {"state, resident": 1.63, "GRASS": 19.1, "full fine-tuning": 51.3, "GRASS at 1792": 23.25}

@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.entries import read_card
-from lwft_bench.config.models import (
+from lwft_bench.cell.run import run_cell
+from lwft_bench.results.atomic import write_json_atomic
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -20,10 +20,10 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.execution.cell import run_cell
-from lwft_bench.results.atomic import write_json_atomic
-from lwft_bench.results.records import CellRecord
-from lwft_bench.results.schema import CellResult
+from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.run import CellRecord
+from lwft_bench.schema.shipped import shipped
+from lwft_bench.suites.entries import read_card
 
 RATES = (1e-6, 1e-5, 5e-5)
 PRECISIONS = {

@@ -1,13 +1,17 @@
 from pydantic import PositiveInt
 
-from lwft_bench.strategies import Selection, Strategy, StrategyOptions, register
+from lwft_bench import PluginOptions, Selection, Strategy, register
 
 
 @register("my-lisa")
 class MyLisa(Strategy):
-    class Options(StrategyOptions):
+    """Every `period` steps `num_active` units, drawn uniformly."""
+
+    class Options(PluginOptions):
         num_active: PositiveInt = 2
         period: PositiveInt = 20
+
+    options: Options
 
     def select(self, step):
         num_units = len(self.context.units)

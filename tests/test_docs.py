@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from lwft_bench import registry
-from lwft_bench.cli import app
-from lwft_bench.config.cards import shipped
+from lwft_bench.cli.commands import app
+from lwft_bench.plugins import registry
+from lwft_bench.schema.shipped import shipped
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

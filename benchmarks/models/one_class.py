@@ -16,9 +16,19 @@ import torch
 from tiny_configs import VOCABULARY, tiny_config
 from torch.nn import functional
 
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.entries import read_card
-from lwft_bench.config.models import (
+from lwft_bench.adapters.reach import adapter_reach
+from lwft_bench.cell.model_checks import check_model
+from lwft_bench.data.batching import IGNORED, DataOrder, TokenisedExamples
+from lwft_bench.data.masks import unmasked
+from lwft_bench.dry_run.draws import draws
+from lwft_bench.dry_run.steps import BatchShape, longest
+from lwft_bench.dry_run.traits import traits_of
+from lwft_bench.memory.meters import NoAccount
+from lwft_bench.models.parts import PARTS, find_parts
+from lwft_bench.planning.plan import needed
+from lwft_bench.planning.verification import measure
+from lwft_bench.plugins.registry import strategies
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -27,25 +37,15 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.data.batching import IGNORED, DataOrder, TokenisedExamples
-from lwft_bench.data.masks import unmasked
-from lwft_bench.errors import UserError
-from lwft_bench.execution.model_checks import check_model
-from lwft_bench.models.parts import PARTS, find_parts
-from lwft_bench.models.reach import adapter_reach
-from lwft_bench.planning.draws import draws
-from lwft_bench.planning.plan import needed
-from lwft_bench.planning.steps import BatchShape, longest
-from lwft_bench.planning.traits import traits_of
-from lwft_bench.planning.verification import measure
-from lwft_bench.registry import strategies
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.shipped import shipped
+from lwft_bench.suites.entries import read_card
 from lwft_bench.training.adapted import adapted_model, empty_adapted_model
-from lwft_bench.training.assembly import assemble
+from lwft_bench.training.assembly import Surroundings, assemble
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.groups import make_groups
-from lwft_bench.training.meters import NoAccount
 from lwft_bench.training.streams import RandomStreams
-from lwft_bench.training.trainer import Hooks, Trainer
+from lwft_bench.training.trainer import Feed, Hooks, Trainer
 
 CPU = torch.device("cpu")
 STEPS = 4
@@ -108,35 +108,24 @@ def train(cell: Cell) -> tuple[Any, Trainer, str]:
     adapter, model = adapted_model(cell, 0, CPU)
     order = order_of()
     traits = traits_of(cell, length_of(order))
-    check_model(cell, model, traits, order, CPU)
+    check_model(model, traits, order, CPU)
     assembly = assemble(
         model,
         adapter,
         cell.method,
         cell.training,
+        Surroundings(CPU, NoAccount()),
         rounding_seed=0,
-        device=CPU,
-        account=NoAccount(),
         traits=traits,
     )
     strategy_class = strategies.get(cell.method.strategy.name)
     strategy = strategy_class(strategy_class.Options(**cell.method.strategy.options))
     hooks = Hooks(lambda event: None, lambda: False, lambda: None)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            assembly,
-            strategy,
-            cell.training,
-            order,
-            order_of(1),
-            streams,
-            CPU,
-            NoAccount(),
-            hooks,
-            Path(folder),
-        )
+        feed = Feed(order, order_of(1), streams)
+        trainer = Trainer(assembly, strategy, feed, hooks, Path(folder))
         trainer.run()
-    losses = [row["loss"] for row in trainer.trace.steps]
+    losses = [row.loss for row in trainer.trace.steps]
     if not np.isfinite(losses).all():
         return model, trainer, f"losses {losses}"
     verdict = judge(
@@ -168,7 +157,7 @@ def plain(cell: Cell, trainer: Trainer) -> Any:
     )
     order = order_of()
     for row in trainer.trace.steps:
-        chosen = trainer.trace.selections[row["period"]]["units"]
+        chosen = trainer.trace.selections[row.period].units
         active = [groups.units[unit] for unit in chosen] + list(groups.always)
         trained = {id(p) for group in active for p in group.parameters.values()}
         for parameter in everything:

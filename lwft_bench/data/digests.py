@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lwft_bench.config.models import TaskConfig
+from lwft_bench.data.benchmarks import BenchmarkConfig, JsonlItems
 from lwft_bench.data.generators import generator_files
 from lwft_bench.data.hub import commit_of
 from lwft_bench.data.instructions import InstructionItems, InstructionRows, item_file
 from lwft_bench.data.items import benchmarks_of
 from lwft_bench.data.sources import source_of
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import JsonlItems
+from lwft_bench.schema.cell import TaskConfig
+from lwft_bench.schema.errors import UserError
 
 
 def data_digest(task: TaskConfig) -> str:
@@ -44,17 +44,26 @@ def data_digest(task: TaskConfig) -> str:
         "train_examples": task.train_examples,
         "validation_examples": task.validation_examples,
         "items_per_benchmark": task.items_per_benchmark,
-        "benchmarks": [benchmark.model_dump(mode="json") for benchmark in benchmarks],
+        "benchmarks": list(map(_definition, benchmarks)),
         "profile": task.profile,
         "drop_test_questions": task.drop_test_questions,
         "hub": [commit_of(hub) for hub in hubs if hub is not None],
     }
     if task.chat_template:
-        facts["chat_template"] = True
+        facts["chat_template"] = task.chat_template_options or True
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for path in dict.fromkeys(files):
         digest.update(hashlib.sha256(_bytes_of(path)).digest())
     return digest.hexdigest()
+
+
+def _definition(benchmark: BenchmarkConfig) -> dict[str, Any]:
+    """Without the key that definitions without a pattern of their own once did not have."""
+    facts = benchmark.model_dump(mode="json")
+    for rules in (facts, facts.get("published") or {}):
+        if rules.get("pattern", "") is None:
+            del rules["pattern"]
+    return facts
 
 
 def _bytes_of(path: Path) -> bytes:

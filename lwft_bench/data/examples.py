@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -41,6 +41,15 @@ class TaskData:
 
     train: list[Example]
     validation: list[Example]
+    num_empty: int = 0
+    """Rows of the files left out because their target is empty."""
+    num_read: int = 0
+    """Rows of the files, those left out included; 0 where there are no files."""
+
+
+def with_target(examples: Sequence[Example]) -> list[Example]:
+    """Those that have something to learn."""
+    return [example for example in examples if example.target.strip()]
 
 
 Keep = Callable[[list[Example]], list[Example]]

@@ -33,6 +33,11 @@ class Instruction:
     messages: tuple[Message, ...] = ()
 
 
+CONVERSATIONS = ("messages", "conversations")
+"""Columns of conversations: OpenAI's and ShareGPT's name for them."""
+
+SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
+
 _LEAD_IN = re.compile(r"^Please (?:choose the correct|answer the following)[^:]*:\s*")
 _ANSWER_FORMAT = re.compile(r"\s*Answer format: \S+$")
 
@@ -43,29 +48,57 @@ def question_of(instruction: str) -> str:
 
 
 def alpaca(row: Row) -> Instruction:
-    """`instruction`, `output`, and perhaps `input` and `answer`: LLM-Adapters' files have both."""
+    """`instruction`, `output`, and perhaps `input` and `answer`: LLM-Adapters' files have both.
+
+    A row that has no instruction but a conversation is read as `chat` reads it.
+    """
+    if "instruction" not in row.fields and any(key in row.fields for key in CONVERSATIONS):
+        return chat(row)
     return Instruction(
         row.text("instruction"),
-        row.text("output"),
-        row.text("answer") if "answer" in row.fields else None,
-        row.text("input") if "input" in row.fields else "",
+        row.text("output") if row.fields.get("output", "") is not None else "",
+        row.text_or_number("answer") if row.fields.get("answer") is not None else None,
+        row.text_or_nothing("input"),
     )
 
 
 def chat(row: Row) -> Instruction:
-    """`messages` with `role` and `content`; the last one, the assistant's, is learnt.
+    """`messages` with `role` and `content`, or `conversations` with `from` and `value` (ShareGPT's);
+    the last one, the assistant's, is learnt.
 
     What stands before it is the instruction: a single message as it is, several with their roles.
     """
-    messages = [(each.text("role"), each.text("content")) for each in row.each_inside("messages")]
+    field = next((key for key in CONVERSATIONS if key in row.fields), CONVERSATIONS[0])
+    messages = [_message(each) for each in row.each_inside(field)]
     if len(messages) < 2 or messages[-1][0] != "assistant":
         roles = [role for role, _ in messages]
-        raise row.error("messages", "a conversation that ends with the assistant's message", roles)
+        raise row.error(field, "a conversation that ends with the assistant's message", roles)
     *before, (_, output) = messages
     if len(before) == 1:
         return Instruction(before[0][1], output)
     text = "\n\n".join(f"{role.capitalize()}: {content}" for role, content in before)
     return Instruction(text, output, messages=tuple(before))
+
+
+def _message(each: Row) -> Message:
+    """ShareGPT's names of the roles are those of ChatGPT's pages; content may come in parts."""
+    if "from" in each.fields and "role" not in each.fields:
+        role = each.text("from")
+        return SHAREGPT_ROLES.get(role, role), _content(each, "value")
+    return each.text("role"), _content(each, "content")
+
+
+def _content(each: Row, field: str) -> str:
+    value = each.fields.get(field)
+    if value is None:
+        return "" if field in each.fields else each.text(field)
+    if not isinstance(value, list):
+        return each.text(field)
+    parts = each.each_inside(field)
+    for part in parts:
+        if part.fields.get("type", "text") != "text":
+            raise part.error(f"{field}.type", "text alone", part.fields["type"])
+    return "".join(part.text("text") for part in parts)
 
 
 def gsm8k(row: Row) -> Instruction:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from lwft_bench.config.models import Config
 from lwft_bench.data.json_lines import Row, parse_rows
-from lwft_bench.errors import UserError
+from lwft_bench.schema.cell import Config
+from lwft_bench.schema.errors import UserError
 
 Record = TypeVar("Record")
 

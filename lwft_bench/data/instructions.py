@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from pydantic import NonNegativeInt, field_validator, model_validator
 
-from lwft_bench.config.models import Config, Profile, TaskConfig
-from lwft_bench.data.examples import Example, Item, Keep, TaskData
+from lwft_bench.data.examples import Example, Item, Keep, TaskData, with_target
 from lwft_bench.data.forms import FORMS, Instruction, question_of
 from lwft_bench.data.hub import HubSplits, read_hub
 from lwft_bench.data.json_lines import Row
 from lwft_bench.data.locations import NAME_A_FOLDER, data_folder, find_file
 from lwft_bench.data.prompts import example, prompt
 from lwft_bench.data.row_files import read_rows
-from lwft_bench.errors import UserError
-from lwft_bench.naming import unknown
+from lwft_bench.schema.cell import Config, Profile, TaskConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.naming import unknown
 
 if TYPE_CHECKING:
-    from lwft_bench.evaluation.benchmarks import BenchmarkConfig
+    from lwft_bench.data.benchmarks import BenchmarkConfig
 
 Column = Literal["instruction", "input", "output", "answer"]
 ITEM_SEED = 0
@@ -90,10 +90,13 @@ class InstructionRows(Config):
         Raises:
             UserError: the data cannot be had or read, or has too few rows.
         """
-        rows = keep(self._read(self.train, task))
+        read = self._read(self.train, task)
+        num_read, num_empty = len(read), len(read) - len(with_target(read))
+        rows = keep(with_target(read))
         num_apart = task.validation_examples if self.validation is None else 0
         wanted = task.train_examples + num_apart
-        if len(rows) < wanted:
+        # Rows without a target are told by their number, which is why so many fewer will do.
+        if len(rows) + num_empty < wanted or len(rows) <= num_apart:
             dropped = (
                 ", after dropping test questions," if task.drop_test_questions != "none" else ""
             )
@@ -106,8 +109,10 @@ class InstructionRows(Config):
         order = np.random.default_rng(self.seed).permutation(len(rows))
         validation = [rows[index] for index in sorted(order[:num_apart])]
         if self.validation is not None:
-            own = self._read(self.validation, task)
-            if len(own) < task.validation_examples:
+            read = self._read(self.validation, task)
+            own = with_target(read)
+            num_read, num_empty = num_read + len(read), num_empty + len(read) - len(own)
+            if len(read) < task.validation_examples:
                 raise UserError(
                     f"{self.validation} has {len(own)} examples, validation_examples asks for "
                     f"{task.validation_examples}",
@@ -115,7 +120,8 @@ class InstructionRows(Config):
                 )
             drawn = np.random.default_rng(self.seed).permutation(len(own))
             validation = [own[index] for index in sorted(drawn[: task.validation_examples])]
-        return TaskData([rows[index] for index in sorted(order[num_apart:wanted])], validation)
+        train = [rows[index] for index in sorted(order[num_apart:wanted])]
+        return TaskData(train, validation, num_empty, num_read)
 
     def files(self) -> list[Path]:
         return [path for path in (self.train, self.validation) if path is not None]
@@ -129,8 +135,6 @@ class InstructionRows(Config):
         def parse(row: Row) -> Example:
             renamed = row.renamed({str(ours): theirs for ours, theirs in self.columns.items()})
             found = FORMS[self.form](renamed)
-            if not found.output.strip():
-                raise row.error("output", "a text that is not empty", found.output)
             _refuse_input(row, found, task.profile)
             return example(found, task.profile, chat=task.chat_template)
 
@@ -204,10 +208,10 @@ def instruction_items(
 
 
 def _require_number(row: Row, answer: str) -> None:
-    try:
-        float(answer)
-    except ValueError:
-        raise row.error("answer", "a number", answer) from None
+    from lwft_bench.data.extraction import is_number
+
+    if not is_number(answer):
+        raise row.error("answer", "a number", answer)
 
 
 def _refuse_input(row: Row, found: Instruction, profile: Profile) -> None:

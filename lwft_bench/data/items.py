@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from lwft_bench.config.models import TaskConfig
+from lwft_bench.data.benchmarks import BenchmarkConfig, JsonlItems, load_benchmark
 from lwft_bench.data.examples import Item
+from lwft_bench.data.extraction import is_number
 from lwft_bench.data.generators import load_generator
 from lwft_bench.data.instructions import InstructionItems, instruction_items
-from lwft_bench.data.json_lines import Row, read_json_lines
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig, JsonlItems, load_benchmark
-from lwft_bench.evaluation.extraction import is_number
+from lwft_bench.data.json_lines import Row
+from lwft_bench.data.row_files import read_own_rows
+from lwft_bench.schema.cell import TaskConfig
+from lwft_bench.schema.errors import UserError
 
 
 def load_items(task: TaskConfig, benchmark_name: str) -> list[Item]:
@@ -25,7 +26,7 @@ def load_items(task: TaskConfig, benchmark_name: str) -> list[Item]:
         generator = load_generator(benchmark.source.name)
         return generator.benchmark_items(benchmark.source.benchmark, count)
     source = benchmark.source
-    items = read_json_lines(source.path, lambda row: _item(row, benchmark, source))
+    items = read_own_rows(source.path, lambda row: _item(row, benchmark, source))
     if len(items) < count:
         raise UserError(
             f"{source.path} has {len(items)} items, the task asks for {count} of {benchmark.name}",
@@ -46,11 +47,13 @@ def benchmarks_of(task: TaskConfig) -> list[BenchmarkConfig]:
 
 def _item(row: Row, benchmark: BenchmarkConfig, source: JsonlItems) -> Item:
     choices: tuple[str, ...] = ()
-    answer = row.text(source.answer_field)
+    answer = row.text_or_number(source.answer_field)
     if benchmark.metric == "numeric_match" and not is_number(answer):
         raise row.error(source.answer_field, "a number", answer)
     if source.choices_field is not None:
-        choices = row.texts(source.choices_field)
+        choices = row.texts_or_numbers(source.choices_field)
+        if not all(choices):
+            raise row.error(source.choices_field, "choices that are not empty", [*choices])
         if answer not in choices:
             raise row.error(source.answer_field, "one of the choices", answer)
-    return Item(f"{benchmark.name}-{row.number}", row.text(source.prompt_field), answer, choices)
+    return Item(f"{benchmark.name}-{row.id}", row.text(source.prompt_field), answer, choices)

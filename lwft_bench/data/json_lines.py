@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import read_text
 
 Record = TypeVar("Record")
 
 MAX_PROBLEMS = 10
 """Problems of one file that are shown."""
+
+MAX_FIELDS_SHOWN = 12
 
 
 class RowError(Exception):
@@ -29,25 +33,50 @@ class Row:
     number: int
     """Counted from 1."""
     fields: dict[str, Any]
+    ordinal: int | None = None
+    """Which row of a list it is, counted from 1."""
+    crowded: bool = False
+    """Whether other rows stand on its line, so that messages tell it by its ordinal too."""
+
+    @property
+    def id(self) -> int:
+        """Of this row alone in its file."""
+        return self.ordinal or self.number
+
+    @property
+    def place(self) -> str:
+        return place(self.path, self.number, self.ordinal if self.crowded else None)
 
     def text(self, field: str) -> str:
         value = self._get(field)
         if not isinstance(value, str):
             raise self.error(field, "a text", value)
-        return value
+        return self._whole(field, value)
+
+    def text_or_nothing(self, field: str) -> str:
+        """A text; "" where the field is missing or null."""
+        return "" if self.fields.get(field) is None else self.text(field)
 
     def texts(self, field: str) -> tuple[str, ...]:
         value = self._get(field)
         if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
             raise self.error(field, "a list of texts", value)
-        return tuple(value)
+        return tuple(self._whole(field, text) for text in value)
+
+    def texts_or_numbers(self, field: str) -> tuple[str, ...]:
+        """A list of texts or numbers, numbers as they are written."""
+        value = self._get(field)
+        if not isinstance(value, list):
+            raise self.error(field, "a list of texts or numbers", value)
+        return tuple(self._written(field, each, "a list of texts or numbers") for each in value)
+
+    def text_or_number(self, field: str) -> str:
+        """A text, or a number as it is written."""
+        return self._written(field, self._get(field), "a text or a number")
 
     def number_text(self, field: str) -> str:
         """A number, written as one or as a text."""
-        value = self._get(field)
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise self.error(field, "a number", value)
-        return str(value)
+        return self._written(field, self._get(field), "a number")
 
     def truth(self, field: str) -> bool:
         value = self._get(field)
@@ -60,33 +89,93 @@ class Row:
         value = self._get(field)
         if not isinstance(value, dict):
             raise self.error(field, "a mapping", value)
-        return Row(self.path, self.number, value)
+        return self._with(value)
 
     def each_inside(self, field: str) -> list[Row]:
         """The mappings in a list."""
         value = self._get(field)
         if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
             raise self.error(field, "a list of mappings", value)
-        return [Row(self.path, self.number, each) for each in value]
+        return [self._with(each) for each in value]
 
     def renamed(self, columns: Mapping[str, str]) -> Row:
         """With further fields: wanted name -> name of the column that holds it."""
         found = {name: self._get(column) for name, column in columns.items()}
-        return Row(self.path, self.number, self.fields | found)
+        return self._with(self.fields | found)
 
     def error(self, field: str, expected: str, found: Any) -> RowError:
-        shown = json.dumps(found, ensure_ascii=False, default=str)
-        return RowError(
-            f"{self.path}:{self.number}: {field}: expected {expected}, found {shown[:60]}"
-        )
+        return RowError(f"{self.place}: {field}: expected {expected}, found {shown(found)}")
+
+    def _with(self, fields: dict[str, Any]) -> Row:
+        return replace(self, fields=fields)
+
+    def _written(self, field: str, value: Any, expected: str) -> str:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise self.error(field, expected, value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.error(field, expected, value)
+        return self._whole(field, str(value))
+
+    def _whole(self, field: str, text: str) -> str:
+        """The text, if it is Unicode: JSON can write half of a character (`"\\ud83d"`)."""
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(text[error.start]):04x}"
+            raise RowError(
+                f"{self.place}: {field}: expected Unicode text, found half a character ({half}, a "
+                f"lone surrogate) at position {error.start + 1}"
+            ) from None
+        return text
 
     def _get(self, field: str) -> Any:
         if field not in self.fields:
+            names = list(map(repr, self.fields))
+            names[MAX_FIELDS_SHOWN:] = [f"{len(names) - MAX_FIELDS_SHOWN} more"] * (
+                len(names) > MAX_FIELDS_SHOWN
+            )
             raise RowError(
-                f"{self.path}:{self.number}: no field {field!r}; "
-                f"there are {', '.join(map(repr, self.fields)) or 'none'}"
+                f"{self.place}: no field {field!r}; there are {', '.join(names) or 'none'}"
             )
         return self.fields[field]
+
+
+def place(path: Path, line: int, ordinal: int | None = None) -> str:
+    """`file:line`, and the row where the line does not tell."""
+    return f"{path}:{line}" + (f": row {ordinal}" if ordinal is not None else "")
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value as JSON, in characters that any terminal takes."""
+    text = json.dumps(value, ensure_ascii=False, default=str)[:60]
+    return text.encode(errors="backslashreplace").decode()
+
+
+def read_json(text: str, where: str, line: int | None = None) -> Any:
+    """A JSON value.
+
+    Args:
+        where: The place of the text, for messages.
+        line: Its line, if it is not to be counted from the text's first.
+
+    Raises:
+        RowError: it is none, or one that Python cannot hold.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        at = f"{where}:{error.lineno if line is None else line}"
+        raise RowError(f"{at}: not JSON: {error.msg} (column {error.colno})") from None
+    except (ValueError, RecursionError) as error:
+        at = where if line is None else f"{where}:{line}"
+        raise RowError(f"{at}: {beyond_limits(error)}") from None
+
+
+def beyond_limits(error: ValueError | RecursionError) -> str:
+    """What is wrong with valid JSON that Python does not read."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply to be read"
+    return "a number of thousands of digits, which cannot be read"
 
 
 def read_json_lines(path: Path, parse: Callable[[Row], Record]) -> list[Record]:
@@ -96,12 +185,13 @@ def read_json_lines(path: Path, parse: Callable[[Row], Record]) -> list[Record]:
         UserError: the file cannot be read, or lines are at fault: the first `MAX_PROBLEMS` of
             them, each as file:line.
     """
-    try:
-        lines = path.read_text("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    written = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-    return parse_rows(path, (partial(_row, path, *line) for line in written), parse)
+    return parse_rows(path, rows_of_lines(path, read_text(path)), parse)
+
+
+def rows_of_lines(path: Path, text: str) -> list[Callable[[], Row]]:
+    """The lines of a text that are not blank."""
+    lines = enumerate(text.split("\n"), start=1)
+    return [partial(_row, path, number, line) for number, line in lines if line.strip()]
 
 
 def parse_rows(
@@ -129,11 +219,18 @@ def parse_rows(
     return records
 
 
+def as_row(
+    path: Path, number: int, value: Any, ordinal: int | None = None, crowded: bool = False
+) -> Row:
+    """
+    Raises:
+        RowError: it is no object.
+    """
+    row = Row(path, number, value, ordinal, crowded)
+    if not isinstance(value, dict):
+        raise RowError(f"{row.place}: expected an object, found {shown(value)}")
+    return row
+
+
 def _row(path: Path, number: int, line: str) -> Row:
-    try:
-        fields = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise RowError(f"{path}:{number}: not JSON: {error.msg} (column {error.colno})") from None
-    if not isinstance(fields, dict):
-        raise RowError(f"{path}:{number}: expected an object, found {line.strip()[:60]}")
-    return Row(path, number, fields)
+    return as_row(path, number, read_json(line, str(path), number))

@@ -8,10 +8,10 @@ none here, where the model's chat template is used instead.
 
 from __future__ import annotations
 
-from lwft_bench.config.models import Profile
 from lwft_bench.data.chat_template import Conversation
 from lwft_bench.data.examples import Example
 from lwft_bench.data.forms import Instruction, question_of
+from lwft_bench.schema.cell import Profile
 
 _TASK = (
     "Below is an instruction that describes a task. "

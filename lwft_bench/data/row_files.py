@@ -1,99 +1,153 @@
-"""Rows from files of any usual kind, every error located: JSON, JSON lines, Parquet, Arrow."""
+"""Rows from files of any usual kind, every error located: JSON, JSON lines, CSV, Parquet, Arrow."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lwft_bench.data.json_lines import Row, RowError, parse_rows, read_json_lines
-from lwft_bench.errors import UserError
+from lwft_bench.data.json_documents import rows_of_document
+from lwft_bench.data.json_lines import (
+    Row,
+    RowError,
+    parse_rows,
+    place,
+    read_json_lines,
+    rows_of_lines,
+)
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import read_text, require_regular
 
 Record = TypeVar("Record")
 
-SUFFIXES = (".json", ".jsonl", ".parquet", ".arrow")
+JSON_LINES = (".jsonl", ".ndjson")
+TEXT = (".json", *JSON_LINES, ".csv")
+"""These may be gzipped: `train.jsonl.gz`."""
+SUFFIXES = (*TEXT, ".parquet", ".arrow")
+
+
+def kind_of(path: Path) -> str | None:
+    """The suffix that says how a file is written, in lower case and without `.gz`; None: no such."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes[-1:] == [".gz"]
+    suffix = "".join(suffixes[:-1][-1:] if packed else suffixes[-1:])
+    return suffix if suffix in (TEXT if packed else SUFFIXES) else None
 
 
 def read_rows(path: Path, parse: Callable[[Row], Record]) -> list[Record]:
     """Every row of a file, through `parse`.
 
-    A `.json` file holds a list of objects, or one object a line.
+    A `.json` file holds a list of objects, an object with such a list under `data`, or one object a
+    line; a CSV file has a header, and all its fields are texts.
 
     Raises:
         UserError: the file cannot be read, is of no such kind or has no rows, or rows are at fault;
             places are lines of text files and rows of the others.
     """
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
-    if path.suffix in (".parquet", ".arrow"):
-        records = parse_rows(path, _rows_of_columns(path), parse)
-    elif path.suffix == ".json" and _starts_with_list(path):
-        records = parse_rows(path, _rows_of_list(path), parse)
+    kind = kind_of(path)
+    if kind is None:
+        raise UserError(
+            f"{path}: expected a file that ends in {', '.join(SUFFIXES)}, or text with .gz behind that"
+        )
+    if kind in (".parquet", ".arrow"):
+        records = parse_rows(path, _rows_of_columns(path, kind), parse)
     else:
-        records = read_json_lines(path, parse)
+        records = parse_rows(path, _rows_of_text(path, kind), parse)
     if not records:
         raise UserError(f"{path} has no rows")
     return records
 
 
-def _starts_with_list(path: Path) -> bool:
+def read_own_rows(path: Path, parse: Callable[[Row], Record]) -> list[Record]:
+    """As `read_rows`, but a file whose suffix says nothing has an object a line."""
+    return read_json_lines(path, parse) if kind_of(path) is None else read_rows(path, parse)
+
+
+def _rows_of_text(path: Path, kind: str) -> Sequence[Callable[[], Row]]:
+    text = read_text(path)
+    if kind == ".csv":
+        return list(_rows_of_csv(path, text))
+    if kind == ".json" and _is_document(text):
+        return rows_of_document(path, text)
+    return rows_of_lines(path, text)
+
+
+def _is_document(text: str) -> bool:
+    """Whether it is one value over several lines; else it is an object a line."""
+    start = text.lstrip()
+    if not start.startswith("{"):
+        return start.startswith("[")
+    first, _, rest = start.partition("\n")
     try:
-        with path.open(encoding="utf-8") as stream:
-            return stream.read(4096).lstrip().startswith("[")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        value = json.loads(first)
+    except json.JSONDecodeError as error:
+        return error.pos >= len(first.rstrip())  # it goes on in the next line
+    except (ValueError, RecursionError):
+        return False
+    return not rest.strip() and isinstance(value.get("data"), list)
 
 
-def _rows_of_list(path: Path) -> Iterator[Callable[[], Row]]:
-    """The objects of one list, each with the line that it starts on."""
-    text = path.read_text("utf-8")
-    decode = json.JSONDecoder().raw_decode
-    position, line, counted = text.index("[") + 1, 1, 0
-    while True:
-        position = _skip(text, position, ", \t\r\n")
-        if text.startswith("]", position):
-            return
-        line += text.count("\n", counted, position)
-        counted = position
-        try:
-            value, position = decode(text, position)
-        except json.JSONDecodeError as error:
-            place = f"{path}:{error.lineno}"
-            problem = RowError(f"{place}: not JSON: {error.msg} (column {error.colno})")
-            yield partial(_fail, problem)
-            return
-        yield partial(_row, path, line, value)
+def _rows_of_csv(path: Path, text: str) -> Iterator[Callable[[], Row]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] | None = None
+    end = 0
+    try:
+        for fields in reader:
+            line, end = end + 1, reader.line_num
+            if not fields:
+                continue
+            if header is None:
+                header = fields
+                if len(set(header)) < len(header) or not all(header):
+                    raise UserError(f"{path}:{line}: expected a header of different names")
+            else:
+                yield partial(_csv_row, path, line, header, fields)
+    except csv.Error as error:
+        yield partial(_fail, RowError(f"{path}:{reader.line_num}: not CSV: {error}"))
 
 
-def _skip(text: str, position: int, characters: str) -> int:
-    while position < len(text) and text[position] in characters:
-        position += 1
-    return position
+def _csv_row(path: Path, line: int, header: list[str], fields: list[str]) -> Row:
+    if len(fields) != len(header):
+        raise RowError(
+            f"{place(path, line)}: expected {len(header)} fields as in the header, found {len(fields)}"
+        )
+    return Row(path, line, dict(zip(header, fields, strict=True)))
 
 
-def _rows_of_columns(path: Path) -> Iterator[Callable[[], Row]]:
+def _rows_of_columns(path: Path, kind: str) -> Iterator[Callable[[], Row]]:
+    for number, fields in enumerate(_columns(path, kind), start=1):
+        yield partial(Row, path, number, fields)
+
+
+def _columns(path: Path, kind: str) -> list[dict[str, Any]]:
     import pyarrow
     import pyarrow.ipc
     import pyarrow.parquet
 
+    require_regular(path)
     try:
-        if path.suffix == ".parquet":
+        if kind == ".parquet":
             table = pyarrow.parquet.read_table(path)
         else:
             with pyarrow.memory_map(str(path)) as source:
-                table = pyarrow.ipc.open_stream(source).read_all()
-    except (OSError, pyarrow.ArrowInvalid) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    for number, fields in enumerate(table.to_pylist(), start=1):
-        yield partial(Row, path, number, fields)
-
-
-def _row(path: Path, number: int, value: Any) -> Row:
-    if not isinstance(value, dict):
-        raise RowError(f"{path}:{number}: expected an object, found {json.dumps(value)[:60]}")
-    return Row(path, number, value)
+                # Two formats have this suffix: that of files, and that of streams, which `datasets`
+                # writes.
+                is_file = source.read(6) == b"ARROW1"
+                source.seek(0)
+                opened = pyarrow.ipc.open_file if is_file else pyarrow.ipc.open_stream
+                table = opened(source).read_all()
+        # Offsets of a damaged file may point anywhere, and reading the rows would end the process.
+        table.validate(full=True)
+        rows: list[dict[str, Any]] = table.to_pylist()
+    # What pyarrow raises of a damaged file depends on where it is damaged.
+    except Exception as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise UserError(f"{path}: cannot be read: {reason}") from None
+    return rows
 
 
 def _fail(problem: RowError) -> Row:

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 from pydantic import NonNegativeInt
 
-from lwft_bench.config.models import Config, TaskConfig
-from lwft_bench.config.problems import ConfigError, format_key, validate
+from lwft_bench.data.benchmarks import JsonlItems, load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
-from lwft_bench.data.examples import Example, Keep, TaskData
+from lwft_bench.data.examples import Example, Keep, TaskData, with_target
 from lwft_bench.data.generators import generator_files, load_generator
 from lwft_bench.data.instructions import InstructionItems, InstructionRows
 from lwft_bench.data.items import load_items
-from lwft_bench.data.json_lines import Row, read_json_lines
+from lwft_bench.data.json_lines import Row
 from lwft_bench.data.overlap import asked, find_overlap
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import JsonlItems, load_benchmark
-from lwft_bench.naming import unknown
+from lwft_bench.data.row_files import read_own_rows
+from lwft_bench.schema.cell import Config, TaskConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.naming import unknown
+from lwft_bench.schema.problems import ConfigError, format_key, validate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,7 +71,7 @@ class GeneratedCommonsense(Generated):
 
 
 class JsonLines(Config):
-    """The user's own files: one JSON object a line."""
+    """The user's own files: one JSON object a line, or another kind that their suffix says."""
 
     train: Path
     validation: Path | None = None
@@ -86,25 +87,30 @@ class JsonLines(Config):
                 f"the task asks for {num_validation} validation examples and names no file",
                 hint="give data_options.validation a path, or set validation_examples to 0",
             )
+        data = self._draw(self.train, task.train_examples, "train_examples", keep)
+        if self.validation is None:
+            return data
+        own = self._draw(self.validation, num_validation, "validation_examples", list)
         return TaskData(
-            train=self._draw(self.train, task.train_examples, "train_examples", keep),
-            validation=self._draw(self.validation, num_validation, "validation_examples", list)
-            if self.validation is not None
-            else [],
+            data.train, own.train, data.num_empty + own.num_empty, data.num_read + own.num_read
         )
 
     def files(self) -> list[Path]:
         return [path for path in (self.train, self.validation) if path is not None]
 
-    def _draw(self, path: Path, count: int, key: str, keep: Keep) -> list[Example]:
-        examples = keep(read_json_lines(path, self._example))
-        if len(examples) < count:
+    def _draw(self, path: Path, count: int, key: str, keep: Keep) -> TaskData:
+        """As the training data of a task that has no other."""
+        read = read_own_rows(path, self._example)
+        examples = keep(with_target(read))
+        num_empty = len(read) - len(with_target(read))
+        if len(examples) + num_empty < count or (count and not examples):
             raise UserError(
                 f"{path} has {len(examples)} examples, {key} asks for {count}",
                 hint=f"set {key} to {len(examples)}",
             )
         chosen = np.random.default_rng(self.seed).permutation(len(examples))[:count]
-        return [examples[index] for index in sorted(chosen)]
+        drawn = [examples[index] for index in sorted(chosen)]
+        return TaskData(drawn, [], num_empty, len(read))
 
     def _example(self, row: Row) -> Example:
         return Example(prompt=row.text(self.prompt_field), target=row.text(self.target_field))
@@ -151,7 +157,9 @@ def load_written(task: TaskConfig, tokenizer: PreTrainedTokenizerBase) -> TaskDa
         UserError: The tokenizer has no such template.
     """
     data = load_examples(task)
-    return ChatTemplate(tokenizer).data(data) if task.chat_template else data
+    if not task.chat_template:
+        return data
+    return ChatTemplate(tokenizer, task.chat_template_options).data(data)
 
 
 def _without_test_questions(task: TaskConfig, examples: list[Example]) -> list[Example]:

@@ -21,7 +21,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 
-from lwft_bench.caches import cache_folder
+from lwft_bench.data.caches import cache_folder
 from lwft_bench.data.examples import Example
 
 Pair = tuple[list[int], list[int]]

@@ -10,37 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lwft_bench.config.models import EvaluationConfig, Profile
+from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Item
-from lwft_bench.data.overlap import Kind
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig, load_benchmark
-from lwft_bench.results.schema import Score
+from lwft_bench.evaluation.context import require_room
+from lwft_bench.schema.cell import EvaluationConfig, Profile
+from lwft_bench.schema.result import Score
+from lwft_bench.schema.rows import SampleRow
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-    from lwft_bench.evaluation.language_model import ModelInMemory
     from lwft_bench.evaluation.left_padding import Together
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One item, answered: a row of samples.jsonl."""
-
-    benchmark: str
-    id: str
-    prompt: str
-    response: str
-    """The generated text up to the stop, or the choice with the highest log-likelihood."""
-    prediction: str | None
-    """What the extraction rule found; None: no answer."""
-    answer: str
-    correct: bool
-    overlap: Kind | None = None
-    """Whether training examples have the question, or nearly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +34,7 @@ class Evaluation:
     """
 
     scores: list[Score]
-    samples: list[Sample]
+    samples: list[SampleRow]
     rows_together: Together | None = None
 
 
@@ -65,6 +47,7 @@ def evaluate(
     *,
     profile: Profile = "clean",
     chat_template: bool = False,
+    chat_options: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Score `model` on every benchmark, on the device it is on.
 
@@ -78,6 +61,7 @@ def evaluate(
             one request a choice.
         profile: the task's, with which the items were made.
         chat_template: the task's: the items' prompts are put into the tokenizer's.
+        chat_options: the task's arguments for it.
 
     Raises:
         UserError: a prompt and its response do not fit into the model's context, or the tokenizer has
@@ -91,9 +75,11 @@ def evaluate(
 
     benchmarks = {load_benchmark(name).under(profile): items[name] for name in items if items[name]}
     if chat_template:
-        template = ChatTemplate(tokenizer)
+        template = ChatTemplate(tokenizer, chat_options)
         benchmarks = {
-            benchmark.in_chat(template.end_of_turn): [template.item(item) for item in its_items]
+            benchmark.in_chat(template.end_of_turn, template.options): [
+                template.item(item) for item in its_items
+            ]
             for benchmark, its_items in benchmarks.items()
         }
     num_requests = sum(max(1, len(item.choices)) for name in items for item in items[name])
@@ -104,7 +90,7 @@ def evaluate(
         for benchmark, its_items in benchmarks.items():
             max_new_tokens = config.max_new_tokens or benchmark.max_new_tokens
             tasks[benchmark.name] = lm_eval_task(benchmark, its_items, max_new_tokens)
-            _check_context(benchmark, its_items, max_new_tokens, language_model)
+            require_room(benchmark, its_items, max_new_tokens, tokenizer, language_model.max_length)
         results = lm_eval.evaluator.evaluate(
             language_model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0, log_samples=True
         )
@@ -116,7 +102,7 @@ def evaluate(
     return Evaluation(scores, samples, language_model.rows_together)
 
 
-def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:
+def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> SampleRow:
     document = logged["doc"]
     if benchmark.kind == "multiple_choice":
         log_likelihoods = [log_likelihood for log_likelihood, _ in logged["filtered_resps"]]
@@ -125,7 +111,7 @@ def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:
     else:
         ((response,),) = logged["resps"]
         (prediction,) = logged["filtered_resps"]
-    return Sample(
+    return SampleRow(
         benchmark=benchmark.name,
         id=document["id"],
         prompt=document["prompt"],
@@ -136,7 +122,7 @@ def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> Sample:
     )
 
 
-def _score(benchmark: BenchmarkConfig, samples: Sequence[Sample]) -> Score:
+def _score(benchmark: BenchmarkConfig, samples: Sequence[SampleRow]) -> Score:
     n = len(samples)
     p = sum(sample.correct for sample in samples) / n
     return Score(
@@ -147,24 +133,6 @@ def _score(benchmark: BenchmarkConfig, samples: Sequence[Sample]) -> Score:
         stderr=(p * (1 - p) / max(n - 1, 1)) ** 0.5,
         num_items=n,
     )
-
-
-def _check_context(
-    benchmark: BenchmarkConfig,
-    items: Sequence[Item],
-    max_new_tokens: int | None,
-    language_model: ModelInMemory,
-) -> None:
-    """lm-eval would cut the beginning of prompts that are too long, and only log it."""
-    texts = [item.prompt + choice for item in items for choice in item.choices or ("",)]
-    longest = max(len(ids) for ids in language_model.tokenizer(texts).input_ids)
-    needed = longest + (max_new_tokens or 0)
-    if needed > language_model.max_length:
-        raise UserError(
-            f"benchmark {benchmark.name} needs {needed} tokens ({longest} of them the longest "
-            f"prompt); the model has room for {language_model.max_length}",
-            hint="lower evaluation.max_new_tokens" if max_new_tokens else None,
-        )
 
 
 class _Progress:

@@ -9,9 +9,9 @@ from typing import Any
 from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 
+from lwft_bench.data.benchmarks import BenchmarkConfig
 from lwft_bench.data.examples import Item
-from lwft_bench.evaluation.benchmarks import BenchmarkConfig
-from lwft_bench.evaluation.extraction import COMPARISONS, EXTRACTIONS
+from lwft_bench.data.extraction import COMPARISONS, Extraction, rule
 
 
 def lm_eval_task(
@@ -39,6 +39,7 @@ def lm_eval_task(
         config |= {"output_type": "multiple_choice", "doc_to_choice": "choices"}
     else:
         assert benchmark.extraction is not None
+        extract = rule(benchmark.extraction, benchmark.pattern)
         config |= {
             "output_type": "generate_until",
             "generation_kwargs": {
@@ -50,9 +51,7 @@ def lm_eval_task(
             "filter_list": [
                 {
                     "name": benchmark.extraction,
-                    "filter": [
-                        {"function": "custom", "filter_fn": partial(_extract, benchmark.extraction)}
-                    ],
+                    "filter": [{"function": "custom", "filter_fn": partial(_extract, extract)}],
                 }
             ],
             "process_results": partial(_compare, benchmark.metric),
@@ -61,10 +60,10 @@ def lm_eval_task(
 
 
 def _extract(
-    rule: str, responses: Sequence[Sequence[str]], documents: Sequence[dict[str, Any]]
+    extract: Extraction, responses: Sequence[Sequence[str]], documents: Sequence[dict[str, Any]]
 ) -> list[str | None]:
     """lm-eval's filter: the prediction of each document."""
-    return [EXTRACTIONS[rule](response) for (response,) in responses]
+    return [extract(response) for (response,) in responses]
 
 
 def _compare(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from lwft_bench.config.loading import Suite
-from lwft_bench.config.models import Cell
-from lwft_bench.config.tuning import Candidate, Tuning
-from lwft_bench.results.schema import CellResult
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.result import CellResult
+from lwft_bench.suites.loading import Suite
+from lwft_bench.suites.tuning import Candidate, Tuning
 
 ResultOf = Callable[[Cell], CellResult | None]
 """The result of a trial as it is configured now; None while it has none."""

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 
-from lwft_bench.config.models import Cell
-from lwft_bench.execution.outcomes import Ended, died
+from lwft_bench.cell.outcomes import Ended, died
 from lwft_bench.execution.pool import CellProcess, Server
 from lwft_bench.execution.progress import PlainProgress
 from lwft_bench.execution.stopping import StopRequests
 from lwft_bench.execution.worker import LOG, Job
-from lwft_bench.results.records import Identity
 from lwft_bench.results.store import RESULT, RunStore, write_result
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.run import Identity
 
 TICK_SECONDS = 0.2
 

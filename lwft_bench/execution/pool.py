@@ -11,11 +11,14 @@ from contextlib import contextmanager, suppress
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
+from typing import Any
 
-from lwft_bench.execution.outcomes import SERVER_DIED, Ended, num_oom_kills
-from lwft_bench.execution.provenance import now
-from lwft_bench.execution.worker import Event, Job, tell_accelerator, work
-from lwft_bench.results.schema import Phase
+from lwft_bench.cell.outcomes import SERVER_DIED, Ended, num_oom_kills
+from lwft_bench.cell.provenance import now
+from lwft_bench.execution.worker import Check, Job, tell_accelerator, tell_findings, work
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.events import Event, PhaseBegan, Stopped
+from lwft_bench.schema.result import Phase
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -57,6 +60,26 @@ class Server:
             name = events.recv()
         process.join()
         return name
+
+    def findings(self, check: Check) -> Any:
+        """What the check finds, in a process of its own: a file that ends it ends not this one.
+
+        Raises:
+            UserError: If it ended without an answer.
+        """
+        process, events = self._start(tell_findings, check)
+        found: Any = None
+        with events, suppress(EOFError):
+            found = events.recv()
+        process.join()
+        if isinstance(found, str):
+            raise RuntimeError(f"the check before the run failed:\n{found}")
+        if found is None:
+            raise UserError(
+                f"the check before the run ended by signal {-(process.exitcode or 0)}: a file of a "
+                "model or a data set is damaged, or memory ran out"
+            )
+        return found
 
     def _start(
         self, target: Callable[..., None], argument: object
@@ -126,11 +149,11 @@ class CellProcess:
         """Events that have arrived."""
         with suppress(EOFError, OSError):
             while self._events.poll():
-                event = self._events.recv()
+                event: Event = self._events.recv()
                 self._last_event = time.monotonic()
-                if event["event"] == "phase":
-                    self.phase = event["phase"]
-                if event["event"] == "interrupted":
+                if isinstance(event, PhaseBegan):
+                    self.phase = event.phase
+                if isinstance(event, Stopped):
                     self._interrupted = True
                 yield event
 

@@ -21,7 +21,7 @@ MODULES = (
     "peft",
     "lm_eval.evaluator",
     "lm_eval.models.huggingface",
-    "lwft_bench.execution.cell",
+    "lwft_bench.cell.run",
 )
 
 with (

@@ -10,10 +10,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lwft_bench.execution.outcomes import one_line
+from lwft_bench.cell.outcomes import one_line
 from lwft_bench.execution.tracking import RunningCell, RunTracker
-from lwft_bench.execution.worker import Event
-from lwft_bench.results.schema import CellResult
+from lwft_bench.schema.events import Event, StepsDone
+from lwft_bench.schema.result import CellResult
 
 REDRAW_SECONDS = 0.25
 LINE_SECONDS = 10.0
@@ -54,7 +54,7 @@ class PlainProgress:
     def event(self, cell_id: str, event: Event) -> None:
         cell = self.tracker.take(cell_id, event)
         now = self.tracker.clock()
-        if event["event"] == "step" and now - self._told[cell_id] >= LINE_SECONDS:
+        if isinstance(event, StepsDone) and now - self._told[cell_id] >= LINE_SECONDS:
             self._told[cell_id] = now
             self.say(f"{cell_id}: {_step_line(cell, now)}")
 

@@ -10,21 +10,22 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lwft_bench.config.models import Cell
-from lwft_bench.errors import UserError
-from lwft_bench.execution.outcomes import raised
+from lwft_bench.cell.outcomes import raised
+from lwft_bench.cell.provenance import now, num_cores
 from lwft_bench.execution.progress import PlainProgress
-from lwft_bench.execution.provenance import now, num_cores
 from lwft_bench.execution.stopping import StopRequests, stop_requests
-from lwft_bench.execution.worker import LOG, Event, RunCell, set_threads
-from lwft_bench.results.records import Identity
-from lwft_bench.results.schema import Phase
+from lwft_bench.execution.worker import LOG, RunCell, set_threads
 from lwft_bench.results.store import RunStore, write_result
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.events import Emit, Event, PhaseBegan
+from lwft_bench.schema.result import Phase
+from lwft_bench.schema.run import Identity
 from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.ranks import RankLost, Ranks
 
@@ -95,8 +96,8 @@ class RankedCells:
 
         def emit(event: Event) -> None:
             nonlocal phase
-            if event["event"] == "phase":
-                phase = event["phase"]
+            if isinstance(event, PhaseBegan):
+                phase = event.phase
             progress.event(cell.id, event)
             progress.tick()
 
@@ -116,7 +117,7 @@ class RankedCells:
         progress.finished(cell.id, self._store.publish(cell.id))
         return in_step
 
-    def _run(self, order: Order, log: Path, emit: Callable[[Event], None]) -> None:
+    def _run(self, order: Order, log: Path, emit: Emit) -> None:
         set_threads(order.threads)
         with logged(log):
             try:

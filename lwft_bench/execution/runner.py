@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,22 +11,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lwft_bench.config.loading import Suite
-from lwft_bench.config.models import Cell
-from lwft_bench.errors import UserError
+from lwft_bench.cell.provenance import command_line, num_cores
 from lwft_bench.execution.choice import Choice, choices, told
 from lwft_bench.execution.executor import Executor, Limits
 from lwft_bench.execution.inventory import inventory
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import outcome, progress_on
-from lwft_bench.execution.provenance import command_line, num_cores
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.tracking import RunTracker
-from lwft_bench.results.records import Identity
-from lwft_bench.results.schema import CellResult
+from lwft_bench.execution.worker import Check
 from lwft_bench.results.store import RunStore, State
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.run import Identity
+from lwft_bench.suites.loading import Suite
 from lwft_bench.training.ranks import ALONE, Ranks, launched
 
 REPORT = "report.md"
@@ -50,8 +52,10 @@ class RunOptions:
     """A cell that tells nothing for so long is killed."""
     stop_seconds: float = 30.0
     """What cells have for their checkpoints when they are asked to stop."""
-    run_cell: str = "lwft_bench.execution.cell:run_cell"
+    run_cell: str = "lwft_bench.cell.run:run_cell"
     """The "module:function" that runs a cell."""
+    check: str = "lwft_bench.preflight.cells:check_cells"
+    """The "module:function" that checks cells before any of them runs; "": none does."""
     preload: tuple[str, ...] = ("lwft_bench.execution.preload",)
     """Modules that the cells' server imports once for all of them."""
 
@@ -126,10 +130,12 @@ class _Run:
             self._ranked = RankedCells(ranks, store, options.run_cell, options.save_weights, stops)
         self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
         self._identities: dict[str, Identity] = {}
+        self._ended = {State.DONE} if options.retry_failed else {State.DONE, State.FAILED}
 
     def execute(self) -> bool:
         """Tells whether there is anything that the report has not seen yet."""
         decided = self._decide()
+        self._check(decided)
         changed = self._note(decided)
         ran = False
         if self._trials:
@@ -144,6 +150,30 @@ class _Run:
         if self._ranked:
             self._ranked.dismiss()
         return ran or changed
+
+    def _check(self, decided: Sequence[Choice]) -> None:
+        """Everything that will run and can be found wrong now.
+
+        Raises:
+            UserError: with all problems.
+        """
+        known = (*self._trials, *self._suite.all_cells, *self._cells(decided))
+        cells = {cell.id: cell for cell in known}  # those of the winners, where they are known
+        to_do = tuple(cell for cell in cells.values() if self._is_left(cell))
+        if not to_do or not self._options.check:
+            return
+        if self._ranked:
+            module, _, function = self._options.check.partition(":")
+            found = getattr(importlib.import_module(module), function)(to_do)
+        else:
+            found = Server(self._options.preload).findings(Check(to_do, self._options.check))
+        found.raise_problems()
+        for warning in found.warnings:
+            _say(self._console, f"warning: {warning}")
+
+    def _is_left(self, cell: Cell) -> bool:
+        state = self._store.state(cell.id, self._suite.identity(cell)).state
+        return state not in self._ended
 
     def _cells(self, decided: Sequence[Choice]) -> list[Cell]:
         """Those that can run."""
@@ -170,8 +200,7 @@ class _Run:
         for cell_id, state in states.items():
             if state.state is State.STALE:
                 self._store.archive(cell_id)
-        leave = {State.DONE} if self._options.retry_failed else {State.DONE, State.FAILED}
-        to_do = [cell for cell in cells if states[cell.id].state not in leave]
+        to_do = [cell for cell in cells if states[cell.id].state not in self._ended]
         _say(self._console, inventory(name, states, len(to_do)))
         if self._ranked:
             self._on_ranks(self._ranked, to_do)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from lwft_bench.config.loading import Suite
-from lwft_bench.config.models import Cell
 from lwft_bench.execution.choice import Choice
-from lwft_bench.results.records import (
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.result import SCHEMA_VERSION
+from lwft_bench.schema.run import (
     CandidateRecord,
     Identity,
     SuiteCell,
@@ -15,7 +15,7 @@ from lwft_bench.results.records import (
     TuningRecord,
     plain_ablation,
 )
-from lwft_bench.results.schema import SCHEMA_VERSION
+from lwft_bench.suites.loading import Suite
 
 
 def suite_record(

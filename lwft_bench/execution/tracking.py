@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lwft_bench.execution.worker import Event
+from lwft_bench.schema.events import Event, PhaseBegan, StepsDone
 
 Clock = Callable[[], float]
 
@@ -28,13 +28,13 @@ class RunningCell:
 
     def take(self, event: Event, now: float) -> None:
         """Take in what the cell tells."""
-        if event["event"] == "phase":
-            self.phase = event["phase"]
-        elif event["event"] == "step":
-            self.step, self.steps = event["step"], event["steps"]
-            self.loss = event["loss"]
-            self.tokens_per_second = event["tokens_per_second"]
-            self.memory_bytes = event["memory_bytes"]
+        if isinstance(event, PhaseBegan):
+            self.phase = event.phase
+        elif isinstance(event, StepsDone):
+            self.step, self.steps = event.step, event.steps
+            self.loss = event.loss
+            self.tokens_per_second = event.tokens_per_second
+            self.memory_bytes = event.memory_bytes
             self.first = self.first or (now, self.step)
 
     def share(self) -> float:

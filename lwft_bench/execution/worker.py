@@ -20,37 +20,29 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from lwft_bench.config.models import Cell
-from lwft_bench.execution.outcomes import raised
-from lwft_bench.execution.provenance import accelerator, now
-from lwft_bench.results.records import CellRecord
-from lwft_bench.results.schema import Phase
+from lwft_bench.cell.outcomes import raised
+from lwft_bench.cell.provenance import accelerator, now
 from lwft_bench.results.store import write_result
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.events import Emit, Event, PhaseBegan, Stopped
+from lwft_bench.schema.result import Phase
+from lwft_bench.schema.run import CellRecord
 from lwft_bench.training.errors import Interrupted
 
 if TYPE_CHECKING:
     from lwft_bench.training.ranks import Ranks
 
-Event = dict[str, Any]
-"""What a cell tells while it runs, told apart by its key `event`:
-
-    phase      phase: Phase
-    step       step, steps: int; loss, tokens_per_second: float; memory_bytes: int | None
-    evaluated  benchmark: str; value: float
-    interrupted
-"""
-
 
 class RunCell(Protocol):
-    """What runs a cell: `lwft_bench.execution.cell.run_cell`."""
+    """What runs a cell: `lwft_bench.cell.run.run_cell`."""
 
     def __call__(
         self,
         cell: Cell,
         folder: Path,
-        emit: Callable[[Event], None],
+        emit: Emit,
         should_stop: Callable[[], bool],
         *,
         save: bool,
@@ -87,21 +79,21 @@ def work(job: Job, connection: Connection) -> None:
 
     def emit(event: Event) -> None:
         nonlocal phase
-        if event["event"] == "phase":
-            phase = event["phase"]
+        if isinstance(event, PhaseBegan):
+            phase = event.phase
         try:
             connection.send(event)
         except OSError:  # the parent is dead, and what is left to do is its successor's
             os._exit(1)
 
-    emit({"event": "phase", "phase": phase})
+    emit(PhaseBegan(phase))
     try:
         set_threads(job.record.threads)
         module, _, function = job.run_cell.partition(":")
         run_cell: RunCell = getattr(importlib.import_module(module), function)
         run_cell(job.cell, job.folder, emit, stop.is_set, save=job.save_weights)
     except Interrupted:
-        emit({"event": "interrupted"})
+        emit(Stopped())
     except Exception as error:
         traceback.print_exc()
         write_result(job.folder, raised(job.cell, job.record, error, phase, started))
@@ -111,6 +103,30 @@ def tell_accelerator(_: None, connection: Connection) -> None:
     """Tell the name of the accelerator that a cell would find here, or None."""
     _die_with_parent()
     connection.send(accelerator())
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Cells to check before any of them runs. `check` is the "module:function" that does."""
+
+    cells: tuple[Cell, ...]
+    check: str
+
+
+def tell_findings(job: Check, connection: Connection) -> None:
+    """Tell what the check finds: an object of its own, or the text of an error that it did not
+    expect."""
+    _die_with_parent()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    silent = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # what libraries say of models is for a cell's log
+        os.dup2(silent, stream)
+    set_threads(1)
+    try:
+        module, _, function = job.check.partition(":")
+        connection.send(getattr(importlib.import_module(module), function)(job.cells))
+    except Exception:
+        connection.send(traceback.format_exc())
 
 
 def _die_with_parent() -> None:

@@ -13,9 +13,9 @@ from functools import cache
 from hashlib import file_digest
 from pathlib import Path
 
-from lwft_bench.caches import cache_folder
-from lwft_bench.config.models import ModelConfig
-from lwft_bench.errors import UserError
+from lwft_bench.data.caches import cache_folder
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.errors import UserError
 
 IN_PACKAGE = "package:"
 """Before the path of a file inside an installed package, which is not imported:

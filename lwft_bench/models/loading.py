@@ -10,15 +10,16 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from lwft_bench.config.models import ModelConfig
-from lwft_bench.errors import UserError
+from lwft_bench.models.end_tokens import without_end
 from lwft_bench.models.sources import (
     config_folder,
     model_digest,
     model_folder,
     tokenizer_folder,
 )
-from lwft_bench.naming import nearest
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.naming import nearest
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +43,14 @@ SHAPE_FIELDS = (
 """Without these a config says nothing about a model's size."""
 
 
+_ANY_TEXT = "The answer is 5."
+_TOLD = (OSError, ValueError, KeyError)
+"""What transformers raises with a message for its user."""
+
+
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
-    """The model's tokenizer. One without a padding token pads with its end-of-sequence token.
+    """The model's tokenizer. One without a padding token pads with its end-of-sequence token, and one
+    that ends every text by it no longer does.
 
     Raises:
         UserError: it cannot be found or read, has no token to pad with, or has more tokens than
@@ -52,10 +59,12 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     folder = tokenizer_folder(config)
-    with _user_errors(config):
+    with _user_errors(config), _readable(config, f"the tokenizer in {folder}"):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code, local_files_only=True
         )
+        without_end(config, tokenizer)
+        tokenizer(_ANY_TEXT)  # some that load cannot be used
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise UserError(f"model {config.name}: the tokenizer has no end-of-sequence token")
@@ -201,7 +210,7 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
 
     if config.config is None:
         folder = config_folder(config)
-        with _user_errors(config):
+        with _user_errors(config), _readable(config, f"{folder / 'config.json'}"):
             return AutoConfig.from_pretrained(
                 folder, trust_remote_code=config.trust_remote_code, local_files_only=True
             )
@@ -212,7 +221,7 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
             f"model {config.name}: config.model_type: transformers knows no {model_type!r}"
             + (f"; did you mean {close!r}?" if close else "")
         )
-    with _user_errors(config):
+    with _user_errors(config), _readable(config, "the key `config` of the suite"):
         built = AutoConfig.for_model(**config.config)
     # transformers keeps a key that it does not know as an attribute, and ignores it, unless the
     # model's code looks for it there (Qwen3-MoE's `head_dim`).
@@ -233,6 +242,18 @@ def _model_code(config_class: type) -> str:
 
     found = find_spec(config_class.__module__.replace(".configuration_", ".modeling_"))
     return Path(found.origin).read_text("utf-8") if found and found.origin else ""
+
+
+@contextmanager
+def _readable(config: ModelConfig, what: str) -> Iterator[None]:
+    """What a library raises of a broken file depends on where it is broken."""
+    try:
+        yield
+    except (UserError, MemoryError, *_TOLD):
+        raise
+    except Exception as error:
+        reason = shorten(f"{type(error).__name__}: {error}", 200)
+        raise UserError(f"model {config.name}: {what} cannot be read: {reason}") from error
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lwft_bench.config.models import ModelConfig
-from lwft_bench.errors import UserError
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

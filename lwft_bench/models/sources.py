@@ -8,9 +8,9 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
-from lwft_bench.config.models import ModelConfig
-from lwft_bench.errors import UserError
 from lwft_bench.models.gguf import converted, gguf_digest, gguf_file, is_gguf
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.errors import UserError
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """The model that ships with the package."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field as Limits
 from pydantic import NonNegativeFloat
 
-from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions, moments
+from lwft_bench.optimizers.base import Field, Optimizer, moments
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 Beta = Annotated[float, Limits(ge=0, lt=1)]
 
 
-class AdamOptions(OptimizerOptions):
+class AdamOptions(PluginOptions):
     """Defaults are those of torch.optim.AdamW, but for the weight decay."""
 
     beta1: Beta = 0.9

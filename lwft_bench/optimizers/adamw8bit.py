@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PositiveInt
 
-from lwft_bench.extras import import_extra
 from lwft_bench.optimizers.adamw import AdamOptions
-from lwft_bench.registry import register_optimizer
-from lwft_bench.state.optimizer import Field, Optimizer, OptimizerOptions, moments
+from lwft_bench.optimizers.base import Field, Optimizer, moments
+from lwft_bench.plugins.extras import import_extra
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,7 @@ class AdamW8bit(Optimizer):
 
     options: Options
 
-    def __init__(self, options: OptimizerOptions) -> None:
+    def __init__(self, options: PluginOptions) -> None:
         super().__init__(options)
         self._functional = import_extra("bitsandbytes.functional", "optimizers")
         self._maps: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from lwft_bench.config.models import Cell, ModelConfig, TaskConfig, TrainingConfig
 from lwft_bench.data.batching import PADDED_TO, DataOrder, TokenisedExamples, tokenise
 from lwft_bench.data.sources import load_written
-from lwft_bench.errors import UserError
+from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.models.loading import load_tokenizer
-from lwft_bench.planning.steps import BatchShape
+from lwft_bench.schema.cell import Cell, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)

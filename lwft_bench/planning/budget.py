@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from lwft_bench.config.models import Cell, TrainingConfig
-from lwft_bench.errors import UserError
+from lwft_bench.schema.cell import Cell, TrainingConfig
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     from lwft_bench.planning.plan import CellPlan, Needed

@@ -14,14 +14,14 @@ from torch._subclasses.fake_tensor import (
     UnsupportedFakeTensorException,
 )
 
-from lwft_bench.config.models import Cell
+from lwft_bench.dry_run.draws import Draws, draws
+from lwft_bench.dry_run.fake_cell import fake_cell
+from lwft_bench.dry_run.steps import BatchShape, longest
+from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.models.loading import require_shape
 from lwft_bench.models.parts import find_parts
 from lwft_bench.planning.batches import PlannedBatch, planned_batch
-from lwft_bench.planning.draws import Draws, draws
-from lwft_bench.planning.fake_cell import fake_cell
-from lwft_bench.planning.steps import BatchShape, longest
-from lwft_bench.planning.traits import traits_of
+from lwft_bench.schema.cell import Cell
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.groups import Groups, make_groups
 
@@ -184,7 +184,7 @@ def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_paramet
             peak_bytes=report.peak_bytes,
             step_peaks=_spread(peaks, drawn),
             rounded_peak_bytes=report.rounded_peak_bytes,
-            phases=_by_phase(report.phases),
+            phases=by_phase(report.phases),
             components=report.components,
             component_peaks=report.component_peaks,
             host_bytes=report.host_peak_bytes,
@@ -214,8 +214,8 @@ def _spread(values: dict[tuple[int, ...], int], drawn: Draws) -> Spread:
     return Spread(min(values.values()), sum(typical) / len(typical), max(values.values()))
 
 
-def _by_phase(phases: dict[str, int]) -> dict[str, int]:
-    """The peak of each phase, in whichever selection's step it was."""
+def by_phase(phases: dict[str, int]) -> dict[str, int]:
+    """The peak of each phase, in whichever selection's step it was; selections are named by numbers."""
     found: dict[str, int] = {}
     for path, peak in phases.items():
         name = path.rpartition("/")[2]

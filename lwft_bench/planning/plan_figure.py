@@ -11,10 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lwft_bench.errors import UserError
 from lwft_bench.planning.budget import Allowance
 from lwft_bench.planning.suite_plan import SuitePlan
-from lwft_bench.reporting.figures import COLORS, LINES, MARKERS, STYLE
+from lwft_bench.reporting.figures.style import COLORS, LINES, MARKERS, STYLE
+from lwft_bench.schema.errors import UserError
 
 GIB = 2**30
 

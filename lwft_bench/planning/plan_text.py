@@ -7,18 +7,18 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from lwft_bench.config.models import Cell
-from lwft_bench.execution.model_confounds import model_confounds
-from lwft_bench.execution.summary import confounds
+from lwft_bench.cell.measurements import confounds
+from lwft_bench.cell.model_confounds import model_confounds
+from lwft_bench.dry_run.steps import longest
+from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.planning.budget import Allowance
 from lwft_bench.planning.plan import Spread
-from lwft_bench.planning.steps import longest
 from lwft_bench.planning.suite_plan import Row, SuitePlan
-from lwft_bench.planning.traits import traits_of
-from lwft_bench.reporting import formatting as show
-from lwft_bench.reporting.audit_tables import differences
-from lwft_bench.reporting.markdown import to_titled_markdown
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.markdown import to_titled_markdown
+from lwft_bench.reporting.render.table import Table
+from lwft_bench.reporting.tables.confounds import differences
+from lwft_bench.schema.cell import Cell
 
 
 def as_text(plan: SuitePlan) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lwft_bench.config.loading import Suite
-from lwft_bench.errors import UserError
 from lwft_bench.planning.budget import Allowance, Change, fits, smallest_change
 from lwft_bench.planning.plan import CellPlan, Planner
-from lwft_bench.plugins import load_plugin
+from lwft_bench.plugins.files import load_plugin
+from lwft_bench.preflight.cells import check_cells
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.suites.loading import Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,14 @@ def plan_suite(
 
     A cell that would be refused is left out, as a run goes on after it.
 
-    tell: is told which cell is next.
+    tell: is told which cell is next, and before them all what a run would be refused for.
 
     Raises:
         UserError: Every cell is refused: the first one's.
     """
     for plugin in {plugin: None for cell in suite.all_cells for plugin in cell.plugins}:
         load_plugin(plugin)
+    _tell_findings(suite, tell)
     planner, dearest = Planner(), Planner(num_samples=0)
     advice: dict[str, tuple[Change, CellPlan] | None] = {}
     rows: list[Row] = []
@@ -79,6 +82,20 @@ def plan_suite(
     untrained = [cell.id for cell in suite.all_cells if not cell.method.trains]
     messages = {cell_id: error.message for cell_id, error in refused.items()}
     return SuitePlan(suite, budget, rows, untrained, messages)
+
+
+def _tell_findings(suite: Suite, tell: Callable[[str], None]) -> None:
+    """What can be planned need not run: its data may be elsewhere, or too long for the model."""
+    runnable = [cell for cell in suite.all_cells if _has_tokenizer(cell)]
+    findings = check_cells(runnable, weights=False)
+    for text, hint in findings.problems.items():
+        tell(f"`lwft-bench run` will refuse this: {text}" + (f"\n  {hint}" if hint else ""))
+    for warning in findings.warnings:
+        tell(f"warning: {warning}")
+
+
+def _has_tokenizer(cell: Cell) -> bool:
+    return cell.model.path is not None or cell.model.tokenizer is not None
 
 
 def as_json(plan: SuitePlan) -> dict[str, Any]:

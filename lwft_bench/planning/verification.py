@@ -8,18 +8,20 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lwft_bench.config.models import Cell
-from lwft_bench.models.adapters import Adapter
+from lwft_bench.adapters.base import Adapter
+from lwft_bench.dry_run.draws import Draws
+from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps, longest
+from lwft_bench.dry_run.traits import traits_of
+from lwft_bench.memory.accounting import MemoryAccount
+from lwft_bench.memory.flops import FlopCount
+from lwft_bench.memory.meters import Account, PhasePeaks, allocated_bytes
 from lwft_bench.planning.budget import WORKSPACE_BYTES
-from lwft_bench.planning.draws import Draws
-from lwft_bench.planning.flops import FlopCount
-from lwft_bench.planning.steps import BatchShape, CellSteps, cell_steps, longest
+from lwft_bench.planning.plan import by_phase
 from lwft_bench.planning.suite_plan import SuitePlan
-from lwft_bench.planning.traits import traits_of
-from lwft_bench.reporting import formatting as show
-from lwft_bench.training.accounting import MemoryAccount
-from lwft_bench.training.adapted import adapted_model, choose_device
-from lwft_bench.training.meters import Account, PhasePeaks
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.schema.cell import Cell
+from lwft_bench.training.adapted import adapted_model, choose_device, random_adapted_model
+from lwft_bench.training.assembly import Surroundings
 
 TOLERANCE = 0.05
 """On an accelerator, beside what libraries may take. On the CPU not a byte may differ."""
@@ -27,10 +29,12 @@ TOLERANCE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """allocated: the peak. reserved: what the caching allocator held for it; None on the CPU."""
+    """allocated: the peak. reserved: what the caching allocator held for it; None on the CPU.
+    phases: the peak of each."""
 
     allocated: int
     reserved: int | None
+    phases: dict[str, int]
 
 
 def verify_plan(plan: SuitePlan, tell: Callable[[str], None]) -> bool:
@@ -73,32 +77,32 @@ def as_planned(planned: int, measured: Measured, device: torch.device) -> bool:
 def measure(
     cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, device: torch.device
 ) -> Measured:
-    """The peak of the steps that a plan runs, on the device, with the model's own weights."""
-    before = _allocated(device)
-    adapter, model = adapted_model(cell, 0, device)
+    """The peak of the steps that a plan runs, on the device, with the model's own weights.
+
+    A model given by its config has random ones, drawn on the device.
+    """
+    before = allocated_bytes(device) or 0
+    make = random_adapted_model if cell.model.path is None else adapted_model
+    adapted = make(cell, 0, device)
     account = PhasePeaks(device) if device.type != "cpu" else MemoryAccount()
     if isinstance(account, PhasePeaks):
-        _steps(cell, adapter, model, shapes, device, account).follow(drawn)
-        return Measured(max(account.peaks.values()) - before, account.reserved)
-    account.adopt([*model.parameters(), *model.buffers()], "weights")
+        _steps(cell, adapted, shapes, device, account).follow(drawn)
+        peaks = {name: peak - before for name, peak in account.peaks.items()}
+        return Measured(max(peaks.values()), account.reserved, by_phase(peaks))
+    account.adopt([*adapted[1].parameters(), *adapted[1].buffers()], "weights")
     with account:
-        _steps(cell, adapter, model, shapes, device, account).follow(drawn)
-    return Measured(account.report().peak_bytes, None)
+        _steps(cell, adapted, shapes, device, account).follow(drawn)
+    report = account.report()
+    return Measured(report.peak_bytes, None, by_phase(report.phases))
 
 
 def _steps(
     cell: Cell,
-    adapter: Adapter,
-    model: nn.Module,
+    adapted: tuple[Adapter, nn.Module],
     shapes: Sequence[BatchShape],
     device: torch.device,
     account: Account,
 ) -> CellSteps[Account]:
     traits = traits_of(cell, longest(shapes))
-    return cell_steps(cell, adapter, model, shapes, device, account, FlopCount(), traits=traits)
-
-
-def _allocated(device: torch.device) -> int:
-    if device.type == "cpu":
-        return 0
-    return int(torch.get_device_module(device).memory_allocated(device))
+    surroundings = Surroundings(device, account)
+    return cell_steps(cell, adapted, shapes, surroundings, FlopCount(), traits=traits)

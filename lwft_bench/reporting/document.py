@@ -2,66 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from lwft_bench.reporting.comparison import Comparison
-from lwft_bench.reporting.figures import Drawing
-from lwft_bench.reporting.markdown import escape, to_markdown
-from lwft_bench.reporting.records import RunRecords
+from lwft_bench.reporting.figures.drawing import Drawing
+from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.read.records import RunRecords
+from lwft_bench.reporting.render.markdown import escape, to_markdown
+from lwft_bench.reporting.render.table import Table
+from lwft_bench.reporting.sections import Section
 from lwft_bench.reporting.summary import summary
-from lwft_bench.reporting.table import Table
-
-_SECTIONS = (
-    ("Against the published numbers", "published", ()),
-    ("Test questions in the training data", "contamination", ()),
-    ("Differences to the baseline", "differences", ()),
-    ("Differences between all methods", "pairwise", ()),
-    ("What differs besides the method's name", "confounds", ()),
-    ("Engagement: did the methods do what they say", "engagement", ()),
-    ("Ablations", "ablations", ()),
-    ("Tuning", "tuning", ()),
-    ("Trials of the tuning", "trials", ()),
-    ("At equal floating-point operations", "equal_flops", ()),
-    ("At equal memory", "equal_memory", ()),
-    ("Memory", "memory", ()),
-    ("Training", "training", ("loss",)),
-    ("Selections", "selections", ("selections", "concentration", "probabilities", "inclusion")),
-)
-"""Heading, table, figures; a section that would be empty is left out."""
-
-_RUN_SECTIONS = (("Planted layer", "planted"), ("Layers by task", "profile"))
-"""Heading, and the name of a table, a figure or both; as above."""
 
 
-def document(
-    records: RunRecords,
-    comparisons: Sequence[Comparison],
-    tables: Sequence[Mapping[str, Table]],
-    figures: Sequence[Mapping[str, Drawing]],
-    run_tables: Mapping[str, Table],
-    run_figures: Mapping[str, Drawing],
-) -> str:
-    """report.md. `tables` and `figures` are by name, one mapping for each of `comparisons`."""
+@dataclass(frozen=True)
+class Filled:
+    """A section with what was built for it. about: the model and task, or the run as a whole."""
+
+    section: Section
+    about: Context
+    table: Table | None
+    drawings: tuple[Drawing, ...]
+
+
+def document(context: Context, sections: Sequence[Filled]) -> str:
+    """report.md, with the sections of each model and task under its name and those of the run last."""
+    records = context.records
     blocks = [
         f"# {escape(records.title)}",
         escape(records.description),
-        escape(summary(records, comparisons)),
+        escape(summary(records, context.comparisons)),
         *_warnings(records.warnings),
     ]
-    for comparison, own_tables, own_figures in zip(comparisons, tables, figures, strict=True):
-        blocks += _comparison(comparison, own_tables, own_figures)
-    for heading, name in _RUN_SECTIONS:
-        body = [to_markdown(run_tables[name])] if name in run_tables else []
-        body += _figures(run_figures, (name,))
-        if body:
-            blocks += [f"## {heading}", *body]
-    blocks += ["## Cells that are not done", to_markdown(run_tables["failures"])]
-    if not run_tables["provenance"].display.empty:
-        blocks += ["## Provenance", to_markdown(run_tables["provenance"])]
-    blocks += ["## Cells", to_markdown(run_tables["cells"])]
+    for comparison in context.comparisons:
+        blocks.append(f"## {escape(comparison.model)} on {escape(comparison.task)}")
+        blocks += _warnings(comparison.warnings)
+        for filled in sections:
+            if filled.about.current is comparison:
+                blocks += _section(filled, "###")
+    for filled in sections:
+        if filled.about.current is None:
+            blocks += _section(filled, "##")
     blocks += ["## How to make this again", _reproduction(records)]
     return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
+
+
+def _section(filled: Filled, level: str) -> Iterator[str]:
+    if filled.table is None and not filled.drawings:
+        return
+    if filled.section.heading is not None:
+        yield f"{level} {filled.section.heading}"
+        if filled.table is not None:
+            yield to_markdown(filled.table)
+    elif filled.table is not None:
+        yield to_markdown(replace(filled.table, notes=()))
+        if filled.table.notes:
+            yield "How each figure was obtained:"
+            yield to_markdown(replace(filled.table, display=filled.table.display.iloc[:0]))
+    for drawing in filled.drawings:
+        yield f"![{drawing.name.replace('_', ' ')}](figures/{drawing.stem}.png)"
+        yield escape(drawing.caption)
 
 
 def _reproduction(records: RunRecords) -> str:
@@ -84,33 +83,6 @@ def _reproduction(records: RunRecords) -> str:
         "`cells/` has the samples with prompts and responses, losses and selections of each cell."
     )
     return "\n".join([head, *needs, "", "```sh", *lines, "```", "", foot])
-
-
-def _comparison(
-    comparison: Comparison, tables: Mapping[str, Table], figures: Mapping[str, Drawing]
-) -> Iterator[str]:
-    yield f"## {escape(comparison.model)} on {escape(comparison.task)}"
-    yield from _warnings(comparison.warnings)
-    main = tables["main"]
-    yield to_markdown(replace(main, notes=()))
-    if main.notes:
-        yield "How each figure was obtained:"
-        yield to_markdown(replace(main, display=main.display.iloc[:0]))
-    yield from _figures(figures, ("accuracy_vs_memory",))
-    for heading, name, drawings in _SECTIONS:
-        body = [to_markdown(tables[name])] if name in tables else []
-        body += _figures(figures, drawings)
-        if body:
-            yield f"### {heading}"
-            yield from body
-
-
-def _figures(figures: Mapping[str, Drawing], names: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        if name in figures:
-            drawing = figures[name]
-            yield f"![{name.replace('_', ' ')}](figures/{drawing.stem}.png)"
-            yield escape(drawing.caption)
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:

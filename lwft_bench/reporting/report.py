@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from lwft_bench.config.suite import AVERAGE
-from lwft_bench.errors import UserError
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.latex import to_latex
-from lwft_bench.reporting.markdown import to_titled_markdown
-from lwft_bench.reporting.records import read_run
-from lwft_bench.reporting.table import Table
-from lwft_bench.reporting.tables import (
+from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render.latex import to_latex
+from lwft_bench.reporting.render.markdown import to_titled_markdown
+from lwft_bench.reporting.render.table import Table
+from lwft_bench.reporting.sections import (
+    SECTIONS,
     TABLE_NAMES,
-    comparison_tables,
-    run_tables,
+    build_table,
+    contexts,
     tables_named,
 )
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.suite import AVERAGE
+
+if TYPE_CHECKING:
+    from lwft_bench.reporting.document import Filled
 
 Format = Literal["markdown", "latex", "csv"]
 
@@ -38,28 +42,37 @@ def write_report(run: Path) -> Path:
         UserError: `run` is not a run directory.
     """
     from lwft_bench.reporting.document import document
-    from lwft_bench.reporting.figures import draw, draw_run, styles
 
-    records = read_run(run)
-    comparisons = compare(records)
-    style = styles(comparisons)
-    tables = [comparison_tables(records, comparison) for comparison in comparisons]
-    figures = [draw(records, comparison, style) for comparison in comparisons]
-    overall = run_tables(records)
-    overall_figures = draw_run(records, style)
+    context = Context.of(read_run(run))
+    sections = _fill(context)
     for folder in ("figures", "tables"):
         (run / folder).mkdir(exist_ok=True)
-    for named in (*figures, overall_figures):
-        for drawing in named.values():
+    for filled in sections:
+        for drawing in filled.drawings:
             _replace(run / "figures" / f"{drawing.stem}.png", drawing.png)
-    for tables_by_name in (*tables, overall):
-        for table in tables_by_name.values():
-            for suffix, text in _renderings(table).items():
-                _replace(run / "tables" / f"{table.name}.{suffix}", text.encode())
+        if filled.table is not None:
+            for suffix, text in _renderings(filled.table).items():
+                _replace(run / "tables" / f"{filled.table.name}.{suffix}", text.encode())
     report = run / "report.md"
-    text = document(records, comparisons, tables, figures, overall, overall_figures)
-    _replace(report, text.encode())
+    _replace(report, document(context, sections).encode())
     return report
+
+
+def _fill(context: Context) -> list[Filled]:
+    """Every section with its table and its figures, those of one model and task after the other."""
+    from lwft_bench.reporting.document import Filled
+    from lwft_bench.reporting.figures.drawing import draw
+
+    return [
+        Filled(
+            section,
+            about,
+            build_table(section.table, about) if section.table else None,
+            tuple(drawing for name in section.figures if (drawing := draw(name, about))),
+        )
+        for section in SECTIONS
+        for about in contexts(context, section.scope)
+    ]
 
 
 def print_table(run: Path, format: Format, name: str = "main") -> str:
@@ -70,8 +83,7 @@ def print_table(run: Path, format: Format, name: str = "main") -> str:
     """
     if name not in TABLE_NAMES:
         raise UserError(f"There is no table `{name}`.", f"Tables: {', '.join(TABLE_NAMES)}.")
-    records = read_run(run)
-    tables = tables_named(name, records, compare(records))
+    tables = tables_named(name, Context.of(read_run(run)))
     if not tables:
         raise UserError(f"{run} has nothing for the table `{name}`.")
     if format == "csv":
@@ -92,7 +104,7 @@ def write_profile(runs: Sequence[Path], out: Path, methods: Collection[str] | No
     Raises:
         UserError: one of `runs` is not a run directory, or no cell of them has scores.
     """
-    from lwft_bench.reporting.figures import draw_profile
+    from lwft_bench.reporting.figures.drawing import draw_profile
 
     drawing = draw_profile([read_run(run) for run in runs], methods)
     if drawing is None:
@@ -107,8 +119,8 @@ def write_profile(runs: Sequence[Path], out: Path, methods: Collection[str] | No
 
 def terminal_summary(run: Path) -> str:
     """The main tables for a terminal: averages over benchmarks only, and no notes."""
-    records = read_run(run)
-    return "\n\n".join(_summary(table) for table in tables_named("main", records, compare(records)))
+    tables = tables_named("main", Context.of(read_run(run)))
+    return "\n\n".join(map(_summary, tables))
 
 
 def _summary(table: Table) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 
 @contextmanager

@@ -15,12 +15,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from lwft_bench.config.models import Cell
-from lwft_bench.errors import UserError
 from lwft_bench.results.atomic import (
     move_folder,
     publish_folder,
@@ -28,12 +26,17 @@ from lwft_bench.results.atomic import (
     write_text_atomic,
 )
 from lwft_bench.results.lock import run_lock
-from lwft_bench.results.records import CellRecord, Identity, SuiteCell, SuiteRecord
-from lwft_bench.results.schema import SCHEMA_VERSION, CellResult
+from lwft_bench.results.rows import parse_rows, read_lines
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import SCHEMA_VERSION, CellResult
+from lwft_bench.schema.rows import SampleRow, SelectionHeader, SelectionRow, StepRow
+from lwft_bench.schema.run import CellRecord, Identity, SuiteCell, SuiteRecord
 
 Versioned = TypeVar("Versioned", CellResult, SuiteRecord)
 
 RESULT = "result.json"
+STEPS, SELECTIONS, SAMPLES = "steps.jsonl", "selections.jsonl", "samples.jsonl"
 CHECKPOINT = "checkpoint-*"
 """A cell's checkpoints: folders in its work folder, with a dot in front while they are written.
 Gone once the cell is done."""
@@ -201,25 +204,26 @@ class RunStore:
         """A finished cell as it was resolved."""
         return Cell.model_validate_json((self.cell_folder(cell_id) / "config.json").read_bytes())
 
-    def samples(self, cell_id: str) -> list[dict[str, Any]]:
-        """One row an item of each benchmark; none if the cell was not evaluated."""
-        return self._rows(cell_id, "samples.jsonl")
+    def samples(self, cell_id: str) -> list[SampleRow]:
+        """One row an item of each benchmark; none if the cell was not evaluated.
 
-    def steps(self, cell_id: str) -> list[dict[str, Any]]:
+        Raises:
+            UserError: The file is damaged; so for the others.
+        """
+        path = self.cell_folder(cell_id) / SAMPLES
+        return parse_rows(SampleRow, path, read_lines(path))
+
+    def steps(self, cell_id: str) -> list[StepRow]:
         """One row a step, probing steps (numbered below zero) first."""
-        return self._rows(cell_id, "steps.jsonl")
+        path = self.cell_folder(cell_id) / STEPS
+        return parse_rows(StepRow, path, read_lines(path))
 
-    def selections(self, cell_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The header (units, probing steps) and one row a period; both empty without training."""
-        header, *rows = self._rows(cell_id, "selections.jsonl") or [{}]
-        return header, rows
-
-    def _rows(self, cell_id: str, name: str) -> list[dict[str, Any]]:
-        path = self.cell_folder(cell_id) / name
-        if not path.exists():
-            return []
-        with path.open(encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
+    def selections(self, cell_id: str) -> tuple[SelectionHeader, list[SelectionRow]]:
+        """The header and one row a period; both empty without training."""
+        path = self.cell_folder(cell_id) / SELECTIONS
+        header, *lines = read_lines(path) or ["{}"]
+        (first,) = parse_rows(SelectionHeader, path, [header])
+        return first, parse_rows(SelectionRow, path, lines, first=2)
 
 
 def write_result(folder: Path, result: CellResult) -> None:

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 
 import torch
 
+from lwft_bench.dry_run.draws import Draws
+from lwft_bench.dry_run.fake_cell import fake_cell
+from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.memory.meters import synchronised_clock
 from lwft_bench.planning.budget import WORKSPACE_BYTES
-from lwft_bench.planning.draws import Draws
-from lwft_bench.planning.fake_cell import fake_cell
-from lwft_bench.planning.steps import BatchShape
 from lwft_bench.planning.verification import as_planned, measure
-from lwft_bench.results.schema import Check
+from lwft_bench.schema.result import Check
 from lwft_bench.selftest.delays import DelayedEngine, SerialEngine
 from lwft_bench.selftest.steps import Shape, StateOnDevice, Steps
 from lwft_bench.state.engine import Engine, Queue
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.state.simulated import SimulatedEngine
 from lwft_bench.strategies.base import Needs
-from lwft_bench.training.meters import synchronised_clock
 
 CPU = torch.device("cpu")
 STEPS = 200
@@ -66,18 +66,12 @@ def _num_steps(device: torch.device) -> int:
     return STEPS_WITHOUT_QUEUES if device.type == "cpu" else STEPS
 
 
-def _differences(first: Steps, second: Steps) -> int:
-    """Tensors of weights and state that differ in any bit."""
-    pairs = zip(first.result(), second.result(), strict=True)
-    return sum(not torch.equal(a, b) for a, b in pairs)
-
-
 def _placement(device: torch.device, precision: str) -> Check:
     """Where state lives does not change a bit."""
     resident = _trained(device, "all", precision)
     budget = resident.assembly.store.device_bytes // 2
     wrong = {
-        str(place): _differences(resident, _trained(device, place, precision))
+        str(place): resident.differences(_trained(device, place, precision))
         for place in ("none", budget)
     }
     detail = f"{_num_steps(device)} steps; tensors that differ from resident state: " + ", ".join(
@@ -89,7 +83,7 @@ def _placement(device: torch.device, precision: str) -> Check:
 def _delay(device: torch.device, queue: Queue) -> Check:
     resident = _trained(device, "all", "bf16")
     offloaded = _trained(device, "none", "bf16", DelayedEngine(device, queue))
-    count = _differences(resident, offloaded)
+    count = resident.differences(offloaded)
     detail = f"{STEPS} steps with a kernel before everything on queue {queue}: {count} differ"
     return Check(name=f"delayed-{queue}", passed=count == 0, detail=detail)
 
@@ -101,7 +95,7 @@ def _schedules() -> Iterator[Check]:
         wrong = [
             number
             for number, engine in enumerate(engines)
-            if _differences(expected, _trained(CPU, "none", precision, engine, steps=24))
+            if expected.differences(_trained(CPU, "none", precision, engine, steps=24))
         ]
         moved = min(engine.bytes_in for engine in engines)
         detail = (

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import torch
 
-from lwft_bench.errors import UserError
-from lwft_bench.execution.provenance import accelerator
-from lwft_bench.results.schema import Check
+from lwft_bench.cell.provenance import accelerator
+from lwft_bench.cell.selftest_verdict import write_record
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import Check
 from lwft_bench.selftest.checks import checks
-from lwft_bench.selftest.record import write_record
 
 
 def run_selftest(device: str, tell: Callable[[str], None]) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
-from lwft_bench.config.models import (
+from lwft_bench.dry_run.steps import cell_steps
+from lwft_bench.memory.flops import FlopCount
+from lwft_bench.memory.meters import NoAccount
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -15,12 +19,10 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.planning.flops import FlopCount
-from lwft_bench.planning.steps import cell_steps
 from lwft_bench.state.engine import Engine
-from lwft_bench.training.adapted import adapted_model
+from lwft_bench.training.adapted import random_adapted_model
+from lwft_bench.training.assembly import Surroundings
 from lwft_bench.training.loss import DeviceBatch
-from lwft_bench.training.meters import NoAccount
 from lwft_bench.training.traits import Traits
 
 StateOnDevice = Literal["all", "none"] | int
@@ -73,17 +75,13 @@ class Steps:
     def __init__(
         self, cell: Cell, shape: Shape, device: torch.device, engine: Engine | None = None
     ) -> None:
-        adapter, model = adapted_model(cell, 0, device)
         self._steps = cell_steps(
             cell,
-            adapter,
-            model,
+            random_adapted_model(cell, 0, device),
             (),
-            device,
-            NoAccount(),
+            Surroundings(device, NoAccount(), engine=engine),
             FlopCount(),
             traits=Traits(),
-            engine=engine,
         )
         self.assembly = self._steps.assembly
         self.assembly.store.counts_survival = False
@@ -97,11 +95,25 @@ class Steps:
         for _ in range(steps):
             if self._done % period == 0:
                 first = self._done // period % layers
-                self._steps.select(sorted({first, (first + 1) % layers}))
-            batch = self.batch(self._done)
-            self.assembly.step.run([batch], len(batch.targets), lr=1e-3)
-            self._done += 1
+                self.select(sorted({first, (first + 1) % layers}))
+            self._step()
         self.assembly.readings.fetch()
+
+    def select(self, units: Sequence[int]) -> None:
+        """These train from now on."""
+        self._steps.select(units)
+
+    def train(self, steps: int) -> float:
+        """Steps with what is selected; the last one's loss."""
+        for _ in range(steps):
+            self._step()
+        losses, _ = self.assembly.readings.fetch()
+        return float(losses[-1])
+
+    def _step(self) -> None:
+        batch = self.batch(self._done)
+        self.assembly.step.run([batch], len(batch.targets), lr=1e-3)
+        self._done += 1
 
     def batch(self, step: int) -> DeviceBatch:
         """Random tokens, a function of the step alone."""
@@ -117,3 +129,13 @@ class Steps:
         weights = [parameter.detach() for parameter in self.assembly.model.parameters()]
         tensors = [*weights, *self.assembly.store.saved_tensors().values()]
         return [tensor.cpu().clone() for tensor in tensors]
+
+    def differences(self, other: Steps) -> int:
+        """Tensors of weights and state that differ in any bit."""
+        pairs = zip(self.result(), other.result(), strict=True)
+        return sum(not torch.equal(_bits(a), _bits(b)) for a, b in pairs)
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Not the values: a NaN equals nothing, and the two zeros one another."""
+    return tensor.reshape(-1).view(torch.uint8)

@@ -8,7 +8,7 @@ from math import prod
 
 import torch
 
-from lwft_bench.state.optimizer import ALIGNMENT, Field, Optimizer
+from lwft_bench.optimizers.base import ALIGNMENT, Field, Optimizer
 from lwft_bench.state.precision import Precision
 
 FIELD_BYTES = 128

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import torch
 
+from lwft_bench.memory.meters import Account
 from lwft_bench.state.engine import Engine, Event, Queue, Wait
-from lwft_bench.training.meters import Account
 
 NUM_SLOTS = 6
 """While one bucket is updated, the next ones come in and the last ones go out. Three would do, but a
 slot is refilled only when all of it has been written back: at the same memory, twice as many of half
-the size leave less of the copies exposed (benchmarks/offload_timeline.py)."""
+the size leave less of the copies exposed (benchmarks/offload/figures.py)."""
 
 SMALL_SHARE = 64
 """Buckets of at most this fraction of the largest (norms, biases) have slots of their own: they would

@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal
 
 import torch
 
+from lwft_bench.memory.accounting import HOST
+from lwft_bench.memory.meters import Account
+from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.engine import Engine, Queue, Wait
+from lwft_bench.state.group_state import GroupState, num_bytes
 from lwft_bench.state.layout import Bucket, cut
-from lwft_bench.state.optimizer import Optimizer
-from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, mix, update_slice
+from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
 from lwft_bench.state.staging import Home, Staging
-from lwft_bench.training.accounting import HOST
-from lwft_bench.training.meters import Account
 
 SURVIVAL = "survival"
+SECOND_MOMENT = "exp_avg_sq"
+"""The name of the field that is a mean of squared gradients, in every optimizer that has one."""
 
 Wanted = tuple[str, int]
 """A group's name and the index of one of its parameters."""
-
-
-@dataclass(slots=True)
-class GroupState:
-    """A unit or always-trained part: its parameters, and their state once it was trained."""
-
-    parameters: Sequence[torch.nn.Parameter]
-    numbers: Sequence[int]
-    """The parameters' numbers in the model: they key stochastic rounding."""
-    policy: Literal["keep", "reset"]
-    rules: tuple[Optimizer, ...]
-    """Of each parameter, as the optimizer chose."""
-    buckets: tuple[tuple[Bucket, ...], ...]
-    """Of each parameter."""
-    steps: list[int] = field(default_factory=list)
-    """Updates of each parameter since its state began."""
-    trained: set[int] = field(default_factory=set)
-    """Parameters that were ever updated."""
-    homes: tuple[tuple[Home, ...], ...] | None = None
-    """Of each bucket; None while the group has no state."""
-
-    @property
-    def state_bytes(self) -> int:
-        """Of the group's state when it has one."""
-        return sum(bucket.num_bytes for row in self.buckets for bucket in row)
 
 
 class StateStore:
@@ -78,7 +56,8 @@ class StateStore:
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
-        self._survival = torch.zeros(2, dtype=torch.int64, device=device)
+        self._survival = torch.zeros(4, dtype=torch.int64, device=device)
+        """Elements that changed, and that wanted to; second moments that stayed, and wanted to fall."""
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
         self.groups: dict[str, GroupState] = {}
@@ -103,12 +82,10 @@ class StateStore:
             for parameter, number in zip(parameters, numbers, strict=True)
         )
         buckets = tuple(
-            cut(parameter.shape, rule, self._precision_of(parameter), self._bucket_bytes)
+            cut(parameter.shape, rule, self._precision.of(parameter), self._bucket_bytes)
             for parameter, rule in zip(parameters, rules, strict=True)
         )
-        self.groups[name] = GroupState(
-            parameters, numbers, policy, rules, buckets, [0] * len(parameters)
-        )
+        self.groups[name] = GroupState.of(parameters, numbers, policy, rules, buckets)
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
         """At a new selection: `leaving` groups lose their state if their policy says so, and
@@ -123,7 +100,7 @@ class StateStore:
         """Ends the state of a group with policy `reset`; its next update begins from step 1."""
         group = self.groups[name]
         if group.policy == "reset":
-            self._staging.release(_homes(group, resident=False))
+            self._staging.release(group.homes_where(resident=False))
             group.homes = None
             group.steps = [0] * len(group.parameters)
 
@@ -178,12 +155,12 @@ class StateStore:
     @property
     def device_bytes(self) -> int:
         """State on the device, staging buckets not counted."""
-        return _num_bytes(self.groups.values(), resident=True)
+        return num_bytes(self.groups.values(), resident=True)
 
     @property
     def host_bytes(self) -> int:
         """State offloaded to the host."""
-        return _num_bytes(self.groups.values(), resident=False)
+        return num_bytes(self.groups.values(), resident=False)
 
     @property
     def host_bytes_allocated(self) -> int:
@@ -191,12 +168,12 @@ class StateStore:
         return sum(
             1 << (home.memory.numel() - 1).bit_length()
             for group in self.groups.values()
-            for home in _homes(group, resident=False)
+            for home in group.homes_where(resident=False)
         )
 
     def host_bytes_of(self, name: str) -> int:
         """The part of `host_bytes` that is the group's."""
-        return _num_bytes([self.groups[name]], resident=False)
+        return num_bytes([self.groups[name]], resident=False)
 
     def surviving_update_share(self) -> float | None:
         """Of the elements with a moment that is not zero, the share whose stored weight changed.
@@ -204,8 +181,17 @@ class StateStore:
         Over the updates made while `counts_survival` was on, of the first CHUNK_ELEMENTS of each
         bucket. None before any.
         """
-        changed, moving = self._survival.tolist()
+        changed, moving, _, _ = self._survival.tolist()
         return changed / moving if moving else None
+
+    def stuck_second_moment_share(self) -> float | None:
+        """Of the elements whose second moment was above the squared gradient, the share whose stored
+        second moment did not change: rounding took the step.
+
+        Over the same updates and elements. None without any: float32 moments are not looked at.
+        """
+        _, _, stuck, falling = self._survival.tolist()
+        return stuck / falling if falling else None
 
     @property
     def trained_parameters(self) -> int:
@@ -228,7 +214,7 @@ class StateStore:
         """The groups' state under `<group>/<parameter>.<bucket>.<field>`: views of it, where it is."""
         tensors = {}
         for name in names:
-            for place, bucket, home in _filled(self.groups[name]):
+            for place, bucket, home in self.groups[name].filled():
                 if not home.resident:
                     self._engine.wait(Queue.HOST, home.written, Wait.SAVED)
                     self._engine.host_access([home.memory], [])
@@ -257,7 +243,7 @@ class StateStore:
             for index, counter in enumerate(counters):
                 for home in group.homes[index] if group.homes else ():
                     home.filled = home.resident or counter > 0
-            for place, bucket, home in _filled(group):
+            for place, bucket, home in group.filled():
                 if not home.resident:
                     self._engine.host_access([], [home.memory])
                 for state, view in bucket.views(home.memory).items():
@@ -276,7 +262,7 @@ class StateStore:
         memory: torch.Tensor,
     ) -> None:
         """The kernels of one bucket's update, on device memory that holds its state."""
-        state, precision = bucket.views(memory), self._precision_of(weight)
+        state, precision = bucket.views(memory), self._precision.of(weight)
         if step == 1 and precision.master:
             state["master"].copy_(weight)
 
@@ -288,17 +274,21 @@ class StateStore:
         if not counts_survival:
             update_slice(precision, kernel, weight, gradient, state, key, bucket.start)
             return
-        before = weight[:CHUNK_ELEMENTS].clone()
+        part = slice(0, CHUNK_ELEMENTS)
+        before = weight[part].clone()
+        second = state.get(SECOND_MOMENT) if precision.state != torch.float32 else None
+        if second is not None:
+            falling = gradient[part].float().square() < second[part]
+            second_before = second[part].clone()
         update_slice(precision, kernel, weight, gradient, state, key, bucket.start)
-        moving = state[bucket.fields[0].name][:CHUNK_ELEMENTS] != 0
-        changed = (weight[:CHUNK_ELEMENTS] != before) & moving
-        self._survival += torch.stack([changed.sum(), moving.sum()])
-
-    def _precision_of(self, weight: torch.Tensor) -> Precision:
-        """The policy, but for weights that the model keeps in another dtype: state in that dtype."""
-        if weight.dtype == self._precision.weight:
-            return self._precision
-        return Precision(weight.dtype, weight.dtype)
+        moving = state[bucket.fields[0].name][part] != 0
+        changed = (weight[part] != before) & moving
+        counts = [changed.sum(), moving.sum()]
+        if second is None:
+            counts += [counts[0].new_zeros(())] * 2
+        else:
+            counts += [((second[part] == second_before) & falling).sum(), falling.sum()]
+        self._survival += torch.stack(counts)
 
     def _create(self, group: GroupState) -> None:
         resident = self._unlimited or self.device_bytes + group.state_bytes <= self._budget
@@ -316,20 +306,3 @@ class StateStore:
     def _bucket_sizes(self) -> set[int]:
         groups = self.groups.values()
         return {bucket.num_bytes for group in groups for row in group.buckets for bucket in row}
-
-
-def _homes(group: GroupState, *, resident: bool) -> Iterator[Home]:
-    for row in group.homes or ():
-        yield from (home for home in row if home.resident == resident)
-
-
-def _num_bytes(groups: Iterable[GroupState], *, resident: bool) -> int:
-    return sum(home.memory.numel() for group in groups for home in _homes(group, resident=resident))
-
-
-def _filled(group: GroupState) -> Iterator[tuple[str, Bucket, Home]]:
-    """Buckets that hold state, each with a name: `<parameter>.<bucket>`."""
-    for parameter, (row, homes) in enumerate(zip(group.buckets, group.homes or (), strict=False)):
-        for number, (bucket, home) in enumerate(zip(row, homes, strict=True)):
-            if home.filled:
-                yield f"{parameter}.{number}", bucket, home

@@ -1,12 +1,12 @@
 """The plugin point: what a strategy sees, what it gives back, and how it gets its name."""
 
-from lwft_bench.registry import register
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
 from lwft_bench.strategies.base import (
     Context,
     Needs,
     Selection,
     Strategy,
-    StrategyOptions,
     Unit,
     Window,
 )
@@ -14,9 +14,9 @@ from lwft_bench.strategies.base import (
 __all__ = [
     "Context",
     "Needs",
+    "PluginOptions",
     "Selection",
     "Strategy",
-    "StrategyOptions",
     "Unit",
     "Window",
     "register",

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from lwft_bench.registry import register
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
 from lwft_bench.strategies.base import (
     Context,
     Needs,
     Selection,
     Strategy,
-    StrategyOptions,
     Window,
 )
 from lwft_bench.strategies.draws import draw_without_replacement
@@ -36,7 +36,7 @@ class AdaGradSelect(Strategy):
     Recorded scores are the cumulative norms, recorded probabilities the p drawn.
     """
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         share: Annotated[float, Field(gt=0, le=1)] = 0.2
         """Share of the units that train, k %; at least one does."""
         period: PositiveInt = 1

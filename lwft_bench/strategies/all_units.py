@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
 from lwft_bench.strategies.base import Selection, Strategy
 
 

@@ -7,13 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
-
-class StrategyOptions(BaseModel):
-    """Base of every strategy's options: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from lwft_bench.plugins.options import PluginOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +121,7 @@ class Context:
 class Strategy:
     """Chooses which units train next. Subclass it, give it `Options`, register it by name."""
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         """No options."""
 
     name: ClassVar[str] = ""
@@ -136,12 +131,12 @@ class Strategy:
     may_be_empty: ClassVar[bool] = False
     """Whether it selects no unit at all, so that only the always-trained parts train."""
 
-    def __init__(self, options: StrategyOptions | None = None) -> None:
+    def __init__(self, options: PluginOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
         self.context: Context
 
     @classmethod
-    def wraps(cls, options: StrategyOptions) -> tuple[str, ...]:
+    def wraps(cls, options: PluginOptions) -> tuple[str, ...]:
         """Names of the strategies it runs inside it: when their code changes, so do its results."""
         return ()
 

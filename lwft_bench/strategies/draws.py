@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 
 def draw_without_replacement(

@@ -6,9 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from lwft_bench.errors import UserError
-from lwft_bench.registry import register
-from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
+from lwft_bench.schema.errors import UserError
+from lwft_bench.strategies.base import Context, Selection, Strategy
 from lwft_bench.strategies.draws import require_enough_units
 
 
@@ -18,7 +19,7 @@ class Fixed(Strategy):
 
     varies = False
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         which: Literal["last", "random"] | tuple[NonNegativeInt, ...] = Field(
             default="last", union_mode="left_to_right"
         )

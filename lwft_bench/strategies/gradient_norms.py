@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from lwft_bench.strategies.base import Context, Needs, Strategy, StrategyOptions, Window
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.strategies.base import Context, Needs, Strategy, Window
 from lwft_bench.strategies.draws import require_enough_units
 
 Floats = NDArray[np.float64]
 
 
-class ProbingOptions(StrategyOptions):
+class ProbingOptions(PluginOptions):
     """Options of strategies that measure the MGN in a probing phase."""
 
     num_active: PositiveInt = 2

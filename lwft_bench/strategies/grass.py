@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lwft_bench.errors import UserError
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Context, Selection
 from lwft_bench.strategies.draws import draw_with_replacement, draw_without_replacement
 from lwft_bench.strategies.gradient_norms import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
 from lwft_bench.strategies.base import Selection
 from lwft_bench.strategies.gradient_norms import GradientNormStrategy, RefreshOptions
 

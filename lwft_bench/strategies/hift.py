@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from lwft_bench.registry import register
-from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
+from lwft_bench.strategies.base import Context, Selection, Strategy
 
 
 @register("hift")
@@ -18,7 +19,7 @@ class Hift(Strategy):
     learning rate to the sweep (`lr_clock: sweep`), so that all groups of a sweep have the same one.
     """
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         group_size: PositiveInt = 1
         """Units trained at once, m: neighbours in the order."""
         order: Literal["down2up", "up2down", "random"] = "down2up"

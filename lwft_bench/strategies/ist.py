@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from lwft_bench.registry import register
-from lwft_bench.strategies.base import Context, Needs, Selection, Strategy, StrategyOptions
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
+from lwft_bench.strategies.base import Context, Needs, Selection, Strategy
 from lwft_bench.strategies.draws import draw_without_replacement
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -30,7 +31,7 @@ class Ist(Strategy):
     probabilities sigma(-I) as shares of their sum. Both draws are without replacement.
     """
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         active_share: Share = 0.25
         """Share of the units that train in a step, rounded down, but at least one."""
         interval: PositiveInt | None = 10

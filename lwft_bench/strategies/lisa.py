@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import PositiveInt
 
-from lwft_bench.registry import register
-from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
+from lwft_bench.strategies.base import Context, Selection, Strategy
 from lwft_bench.strategies.draws import draw_without_replacement, require_enough_units
 
 
@@ -19,7 +20,7 @@ class Lisa(Strategy):
     chance to be among the drawn is gamma/N, as the paper writes it.
     """
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         num_active: PositiveInt = 2
         """Units trained at once, gamma in Algorithm 1."""
         period: PositiveInt = 20

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from lwft_bench.errors import UserError
-from lwft_bench.registry import register
-from lwft_bench.strategies.base import Context, Needs, Selection, Strategy, StrategyOptions
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
+from lwft_bench.schema.errors import UserError
+from lwft_bench.strategies.base import Context, Needs, Selection, Strategy
 from lwft_bench.strategies.draws import draw_without_replacement, require_enough_units
 
 
@@ -20,7 +21,7 @@ class Ows(Strategy):
     weight without replacement.
     """
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         num_active: PositiveInt = 2
         """Units trained at once, gamma."""
         period: PositiveInt = 50

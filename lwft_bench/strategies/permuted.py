@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from lwft_bench.config.models import Named
-from lwft_bench.config.problems import format_key, validate
-from lwft_bench.errors import UserError
-from lwft_bench.registry import register, strategies
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register, strategies
+from lwft_bench.schema.cell import Named
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.problems import format_key, validate
 from lwft_bench.strategies.base import (
     Context,
     Needs,
     Selection,
     Strategy,
-    StrategyOptions,
     Window,
 )
 
@@ -37,7 +37,7 @@ class Permuted(Strategy):
     If training goes as well as with the inner strategy, it does not matter which layers train.
     """
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         inner: dict[str, Any] = Field(default={"name": "grass"}, validate_default=True)
         """The inner strategy with its options: `{name: grass, period: 20}`."""
 
@@ -59,15 +59,13 @@ class Permuted(Strategy):
 
     options: Options
 
-    def __init__(self, options: StrategyOptions | None = None) -> None:
+    def __init__(self, options: PluginOptions | None = None) -> None:
         super().__init__(options)
-        named = Named.model_validate(self.options.inner)
-        inner = strategies.get(named.name)
-        self.inner = inner(inner.Options(**named.options))
+        self.inner: Strategy = strategies.build(Named.model_validate(self.options.inner))
         self.varies = self.inner.varies
 
     @classmethod
-    def wraps(cls, options: StrategyOptions) -> tuple[str, ...]:
+    def wraps(cls, options: PluginOptions) -> tuple[str, ...]:
         assert isinstance(options, Permuted.Options)
         return (str(options.inner["name"]),)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lwft_bench.errors import UserError
-from lwft_bench.registry import register
+from lwft_bench.plugins.registry import register
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Context, Needs, Selection
 from lwft_bench.strategies.gradient_norms import Floats
 from lwft_bench.strategies.grass import Grass

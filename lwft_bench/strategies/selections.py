@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Selection
 
 PROBABILITY_TOLERANCE = 1e-6

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.strategies.base import (
     Context,
     Needs,
     Selection,
     Strategy,
-    StrategyOptions,
     Unit,
     Window,
 )
@@ -40,7 +40,7 @@ class Simulation:
     """What does not change in the course of a run."""
 
     strategy: type[Strategy]
-    options: StrategyOptions
+    options: PluginOptions
     num_units: int = 10
     total_steps: int = 400
     seed: int = 0

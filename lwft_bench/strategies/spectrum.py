@@ -8,9 +8,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from lwft_bench.errors import UserError
-from lwft_bench.registry import register
-from lwft_bench.strategies.base import Needs, Selection, Strategy, StrategyOptions
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
+from lwft_bench.schema.errors import UserError
+from lwft_bench.strategies.base import Needs, Selection, Strategy
 
 
 @register("spectrum")
@@ -25,7 +26,7 @@ class Spectrum(Strategy):
 
     varies = False
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         top_share: Annotated[float, Field(gt=0, le=1)] = 0.25
         """Share of the units of each kind that train, rounded down, but at least one."""
 

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from lwft_bench.registry import register
-from lwft_bench.strategies.base import Context, Selection, Strategy, StrategyOptions
+from lwft_bench.plugins.options import PluginOptions
+from lwft_bench.plugins.registry import register
+from lwft_bench.strategies.base import Context, Selection, Strategy
 
 Direction = Literal["forward", "backward", "random"]
 
@@ -56,7 +57,7 @@ class Sweep(Strategy):
 class Lift(Sweep):
     """One unit at a time, front to end as GRASS's authors describe LIFT, or in another order."""
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         order: Literal["front-to-end", "end-to-front", "random"] = "front-to-end"
         """Front: the input side. `random` draws a permutation for each sweep."""
         period: PositiveInt = 20
@@ -81,7 +82,7 @@ class BAdam(Sweep):
     BAdam is this together with `state_policy: restart`: Adam begins anew with each block.
     """
 
-    class Options(StrategyOptions):
+    class Options(PluginOptions):
         order: Literal["random", "ascending", "descending"] = "random"
         """`ascending`: from the input to the output; `random`: a permutation for each block-epoch."""
         period: PositiveInt | Literal["auto"] = 100

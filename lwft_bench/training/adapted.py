@@ -7,11 +7,11 @@ from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel
 
-from lwft_bench.config.models import Cell
-from lwft_bench.models.adapters import Adapter
+from lwft_bench.adapters.base import Adapter
 from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import empty_model, load_model
-from lwft_bench.registry import adapters
+from lwft_bench.plugins.registry import adapters
+from lwft_bench.schema.cell import Cell
 from lwft_bench.state.precision import PRECISIONS
 
 
@@ -33,6 +33,21 @@ def adapted_model(
     return adapter, adapted
 
 
+def random_adapted_model(
+    cell: Cell, seed: int, device: torch.device
+) -> tuple[Adapter, PreTrainedModel | PeftModel]:
+    """The same for a model given by its config, with weights drawn on the device itself.
+
+    Billions of them take seconds there. They are other numbers than the CPU draws from the seed, so
+    this is for measuring time and memory; on the CPU it is `adapted_model`.
+    """
+    if device.type == "cpu":
+        return adapted_model(cell, seed, device)
+    torch.get_device_module(device).manual_seed(seed)
+    with device:
+        return adapted_model(cell, seed, device)
+
+
 def empty_adapted_model(cell: Cell) -> tuple[Adapter, nn.Module]:
     """The same on the meta device, without weights."""
     adapter, training = _adapter(cell), cell.training
@@ -52,5 +67,5 @@ def choose_device(name: str) -> torch.device:
 
 
 def _adapter(cell: Cell) -> Adapter:
-    adapter_class = adapters.get(cell.method.adapter.name)
-    return adapter_class(adapter_class.Options(**cell.method.adapter.options))
+    adapter: Adapter = adapters.build(cell.method.adapter)
+    return adapter

@@ -4,34 +4,56 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from lwft_bench.config.models import MethodConfig, TrainingConfig
-from lwft_bench.errors import UserError
-from lwft_bench.models.adapters import Adapter
+from lwft_bench.adapters.base import Adapter
+from lwft_bench.memory.meters import Account
 from lwft_bench.models.parts import find_parts
-from lwft_bench.registry import optimizers
+from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.plugins.registry import optimizers
+from lwft_bench.schema.cell import MethodConfig, TrainingConfig
+from lwft_bench.schema.errors import UserError
 from lwft_bench.state.accelerator import AcceleratorEngine
 from lwft_bench.state.engine import Engine, SynchronousEngine
-from lwft_bench.state.optimizer import Optimizer
-from lwft_bench.state.precision import PRECISIONS
+from lwft_bench.state.precision import precision_of
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Groups, UnitGroup, make_groups
 from lwft_bench.training.loss import CausalLoss
-from lwft_bench.training.meters import Account
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.readings import Readings
 from lwft_bench.training.step import TrainingStep
 from lwft_bench.training.traits import NOTHING_SPECIAL, Traits
 
+AnyAccount = TypeVar("AnyAccount", bound=Account, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings(Generic[AnyAccount]):
+    """Where steps run, with whom, and who listens.
+
+    account: is told of memory. engine: moves offloaded optimizer state; None: the device's own.
+    fake: whether tensors have no values.
+    """
+
+    device: torch.device
+    account: AnyAccount
+    ranks: Ranks = ALONE
+    engine: Engine | None = None
+    fake: bool = False
+
+    def own_engine(self) -> Engine:
+        """The engine that was given, or the device's."""
+        on_cpu = self.device.type == "cpu"
+        return self.engine or (SynchronousEngine if on_cpu else AcceleratorEngine)(self.device)
+
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """A model with what trains it."""
+    """A model with what trains it, and how and where it is trained."""
 
     model: nn.Module
     adapter: Adapter
@@ -41,7 +63,13 @@ class Assembly:
     readings: Readings
     loss: CausalLoss
     step: TrainingStep
-    ranks: Ranks
+    config: TrainingConfig
+    surroundings: Surroundings[Account]
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train the model together."""
+        return self.surroundings.ranks
 
 
 def assemble(
@@ -49,20 +77,16 @@ def assemble(
     adapter: Adapter,
     method: MethodConfig,
     config: TrainingConfig,
+    surroundings: Surroundings[AnyAccount],
     *,
     rounding_seed: int,
-    device: torch.device,
-    account: Account,
-    fake: bool = False,
     traits: Traits = NOTHING_SPECIAL,
-    ranks: Ranks = ALONE,
-    engine: Engine | None = None,
 ) -> Assembly:
     """Makes an adapted model ready for steps: all parameters frozen, in training mode.
 
     traits: what is known of the model; parameters that no gradient reaches are left frozen.
-    engine: what moves offloaded optimizer state; None: the device's own.
     """
+    device, account, ranks = surroundings.device, surroundings.account, surroundings.ranks
     parts = find_parts(model)
     groups = make_groups(model, parts, method, adapter, traits.without_gradient)
     model.requires_grad_(False)
@@ -70,11 +94,11 @@ def assemble(
         for layer in parts.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     model.train()
-    optimizer_class = optimizers.get(method.optimizer.name)
+    optimizer: Optimizer = optimizers.build(method.optimizer)
     store = StateStore(
-        optimizer_class(optimizer_class.Options(**method.optimizer.options)),
-        PRECISIONS[config.precision],
-        engine or (SynchronousEngine if device.type == "cpu" else AcceleratorEngine)(device),
+        optimizer,
+        precision_of(config.precision, config.state_dtype),
+        surroundings.own_engine(),
         device=device,
         on_device=method.state_on_device,
         bucket_bytes=config.bucket_bytes,
@@ -94,14 +118,16 @@ def assemble(
             kept_or_reset,
             in_layer=isinstance(group, UnitGroup) and 0 <= group.depth < len(parts.layers),
         )
-    _require_own_rule(optimizer_class, store)
-    readings = Readings(device, len(groups.units), fake=fake, ranks=ranks)
+    _require_own_rule(optimizer, store)
+    readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
     loss = CausalLoss(model, account, own_logits=traits.own_logits, router_loss=config.router_loss)
     step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
-    return Assembly(model, adapter, method, groups, store, readings, loss, step, ranks)
+    return Assembly(
+        model, adapter, method, groups, store, readings, loss, step, config, surroundings
+    )
 
 
-def _require_own_rule(optimizer: type[Optimizer], store: StateStore) -> None:
+def _require_own_rule(optimizer: Optimizer, store: StateStore) -> None:
     """An optimizer whose rule no parameter is large enough for would be AdamW under another name."""
     kinds = {rule.kind for group in store.groups.values() for rule in group.rules}
     if optimizer.kind not in kinds:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lwft_bench.data.masks import unmasked
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 LENGTH = 16
 NOISE = {torch.float32: 1e-3, torch.bfloat16: 1e-1}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from lwft_bench.config.models import MethodConfig
-from lwft_bench.results.schema import Check, Engagement
+from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.result import Check, Engagement
+from lwft_bench.schema.rows import SelectionRow
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Group, Groups
 from lwft_bench.training.trace import Trace
@@ -49,9 +49,9 @@ def judge(
     return Engagement(passed=all(check.passed for check in checks), checks=checks)
 
 
-def _selected(groups: Groups, row: Mapping[str, Any]) -> set[str]:
+def _selected(groups: Groups, row: SelectionRow) -> set[str]:
     """Names of the units of a row of selections."""
-    return {groups.units[unit].name for unit in row["units"]}
+    return {groups.units[unit].name for unit in row.units}
 
 
 def _periods(trace: Trace, groups: Groups) -> list[Period]:
@@ -59,15 +59,15 @@ def _periods(trace: Trace, groups: Groups) -> list[Period]:
     for before, after in zip(trace.checksums, trace.checksums[1:], strict=False):
         expected = {group.name for group in groups.always}
         for row in trace.selections:
-            if before["step"] <= row["step"] < after["step"]:
+            if before.step <= row.step < after.step:
                 expected |= _selected(groups, row)
-        changed = {n for n, value in after["groups"].items() if before["groups"][n] != value}
-        periods.append(Period(before["step"], frozenset(expected), frozenset(changed)))
+        changed = {n for n, value in after.groups.items() if before.groups[n] != value}
+        periods.append(Period(before.step, frozenset(expected), frozenset(changed)))
     return periods
 
 
 def _selection_changed(trace: Trace, num_units: int, selection_varies: bool | None) -> Check:
-    selections = [tuple(row["units"]) for row in trace.selections]
+    selections = [row.units for row in trace.selections]
     distinct = len(set(selections))
     partial = any(len(units) < num_units for units in selections)
     should = bool(selection_varies) and partial and len(selections) > 1
@@ -142,8 +142,8 @@ def _state_age(trace: Trace, groups: Groups, store: StateStore, method: MethodCo
 def _expected_ages(trace: Trace, groups: Groups, method: MethodConfig) -> dict[str, int]:
     ages = {group.name: 0 for group in groups.all}
     previous: set[str] | None = None
-    end = trace.checksums[-1]["step"]
-    starts = [row["step"] for row in trace.selections] + [end]
+    end = trace.checksums[-1].step
+    starts = [row.step for row in trace.selections] + [end]
     for row, next_start in zip(trace.selections, starts[1:], strict=True):
         selected = _selected(groups, row)
         switched = previous is not None and selected != previous
@@ -151,7 +151,7 @@ def _expected_ages(trace: Trace, groups: Groups, method: MethodConfig) -> dict[s
             if _begins_anew(group, method, selected, switched):
                 ages[group.name] = 0
             if group.unit is None or group.name in selected:
-                ages[group.name] += next_start - row["step"]
+                ages[group.name] += next_start - row.step
         previous = selected
     return ages
 
@@ -174,14 +174,14 @@ def _state_kept(trace: Trace, groups: Groups, method: MethodConfig) -> Check:
     wrong = []
     for row, state in zip(trace.selections, trace.states, strict=True):
         selected = _selected(groups, row)
-        known |= state["left"]
+        known |= state.left
         switched = previous is not None and selected != previous
         for group in groups.all:
             if _begins_anew(group, method, selected, switched):
                 known[group.name] = 0
-        for name, taken in state["taken"].items():
+        for name, taken in state.taken.items():
             if taken != known[name]:
-                wrong.append(f"{name} at step {row['step']}")
+                wrong.append(f"{name} at step {row.step}")
         previous = selected
     detail = f"not as the policy says: {', '.join(wrong[:3])}" if wrong else "as the policy says"
     return Check(name="state_kept", passed=not wrong, detail=detail)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lwft_bench.config.models import PARTS_OF_UNIT, MethodConfig, UnitKind
-from lwft_bench.errors import UserError
-from lwft_bench.models.adapters import Adapter
+from lwft_bench.adapters.base import Adapter
 from lwft_bench.models.parts import PARTS, ModelParts
+from lwft_bench.schema.cell import PARTS_OF_UNIT, MethodConfig, UnitKind
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Unit
 
 

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from lwft_bench.data.batching import IGNORED, Batch
 from lwft_bench.data.masks import unmasked
-from lwft_bench.errors import UserError
-from lwft_bench.training.meters import Account
+from lwft_bench.memory.meters import Account
+from lwft_bench.schema.errors import UserError
 
 CHUNK_LOGITS = 2**23
 """Logits held at a time: 32 MiB in float32."""

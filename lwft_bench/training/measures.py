@@ -9,13 +9,18 @@ import torch
 from torch import nn
 
 from lwft_bench.data.batching import Batch, DataOrder
-from lwft_bench.errors import UserError
+from lwft_bench.data.extents import computed_extent
+from lwft_bench.memory.meters import synchronised_clock
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.extents import Extent
+from lwft_bench.schema.rows import Measurement
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.groups import UnitGroup
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.outliers import linear_maps, outlier_share, watched
 from lwft_bench.training.readings import sum_of_squares
 from lwft_bench.training.singular_values import signal_to_noise
+from lwft_bench.training.streams import undisturbed
 
 
 class Measures:
@@ -27,13 +32,13 @@ class Measures:
     Every rank measures everything, on all ranks' micro-batches, so that all get the same numbers.
     """
 
-    def __init__(self, assembly: Assembly, order: DataOrder, device: torch.device) -> None:
+    def __init__(self, assembly: Assembly, order: DataOrder) -> None:
         self._assembly = assembly
         self._units = assembly.groups.units
         self._order = order
-        self._device = device
-        self.num_tokens = 0
-        """Tokens that went through the model so far."""
+        self._device = assembly.surroundings.device
+        self.computed = Extent()
+        """Of what went through the model so far."""
         self._statistics: dict[str, Callable[..., list[float]]] = {
             "weight_norm": self._weight_norm,
             "weight_rms": self._weight_rms,
@@ -59,6 +64,22 @@ class Measures:
                 return np.array(self._statistics[statistic](**options), dtype=np.float64)
         finally:
             model.train()
+
+    def timed(self, step: int, statistic: str, **options: object) -> tuple[np.ndarray, Measurement]:
+        """As a call, with the row that tells of it. Torch's random streams are left as they were.
+
+        Args:
+            step: The next one.
+        """
+        started, before = synchronised_clock(self._device), self.computed
+        with self._assembly.surroundings.account.phase("measure"), undisturbed(self._device):
+            values = self(statistic, **options)
+        return values, Measurement(
+            step=step,
+            statistic=statistic,
+            computed=self.computed.minus(before),
+            seconds=synchronised_clock(self._device) - started,
+        )
 
     def _matrices(self, unit: UnitGroup) -> list[torch.Tensor]:
         """The unit's own weights that are matrices, as they are (not what quantisation made).
@@ -138,7 +159,7 @@ class Measures:
 
     def _loss(self, batch: Batch) -> float:
         """Summed over target tokens."""
-        self.num_tokens += batch.num_tokens
+        self.computed = self.computed.plus(computed_extent([batch]))
         return float(self._assembly.loss(DeviceBatch.of(batch, self._device)))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.training import checkpoints
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.streams import generator_state, set_torch_state, torch_state
@@ -49,14 +49,13 @@ class Resumption:
     def __init__(
         self,
         folder: Path,
-        device: torch.device,
         assembly: Assembly,
         trace: Trace,
         carried: Mapping[str, Carried],
         rng: np.random.Generator,
     ) -> None:
         self._folder = folder
-        self._device = device
+        self._device = assembly.surroundings.device
         self._ranks = assembly.ranks
         self._groups = assembly.groups
         self._store = assembly.store

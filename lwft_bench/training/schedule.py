@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lwft_bench.config.models import TrainingConfig
+from lwft_bench.schema.cell import TrainingConfig
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:

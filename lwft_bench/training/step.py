@@ -12,12 +12,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-from lwft_bench.config.models import ClipConfig
+from lwft_bench.memory.meters import Account
+from lwft_bench.schema.cell import ClipConfig
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.gradient_sums import GradientSums
 from lwft_bench.training.groups import Group
 from lwft_bench.training.loss import CausalLoss, DeviceBatch
-from lwft_bench.training.meters import Account
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.readings import Readings, sum_of_squares
 from lwft_bench.training.update_order import UpdateOrder

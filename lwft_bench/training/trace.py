@@ -8,75 +8,92 @@ from typing import Any
 
 import torch
 
+from lwft_bench.schema.rows import (
+    ChecksumRow,
+    Measurement,
+    Row,
+    SelectionHeader,
+    SelectionRow,
+    StateRow,
+    StepRow,
+    SwitchRow,
+    UnitRow,
+    ValidationRow,
+)
 from lwft_bench.strategies.base import Selection, Unit
 
 CHUNK_ELEMENTS = 2**20
-ROWS = ("steps", "selections", "checksums", "states", "validation", "measurements")
+ROWS: dict[str, type[Row]] = {
+    "steps": StepRow,
+    "selections": SelectionRow,
+    "checksums": ChecksumRow,
+    "states": StateRow,
+    "validation": ValidationRow,
+    "measurements": Measurement,
+    "switches": SwitchRow,
+}
 
 
 @dataclass(slots=True)
 class Trace:
-    """Rows are JSON-able and go into checkpoints and the cell's folder.
+    """Rows go into checkpoints and, steps and selections, into the cell's folder.
 
-    steps: see steps.jsonl. selections: see selections.jsonl. checksums: of every group at the start
-    of training, at the end of each period and of training: {"step": steps done, "groups": {name:
-    checksum}}. states: at each selection, of the optimizer state of groups (`state_checksums`):
-    {"step": the next one, "left": those that trained until then, "taken": those that train from then
-    on}.
+    checksums: of every group at the start of training, at the end of each period and of training.
+    states: at each selection, of the optimizer state of groups (`state_checksums`).
     """
 
-    units: list[dict[str, Any]]
+    units: tuple[UnitRow, ...]
     probing_steps: int
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    selections: list[dict[str, Any]] = field(default_factory=list)
-    checksums: list[dict[str, Any]] = field(default_factory=list)
-    states: list[dict[str, Any]] = field(default_factory=list)
-    validation: list[dict[str, Any]] = field(default_factory=list)
-    """{"step": steps done, "loss": validation loss}"""
-    measurements: list[dict[str, Any]] = field(default_factory=list)
-    """What the strategy had measured: {"step": the next one, "statistic": its name, "tokens": those
-    that went through the model for it, "seconds"}"""
+    steps: list[StepRow] = field(default_factory=list)
+    selections: list[SelectionRow] = field(default_factory=list)
+    checksums: list[ChecksumRow] = field(default_factory=list)
+    states: list[StateRow] = field(default_factory=list)
+    validation: list[ValidationRow] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
+    switches: list[SwitchRow] = field(default_factory=list)
 
     @classmethod
     def of(cls, units: Iterable[Unit], probing_steps: int) -> Trace:
         """An empty trace."""
-        return cls([asdict(unit) for unit in units], probing_steps)
+        return cls(tuple(UnitRow(**asdict(unit)) for unit in units), probing_steps)
 
     def add_selection(self, step: int, selection: Selection) -> None:
         """Records what was selected before `step`."""
-        row: dict[str, Any] = {
-            "step": step,
-            "num_steps": selection.num_steps,
-            "units": sorted(int(unit) for unit in selection.units),
-        }
-        for key in ("probabilities", "scores"):
-            values = getattr(selection, key)
-            if values is not None:
-                row[key] = [float(value) for value in values]
-        if selection.ages is not None:
-            row["ages"] = [int(age) for age in selection.ages]
-        self.selections.append(row)
+        probabilities, scores, ages = selection.probabilities, selection.scores, selection.ages
+        self.selections.append(
+            SelectionRow(
+                step=step,
+                num_steps=int(selection.num_steps),
+                units=tuple(sorted(int(unit) for unit in selection.units)),
+                probabilities=None if probabilities is None else tuple(map(float, probabilities)),
+                scores=None if scores is None else tuple(map(float, scores)),
+                ages=None if ages is None else tuple(map(int, ages)),
+            )
+        )
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """Everything that grows, for a checkpoint."""
-        return {name: getattr(self, name) for name in ROWS}
+        return {name: [row.model_dump() for row in getattr(self, name)] for name in ROWS}
 
     def restore(self, rows: dict[str, list[dict[str, Any]]]) -> None:
         """Takes what `rows` gave."""
-        for name in ROWS:
-            setattr(self, name, rows[name])
+        for name, kind in ROWS.items():
+            setattr(self, name, [kind.model_validate(row) for row in rows[name]])
 
-    def step_rows(self) -> list[dict[str, Any]]:
+    def step_rows(self) -> list[StepRow]:
         """The rows of steps.jsonl: a validation loss stands with the last step before it."""
-        losses = {row["step"] - 1: row["loss"] for row in self.validation}
+        losses = {row.step - 1: row.loss for row in self.validation}
         return [
-            {**row, "validation_loss": losses[row["step"]]} if row["step"] in losses else row
+            row.model_copy(update={"validation_loss": losses[row.step]})
+            if row.step in losses
+            else row
             for row in self.steps
         ]
 
-    def selection_rows(self) -> list[dict[str, Any]]:
-        """The rows of selections.jsonl, header first."""
-        return [{"units": self.units, "probing_steps": self.probing_steps}, *self.selections]
+    @property
+    def header(self) -> SelectionHeader:
+        """The first line of selections.jsonl."""
+        return SelectionHeader(units=self.units, probing_steps=self.probing_steps)
 
 
 def checksum(tensors: Iterable[torch.Tensor]) -> torch.Tensor:

@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from lwft_bench.config.models import TrainingConfig
-from lwft_bench.data.batching import Batch, DataOrder
-from lwft_bench.errors import UserError
+from lwft_bench.data.batching import DataOrder
+from lwft_bench.memory.meters import allocated_bytes, synchronised_clock
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.events import Emit, PhaseBegan, StepsDone
+from lwft_bench.schema.rows import StateRow, SwitchRow, ValidationRow
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
 from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.batch_steps import BatchSteps
 from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.groups import Group
-from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.measures import Measures
-from lwft_bench.training.meters import Account, synchronised_clock
-from lwft_bench.training.resumption import Place, Resumption
+from lwft_bench.training.resumption import Carried, Place, Resumption
 from lwft_bench.training.schedule import learning_rate
 from lwft_bench.training.state_checksums import state_checksums
-from lwft_bench.training.streams import RandomStreams, undisturbed
-from lwft_bench.training.trace import Trace, checksum
+from lwft_bench.training.streams import RandomStreams
+from lwft_bench.training.trace import Trace
+from lwft_bench.training.weight_checksums import WeightChecksums
 from lwft_bench.training.windows import Windows
 
 SURVIVAL_INTERVAL = 10
@@ -40,9 +41,18 @@ class Hooks:
     one is enough. validate: the validation loss now.
     """
 
-    emit: Callable[[dict[str, Any]], None]
+    emit: Emit
     should_stop: Callable[[], bool]
     validate: Callable[[], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a run draws from: batches to train on, batches to probe and measure on, random streams."""
+
+    order: DataOrder
+    probing_order: DataOrder
+    streams: RandomStreams
 
 
 class Trainer:
@@ -55,50 +65,40 @@ class Trainer:
         self,
         assembly: Assembly,
         strategy: Strategy,
-        config: TrainingConfig,
-        order: DataOrder,
-        probing_order: DataOrder,
-        streams: RandomStreams,
-        device: torch.device,
-        account: Account,
+        feed: Feed,
         hooks: Hooks,
         folder: Path,
     ) -> None:
         self._groups = assembly.groups
         self._step = assembly.step
+        self._batch_steps = BatchSteps(assembly)
         self._store = assembly.store
-        self._readings = assembly.readings
         self._ranks = assembly.ranks
         self._strategy = strategy
-        self._config = config
-        self._order = order
-        self._probing_order = probing_order
-        self._streams = streams
-        self._device = device
-        self._account = account
+        self._config = assembly.config
+        self._order = feed.order
+        self._probing_order = feed.probing_order
+        self._streams = feed.streams
+        self._device = assembly.surroundings.device
+        self._account = assembly.surroundings.account
         self._hooks = hooks
-        self._rng = streams.generator("selection")
+        self._rng = feed.streams.generator("selection")
         self._probing_steps = strategy.needs.probing_steps
         self._place = Place(at=-self._probing_steps)
         self._lr_clock = assembly.method.lr_clock
         self._saved_at = self._place.at
         self.trace = Trace.of(self._groups.seen_by_strategy(), self._probing_steps)
         sizes = [group.num_parameters for group in self._groups.units]
-        self._windows = Windows(assembly.readings, self.trace, sizes, device)
-        self._measures = Measures(assembly, probing_order, device)
-        self._resumption = Resumption(
-            folder,
-            device,
-            assembly,
-            self.trace,
-            carried={
-                "windows": self._windows,
-                "strategy": strategy,
-                "order": order,
-                "probing_order": probing_order,
-            },
-            rng=self._rng,
-        )
+        self._windows = Windows(assembly.readings, self.trace, sizes, self._device)
+        self._measures = Measures(assembly, feed.probing_order)
+        self._checksums = WeightChecksums(assembly, self.trace)
+        carried: dict[str, Carried] = {
+            "windows": self._windows,
+            "strategy": strategy,
+            "order": feed.order,
+            "probing_order": feed.probing_order,
+        }
+        self._resumption = Resumption(folder, assembly, self.trace, carried, self._rng)
         self.frozen_unchanged = True
 
     def run(self) -> None:
@@ -106,7 +106,7 @@ class Trainer:
 
         Afterwards `trace` holds what happened and the model the result.
         """
-        frozen_before = self._frozen_checksum()
+        frozen_before = self._checksums.of_frozen()
         self._start_strategy()
         torch.manual_seed(self._streams.seed("dropout", self._ranks.rank))
         place = self._resumption.restore()
@@ -115,13 +115,13 @@ class Trainer:
         else:
             self._go_on_from(place)
         if self._place.at < 0:
-            self._hooks.emit({"event": "phase", "phase": "probe"})
+            self._hooks.emit(PhaseBegan("probe"))
             self._probe()
-        self._hooks.emit({"event": "phase", "phase": "train"})
+        self._hooks.emit(PhaseBegan("train"))
         if self._place.selected is None:
-            self._record_checksums()
+            self._checksums.record(self._place.at)
         self._train()
-        self.frozen_unchanged = self._frozen_checksum() == frozen_before
+        self.frozen_unchanged = self._checksums.of_frozen() == frozen_before
 
     def _start_strategy(self) -> None:
         context = Context(
@@ -135,19 +135,10 @@ class Trainer:
         self._strategy.start(context)
 
     def _measure(self, statistic: str, **options: object) -> np.ndarray:
-        """For the strategy, at any time. Torch's random streams are left as they were."""
+        """For the strategy, at any time."""
         self._strategy.needs.require(statistic)
-        started, tokens_before = synchronised_clock(self._device), self._measures.num_tokens
-        with self._account.phase("measure"), undisturbed(self._device):
-            values = self._measures(statistic, **options)
-        self.trace.measurements.append(
-            {
-                "step": self._place.at,
-                "statistic": statistic,
-                "tokens": self._measures.num_tokens - tokens_before,
-                "seconds": synchronised_clock(self._device) - started,
-            }
-        )
+        values, row = self._measures.timed(self._place.at, statistic, **options)
+        self.trace.measurements.append(row)
         return values
 
     def _begin(self) -> None:
@@ -184,7 +175,7 @@ class Trainer:
             self._fetch_if_due(end)
             if self._place.at == end:
                 self._observe(probing=False)
-                self._record_checksums()
+                self._checksums.record(self._place.at)
             self._validate_if_due()
             self._save_if_due()
 
@@ -201,6 +192,7 @@ class Trainer:
 
     def _begin_period(self) -> None:
         first = self._place.selected is None
+        started = self._clock_without_measuring()
         selection = self._strategy.select(self._place.at)
         validate_selection(
             selection,
@@ -220,11 +212,16 @@ class Trainer:
         self._ranks.require_same(f"what is selected at step {self._place.at}", units)
         with self._account.phase("switch"):
             self._switch(units)
+        seconds = self._clock_without_measuring() - started
+        self.trace.switches.append(SwitchRow(step=self._place.at, seconds=seconds))
         self._place.selected = units
         self._place.period_end = self._place.at + selection.num_steps
         if first:
             self._preflight()
         self._windows.restart_clock()
+
+    def _clock_without_measuring(self) -> float:
+        return synchronised_clock(self._device) - sum(r.seconds for r in self.trace.measurements)
 
     def _switch(self, units: tuple[int, ...]) -> None:
         before = set(self._place.selected or ())
@@ -241,56 +238,35 @@ class Trainer:
         left = state_checksums(self._store, self._trained_with(before))
         self._store.switch([group.name for group in ending], [group.name for group in starting])
         taken = state_checksums(self._store, self._trained_with(units))
-        self.trace.states.append({"step": self._place.at, "left": left, "taken": taken})
+        self.trace.states.append(StateRow(step=self._place.at, left=left, taken=taken))
         self._activate(units)
 
     def _preflight(self) -> None:
-        """A discarded forward and backward on the longest batch: running out of memory shows now.
-
-        Weights, state, data order and random streams are left as they were.
-        """
-        batches = self._order.longest_batch()
-        with undisturbed(self._device):
-            self._step.run(
-                self._on_device(batches),
-                sum(batch.num_target_tokens for batch in batches),
-                lr=None,
-            )
-        self._readings.discard_step()
+        """On the longest batch, without taking it from the data order."""
+        self._batch_steps.preflight(self._order.longest_batch())
 
     def _run_step(self, order: DataOrder, lr: float | None) -> None:
-        batches = order.next_batch()
-        num_targets = sum(batch.num_target_tokens for batch in batches)
-        self._step.run(self._on_device(batches), num_targets, lr)
-        self.trace.steps.append(self._row(batches, num_targets, lr))
+        period = len(self.trace.selections) - 1
+        row = self._batch_steps.run(order.next_batch(), lr, step=self._place.at, period=period)
+        self.trace.steps.append(row)
         self._place.at += 1
-
-    def _on_device(self, batches: list[Batch]) -> list[DeviceBatch]:
-        """This rank's share of a step's micro-batches."""
-        return [DeviceBatch.of(batch, self._device) for batch in self._ranks.share(batches)]
-
-    def _row(self, batches: list[Batch], num_targets: int, lr: float | None) -> dict[str, Any]:
-        return {
-            "step": self._place.at,
-            "loss": None,
-            "lr": lr or 0.0,
-            "tokens": sum(batch.num_tokens for batch in batches),
-            "target_tokens": num_targets,
-            "seconds": None,
-            "timed": False,
-            "period": len(self.trace.selections) - 1,
-        }
 
     def _fetch_if_due(self, end: int) -> None:
         if self._place.at == end or self._windows.is_due(self._place.at):
             self._fetch()
 
     def _fetch(self) -> None:
-        told = self._windows.fetch(self._place.at)
-        if told is not None:
-            memory = _allocated(self._device)
-            place = {"step": self._place.at, "steps": self._config.steps, "memory_bytes": memory}
-            self._hooks.emit({"event": "step", **place, **told})
+        read = self._windows.fetch(self._place.at)
+        if read is not None:
+            self._hooks.emit(
+                StepsDone(
+                    self._place.at,
+                    self._config.steps,
+                    read.loss,
+                    read.tokens_per_second,
+                    allocated_bytes(self._device),
+                )
+            )
 
     def _observe(self, *, probing: bool) -> None:
         """Hands the strategy everything since the last call, as one table."""
@@ -316,23 +292,5 @@ class Trainer:
     def _record_validation(self) -> None:
         loss = self._hooks.validate()
         if loss is not None:
-            self.trace.validation.append({"step": self._place.at, "loss": loss})
+            self.trace.validation.append(ValidationRow(step=self._place.at, loss=loss))
         self._windows.restart_clock()
-
-    def _record_checksums(self) -> None:
-        values = torch.stack([checksum(g.parameters.values()) for g in self._groups.all]).tolist()
-        self._ranks.require_same(f"the model after {self._place.at} steps", values)
-        names = [group.name for group in self._groups.all]
-        self.trace.checksums.append(
-            {"step": self._place.at, "groups": dict(zip(names, values, strict=True))}
-        )
-
-    def _frozen_checksum(self) -> int | None:
-        frozen = self._groups.frozen.values()
-        return int(checksum(frozen)) if frozen else None
-
-
-def _allocated(device: torch.device) -> int | None:
-    if device.type == "cpu":
-        return None
-    return int(torch.get_device_module(device).memory_allocated(device))

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from lwft_bench.memory.meters import synchronised_clock
 from lwft_bench.strategies.base import Window
 from lwft_bench.training.errors import Diverged
-from lwft_bench.training.meters import synchronised_clock
 from lwft_bench.training.readings import Readings
 from lwft_bench.training.trace import Trace
 
 READING_INTERVAL = 10
 """Steps after which readings are fetched at the latest: one synchronisation, one progress line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What there is to tell of steps whose readings were fetched: the last loss, and their speed."""
+
+    loss: float
+    tokens_per_second: float
 
 
 class Windows:
@@ -43,7 +52,7 @@ class Windows:
         """Whether enough steps were done since the last fetch; `step` is the next one."""
         return step - self._fetched_to >= READING_INTERVAL
 
-    def fetch(self, step: int) -> dict[str, Any] | None:
+    def fetch(self, step: int) -> Reading | None:
         """Brings the readings of the steps before `step` to the host, and times these steps.
 
         Returns:
@@ -56,21 +65,24 @@ class Windows:
             return None
         losses, squares = self._readings.fetch()
         now = synchronised_clock(self._device)
-        rows = self._trace.steps[len(self._trace.steps) - len(losses) :]
+        first = len(self._trace.steps) - len(losses)
+        rows = self._trace.steps[first:]
         total_seconds = now - self._clock
-        for row, loss in zip(rows, losses, strict=True):
+        for number, (row, loss) in enumerate(zip(rows, losses, strict=True), first):
             if not np.isfinite(loss):
-                raise Diverged(f"the loss is {loss} at step {row['step']}")
-            # The first training steps warm caches up and allocate state: they are not timed.
-            timed = row["step"] >= READING_INTERVAL
-            row.update(loss=float(loss), seconds=total_seconds / len(rows), timed=timed)
+                raise Diverged(f"the loss is {loss} at step {row.step}")
+            read = {
+                "loss": float(loss),
+                "seconds": total_seconds / len(rows),
+                # The first training steps warm caches up and allocate state: they are not timed.
+                "timed": row.step >= READING_INTERVAL,
+            }
+            self._trace.steps[number] = row.model_copy(update=read)
         self._tables.append((losses, squares))
         self._fetched_to = step
         self._clock = now
-        return {
-            "loss": float(losses[-1]),
-            "tokens_per_second": sum(row["tokens"] for row in rows) / max(total_seconds, 1e-9),
-        }
+        speed = sum(row.tokens for row in rows) / max(total_seconds, 1e-9)
+        return Reading(float(losses[-1]), speed)
 
     def take(self, step: int, *, probing: bool) -> Window:
         """The window up to `step`, all of it fetched; the next one starts there."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lwft_bench.config.models import MethodConfig
-from lwft_bench.registry import adapters, optimizers, strategies
+from lwft_bench.plugins.registry import adapters, optimizers, strategies
+from lwft_bench.schema.cell import MethodConfig
 
 FOLDER = Path(__file__).parents[2] / "methods"
 PATHS = sorted(FOLDER.glob("*.yaml"))

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from lwft_bench.strategies import Needs, Selection, Strategy, StrategyOptions
-from lwft_bench.testing import CHECKS, MAX_CALL_SECONDS, MAX_CHECK_SECONDS, check_strategy
+from lwft_bench.strategies import Needs, PluginOptions, Selection, Strategy
+from lwft_bench.testing import check_strategy
+from lwft_bench.testing.outcomes import MAX_CHECK_SECONDS
+from lwft_bench.testing.strategy_checks import CHECKS, MAX_CALL_SECONDS
 
 
 class Uniform(Strategy):
@@ -181,7 +183,7 @@ class NeverVaries(Uniform):
 
 
 BROKEN = [
-    ("refuses unknown options", TakesAnyOption, "derive it from StrategyOptions"),
+    ("refuses unknown options", TakesAnyOption, "derive it from PluginOptions"),
     ("states its needs", NeedsSomething, "must be 'selected' or 'all', got 'some'"),
     ("states its needs", ChangesItsNeeds, "needs changed"),
     ("varies as it says", NeverVaries, "varies is False, but 10 different selections"),
@@ -224,7 +226,7 @@ def test_every_check_is_seen_to_fail():
 @pytest.mark.parametrize(("check", "strategy", "detail"), BROKEN)
 def test_broken_strategy_fails_its_check(check, strategy, detail, monkeypatch):
     # That check alone: the others would sleep, too.
-    monkeypatch.setattr("lwft_bench.testing.CHECKS", {check: CHECKS[check]})
+    monkeypatch.setattr("lwft_bench.testing.strategy_checks.CHECKS", {check: CHECKS[check]})
     (outcome,) = check_strategy(strategy)
     assert outcome.name == check
     assert not outcome.passed
@@ -242,7 +244,7 @@ def test_failure_names_the_line_of_the_strategy():
 
 
 def test_a_strategy_that_hangs_fails_instead(monkeypatch):
-    monkeypatch.setattr("lwft_bench.testing.MAX_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("lwft_bench.testing.check.MAX_CHECK_SECONDS", 0.05)
     outcomes = {outcome.name: outcome for outcome in check_strategy(NeverReturns)}
     assert list(outcomes) == list(CHECKS)
     assert not outcomes["selects validly"].passed
@@ -264,7 +266,7 @@ def test_options_are_given_or_refused():
     class WithOption(Uniform):
         varies = False
 
-        class Options(StrategyOptions):
+        class Options(PluginOptions):
             unit: int
 
         def select(self, step):

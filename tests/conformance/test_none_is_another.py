@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lwft_bench.registry import BUILT_IN, strategies
+from lwft_bench.plugins.registry import BUILT_IN, strategies
 from lwft_bench.strategies.simulation import SimulatedTrainer, Simulation
 
 NAMES = [name for name in strategies.names() if strategies.origin(name) == BUILT_IN]

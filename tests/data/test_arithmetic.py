@@ -14,7 +14,7 @@ from lwft_bench.data import arithmetic
 from lwft_bench.data.arithmetic import BENCHMARKS, MULTIPLE_CHOICE, TEST_SEED, benchmark_items
 from lwft_bench.data.arithmetic_templates import TEST, TRAINING
 from lwft_bench.data.examples import Example, Item
-from lwft_bench.models.embedded.corpus import documents
+from tools.embedded_model.corpus import documents
 
 SEED = 5
 ANSWER = re.compile(r"The answer is (\d+)$")

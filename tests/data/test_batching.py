@@ -16,7 +16,7 @@ from lwft_bench.data.batching import (
     tokenise,
 )
 from lwft_bench.data.examples import Example
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 EXAMPLES = [Example("Q: 1+1=", " 2"), Example("Q: 20+22=", " 42"), Example("Q: a?", " no")]
 

@@ -9,14 +9,14 @@ from itertools import islice
 
 import pytest
 
-from lwft_bench.config.models import ModelConfig
 from lwft_bench.data import commonsense
 from lwft_bench.data.commonsense import BENCHMARKS, TEST_SEED, benchmark_items
 from lwft_bench.data.commonsense_templates import TEST, TRAINING, Wording
 from lwft_bench.data.examples import Example, Item
 from lwft_bench.data.lexicon import CONTAINERS, PEOPLE, THINGS
-from lwft_bench.models.embedded.corpus import documents
 from lwft_bench.models.loading import load_tokenizer
+from lwft_bench.schema.cell import ModelConfig
+from tools.embedded_model.corpus import documents
 
 SEED = 5
 CAST = {*PEOPLE, *THINGS, *(singular for singular, _ in CONTAINERS)}

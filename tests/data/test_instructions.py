@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from lwft_bench.config.loading import load_suite
-from lwft_bench.config.models import TaskConfig
 from lwft_bench.data.digests import data_digest
 from lwft_bench.data.items import load_items
 from lwft_bench.data.sources import load_examples
-from lwft_bench.errors import UserError
+from lwft_bench.schema.cell import TaskConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.suites.loading import load_suite
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> str:
@@ -60,7 +60,9 @@ def test_columns_and_forms(tmp_path: Path) -> None:
     options = {"train": train, "columns": columns}
     found = load_examples(task(tmp_path, data_options=options)).train[0]
     assert (found.question, found.target) == ("Q0", "A0")
-    with pytest.raises(UserError, match=r"own.json:1: no field 'query'; there are 'question'"):
+    with pytest.raises(
+        UserError, match=r"own.json:1: row 1: no field 'query'; there are 'question'"
+    ):
         wrong = {"train": train, "columns": columns | {"instruction": "query"}}
         load_examples(task(tmp_path, data_options=wrong))
     with pytest.raises(UserError, match="unknown form 'alpacca'; did you mean 'alpaca'"):

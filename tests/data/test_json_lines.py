@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lwft_bench.data.json_lines import read_json_lines
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 
 def test_every_problem_is_located(tmp_path: Path) -> None:

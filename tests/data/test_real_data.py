@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from lwft_bench.config.models import TaskConfig
+from lwft_bench.data.benchmarks import load_benchmark
 from lwft_bench.data.forms import FORMS, Instruction
 from lwft_bench.data.items import load_items
 from lwft_bench.data.locations import DATA_DIR, data_folder, find_file
 from lwft_bench.data.overlap import asked, find_overlap
 from lwft_bench.data.row_files import read_rows
 from lwft_bench.data.sources import load_examples
-from lwft_bench.evaluation.benchmarks import load_benchmark
+from lwft_bench.schema.cell import TaskConfig
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get(DATA_DIR), reason=f"{DATA_DIR} names no folder with the real files"

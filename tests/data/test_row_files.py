@@ -8,7 +8,7 @@ import pytest
 
 from lwft_bench.data.forms import alpaca
 from lwft_bench.data.row_files import read_rows
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 
 ROWS = [{"instruction": f"Q{n}", "input": "", "output": f"A{n}"} for n in range(3)]
 LIST = """[
@@ -46,7 +46,7 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
         ("a.json", "[]", r"a.json has no rows"),
         ("a.jsonl", "\n", r"a.jsonl has no rows"),
         ("a.parquet", "x", r"a.parquet: cannot be read"),
-        ("a.csv", "x", r"expected a file that ends in .json, .jsonl"),
+        ("a.txt", "x", r"expected a file that ends in .json, .jsonl"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from lwft_bench.config.models import TaskConfig
 from lwft_bench.data import sources
 from lwft_bench.data.digests import data_digest
 from lwft_bench.data.examples import Example, Item
 from lwft_bench.data.generators import GENERATOR_FILES
 from lwft_bench.data.items import load_items
 from lwft_bench.data.sources import load_examples
-from lwft_bench.errors import UserError
+from lwft_bench.schema.cell import TaskConfig
+from lwft_bench.schema.errors import UserError
 
 ARITH = Path(sources.__file__).parent / "tasks" / "arith.yaml"
 

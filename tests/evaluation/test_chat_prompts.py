@@ -12,21 +12,22 @@ import torch
 from tokenizers import processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.loading import load_suite
-from lwft_bench.config.models import EvaluationConfig
+from lwft_bench.cell.loading import load
+from lwft_bench.cell.run import run_cell
 from lwft_bench.data.batching import tokenise
+from lwft_bench.data.benchmarks import load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Example, Item
-from lwft_bench.errors import UserError
-from lwft_bench.evaluation.benchmarks import load_benchmark
 from lwft_bench.evaluation.harness import evaluate
-from lwft_bench.execution.cell import _prepare, run_cell
 from lwft_bench.models.sources import EMBEDDED
 from lwft_bench.planning.batches import planned_batch
 from lwft_bench.results.atomic import write_json_atomic
-from lwft_bench.results.records import CellRecord
-from lwft_bench.results.schema import CellResult
+from lwft_bench.schema.cell import EvaluationConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.run import CellRecord
+from lwft_bench.schema.shipped import shipped
+from lwft_bench.suites.loading import load_suite
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }} .\n{% endfor %}"
@@ -135,7 +136,7 @@ def test_cells_and_plans_use_the_template(tmp_path: Path) -> None:
     (plain,) = load_suite(str(suite(tmp_path, template=TEMPLATE, chat=False))).cells
     in_chat = load_suite(str(suite(tmp_path, template=TEMPLATE, chat=True)))
     (cell,) = in_chat.cells
-    prepared = _prepare(cell)
+    prepared = load(cell)
     for examples in (prepared.train, prepared.validation):
         text = prepared.tokenizer.decode(examples.token_ids[0])
         assert "user: " in text and "assistant:\n" in text

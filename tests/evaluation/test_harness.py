@@ -23,12 +23,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.models import EvaluationConfig
+from lwft_bench.adapters.lora import Lora
 from lwft_bench.data.examples import Item
-from lwft_bench.errors import UserError
 from lwft_bench.evaluation.harness import Evaluation, evaluate
-from lwft_bench.models.adapters import Lora
+from lwft_bench.schema.cell import EvaluationConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.shipped import shipped
 
 GENERATE = "add-sub"
 """A shipped definition: the rule answer-is, numeric match, stop at a line's end."""
@@ -294,7 +294,7 @@ def test_progress_counts_requests(
 def test_prompts_that_do_not_fit_are_refused(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, items: list[Item]
 ) -> None:
-    with pytest.raises(UserError, match=r"add-sub needs 1.. tokens .*room for 128"):
+    with pytest.raises(UserError, match=r"add-sub: item own-2-3 needs 136 tokens .*room for 128"):
         run(model, tokenizer, {GENERATE: items}, max_new_tokens=120)
     assert model.training
 
@@ -304,7 +304,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import conftest, torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from lwft_bench.config.models import EvaluationConfig
+from lwft_bench.schema.cell import EvaluationConfig
 from lwft_bench.data.examples import Item
 from lwft_bench.evaluation.harness import evaluate
 tokenizer = conftest.make_tokenizer()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from lwft_bench.config.models import ModelConfig
 from lwft_bench.evaluation.left_padding import generated_without_padding, rows_together
 from lwft_bench.models.loading import load_model
+from lwft_bench.schema.cell import ModelConfig
 from tests.training.tiny import LLAMA
 
 RWKV = {"model_type": "rwkv", "vocab_size": 48, "hidden_size": 16, "num_hidden_layers": 2}

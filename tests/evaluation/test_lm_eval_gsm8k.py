@@ -14,13 +14,13 @@ import yaml
 from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 
-from lwft_bench.config.models import Profile
+from lwft_bench.data.benchmarks import load_benchmark
 from lwft_bench.data.examples import Item
 from lwft_bench.data.forms import FORMS
 from lwft_bench.data.json_lines import Row
 from lwft_bench.data.locations import DATA_DIR, data_folder, find_file
-from lwft_bench.evaluation.benchmarks import load_benchmark
 from lwft_bench.evaluation.lm_eval_tasks import lm_eval_task
+from lwft_bench.schema.cell import Profile
 
 Outcome = tuple[bool, bool, bool, bool]
 """Right under lm-eval's flexible-extract and strict-match, our last-number and answer-is."""

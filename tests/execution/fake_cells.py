@@ -18,7 +18,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from lwft_bench.config.models import (
+from lwft_bench.cell.outcomes import new_result
+from lwft_bench.cell.provenance import now, provenance
+from lwft_bench.execution.runner import RunOptions, run_suite
+from lwft_bench.results.atomic import publish_folder
+from lwft_bench.results.store import RunStore, read_cell_record, write_result
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -26,14 +31,10 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.config.suite import Published
-from lwft_bench.config.tuning import Tuning
-from lwft_bench.execution.outcomes import new_result
-from lwft_bench.execution.provenance import now, provenance
-from lwft_bench.execution.runner import RunOptions, run_suite
-from lwft_bench.results.atomic import publish_folder
-from lwft_bench.results.schema import CellResult, Training
-from lwft_bench.results.store import RunStore, read_cell_record, write_result
+from lwft_bench.schema.events import Emit, PhaseBegan, StepsDone
+from lwft_bench.schema.result import CellResult, Training
+from lwft_bench.schema.suite import Published
+from lwft_bench.suites.tuning import Tuning
 from lwft_bench.training.errors import Diverged, Interrupted
 
 STEPS = 8
@@ -88,7 +89,7 @@ class FakeSuite:
 def run_cell(
     cell: Cell,
     folder: Path,
-    emit: Callable[[dict[str, Any]], None],
+    emit: Emit,
     should_stop: Callable[[], bool],
     *,
     save: bool,
@@ -102,12 +103,12 @@ def run_cell(
     first_time = len((folder / "starts").read_text().splitlines()) == 1
     print("output of the cell")
     step, weights = _load(folder)
-    emit({"event": "phase", "phase": "train"})
+    emit(PhaseBegan("train"))
     while step < cell.training.steps:
         step += 1
         weights = hashlib.sha256(f"{weights} {step}".encode()).hexdigest()
         time.sleep(cell.ablation["step_seconds"])
-        emit(_step_event(step, cell.training.steps))
+        emit(StepsDone(step, cell.training.steps, 1.0 / step, 100.0))
         if step % cell.training.checkpoint_every == 0:
             _save(folder, step, weights)
         if step >= FATAL_STEP and (first_time or not fate.endswith("-once")):
@@ -115,7 +116,7 @@ def run_cell(
         if should_stop() and fate != "deaf":
             _save(folder, step, weights)
             raise Interrupted
-    emit({"event": "phase", "phase": "evaluate"})
+    emit(PhaseBegan("evaluate"))
     result = new_result(
         cell,
         read_cell_record(folder),
@@ -147,17 +148,6 @@ def _training(cell: Cell) -> Training:
         final_loss=1.0,
         validation_loss_after=validation_loss(cell.training.lr),
     )
-
-
-def _step_event(step: int, steps: int) -> dict[str, Any]:
-    return {
-        "event": "step",
-        "step": step,
-        "steps": steps,
-        "loss": 1.0 / step,
-        "tokens_per_second": 100.0,
-        "memory_bytes": None,
-    }
 
 
 def _save(folder: Path, step: int, weights: str) -> None:
@@ -211,7 +201,7 @@ def run(
 ) -> int:
     """Run a fake suite in cells' processes that inherit few imports, so that it is quick."""
     preload = ("lwft_bench.execution.worker", *os.environ.get("FAKE_PRELOAD", "").split())
-    chosen = RunOptions(run_cell=run_cell, preload=preload, **options)
+    chosen = RunOptions(run_cell=run_cell, check="", preload=preload, **options)
     return run_suite(suite, out, chosen, report=report)
 
 

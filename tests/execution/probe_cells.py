@@ -12,10 +12,10 @@ from typing import Any
 
 from fake_cells import FakeSuite
 
-from lwft_bench.config.models import Cell
-from lwft_bench.execution.outcomes import new_result
+from lwft_bench.cell.outcomes import new_result
 from lwft_bench.execution.runner import RunOptions, run_suite
 from lwft_bench.results.store import read_cell_record, write_result
+from lwft_bench.schema.cell import Cell
 
 LIBRARIES = ("torch", "transformers", "datasets", "peft", "lm_eval.evaluator")
 
@@ -49,7 +49,7 @@ def run_cell(
 
 if __name__ == "__main__":
     suite = FakeSuite(("first", "second"), training={"threads": 3})
-    options = RunOptions(run_cell="probe_cells:run_cell", workers=1)
+    options = RunOptions(run_cell="probe_cells:run_cell", check="", workers=1)
     code = run_suite(suite, Path(sys.argv[1]), options, report=lambda out: "")
     heavy = [name for name in ("torch", "transformers", "numpy", "pandas") if name in sys.modules]
     print("heavy modules in the parent:", heavy)

@@ -11,8 +11,8 @@ import pytest
 from fake_cells import FakeSuite, results, run, undisturbed_weights
 from processes import alive, parent_of, server_of, until
 
-from lwft_bench.errors import UserError
 from lwft_bench.results.store import RunStore
+from lwft_bench.schema.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 STEP_SECONDS = 0.2

@@ -5,15 +5,8 @@ from pathlib import Path
 import pytest
 from fake_cells import FakeSuite
 
-from lwft_bench.execution.outcomes import (
-    SERVER_DIED,
-    Ended,
-    died,
-    num_oom_kills,
-    one_line,
-    status_of,
-)
-from lwft_bench.results.records import CellRecord
+from lwft_bench.cell.outcomes import SERVER_DIED, Ended, died, num_oom_kills, one_line, status_of
+from lwft_bench.schema.run import CellRecord
 from lwft_bench.training.errors import Diverged
 
 RECORD = CellRecord(digest="d", components={}, threads=1)

@@ -6,8 +6,8 @@ from pathlib import Path
 import probe_cells
 import pytest
 
-from lwft_bench.results.schema import CellResult
 from lwft_bench.results.store import RunStore
+from lwft_bench.schema.result import CellResult
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from rich.console import Console
 
 from lwft_bench.execution.progress import LiveProgress, PlainProgress, progress_on
 from lwft_bench.execution.tracking import RunTracker
-from lwft_bench.results.schema import CellResult, Failure
+from lwft_bench.schema.events import PhaseBegan, StepsDone
+from lwft_bench.schema.result import CellResult, Failure
 
 CELL = "embedded--grass-no-offload--arith--seed0"
 
@@ -35,15 +36,8 @@ def printed(view: PlainProgress) -> str:
     return view.console.file.getvalue()
 
 
-def step(number: int, steps: int = 100) -> dict[str, object]:
-    return {
-        "event": "step",
-        "step": number,
-        "steps": steps,
-        "loss": 2.34567,
-        "tokens_per_second": 12345.6,
-        "memory_bytes": 150 * 2**20,
-    }
+def step(number: int, steps: int = 100) -> StepsDone:
+    return StepsDone(number, steps, 2.34567, 12345.6, 150 * 2**20)
 
 
 def result(cell: str = CELL, failure: Failure | None = None) -> CellResult:
@@ -70,7 +64,7 @@ def test_the_view_fits_where_the_output_goes(clock: Clock) -> None:
 def test_plain_lines_tell_steps_now_and_then(clock: Clock) -> None:
     view = PlainProgress(console(terminal=False), RunTracker(2, clock))
     view.started(CELL, resumed=False)
-    view.event(CELL, {"event": "phase", "phase": "train"})
+    view.event(CELL, PhaseBegan("train"))
     for number in range(1, 41):
         clock.now += 0.5
         view.event(CELL, step(number))
@@ -100,11 +94,11 @@ def test_the_live_view_has_a_row_for_each_running_cell_in_80_columns(clock: Cloc
     with view:
         for cell in (CELL, long):
             view.started(cell, resumed=False)
-            view.event(cell, {"event": "phase", "phase": "train"})
+            view.event(cell, PhaseBegan("train"))
             view.event(cell, step(10))
         clock.now += 60
         view.event(CELL, step(40))
-        view.event(long, {"event": "phase", "phase": "evaluate"})
+        view.event(long, PhaseBegan("evaluate"))
         view.tick()
     lines = [re.sub(r"\x1b\[[0-9?]*[A-Za-z]", "", line) for line in printed(view).splitlines()]
     rows = {line.split(" ")[0]: line for line in lines}

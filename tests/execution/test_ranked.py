@@ -10,14 +10,14 @@ import pytest
 from fake_cells import FakeSuite, results, undisturbed_weights
 from rich.console import Console
 
-from lwft_bench.errors import UserError
+from lwft_bench.cell.provenance import command_line
 from lwft_bench.execution import runner
-from lwft_bench.execution.provenance import command_line
 from lwft_bench.execution.ranked import RankedCells, logged, require_shares
 from lwft_bench.execution.runner import RunOptions, run_suite
 from lwft_bench.execution.stopping import StopRequests
 from lwft_bench.execution.worker import LOG
 from lwft_bench.results.store import RunStore
+from lwft_bench.schema.errors import UserError
 from lwft_bench.training.ranks import Ranks
 
 
@@ -49,7 +49,7 @@ def run(out: Path, *fates: str, **options: object) -> int:
     return run_suite(
         FakeSuite(fates),
         out,
-        RunOptions(run_cell="fake_cells:run_cell", **options),
+        RunOptions(run_cell="fake_cells:run_cell", check="", **options),
         report=lambda path: "",
         console=Console(),
     )

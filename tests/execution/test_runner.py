@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from fake_cells import FakeSuite, results, run, undisturbed_weights
 
-from lwft_bench.config.suite import Published
-from lwft_bench.errors import UserError
 from lwft_bench.results.store import RunStore
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.suite import Published
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import fake_cells
 import pytest
 from fake_cells import FakeSuite, run
 
-from lwft_bench.config.models import Cell
-from lwft_bench.config.tuning import Candidate, Tuning
 from lwft_bench.execution.choice import choices
 from lwft_bench.results.store import RunStore
+from lwft_bench.schema.cell import Cell
+from lwft_bench.suites.tuning import Candidate, Tuning
 
 FINAL = "tiny--ok--task--seed0"
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lwft_bench.config.models import MethodConfig
+from lwft_bench.schema.cell import MethodConfig
 from tests.training.tiny import make_run, training
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -29,8 +29,8 @@ def trace(card: MethodConfig) -> dict[str, Any]:
         run.trainer.run()
     trace = run.trainer.trace
     return {
-        "selections": [[row["step"], row["units"]] for row in trace.selections],
-        "losses": [round(row["loss"], DIGITS) for row in trace.steps],
+        "selections": [[row.step, list(row.units)] for row in trace.selections],
+        "losses": [round(row.loss, DIGITS) for row in trace.steps],
     }
 
 

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from lwft_bench.models.adapters import Full, Lora
+from lwft_bench.adapters.full import Full
+from lwft_bench.adapters.lora import Lora
 from lwft_bench.models.digests import tensor_digest, weights_digest
 
 TINY = {

@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 import lwft_bench.models.embedded
 from lwft_bench.data import arithmetic
-from lwft_bench.models.embedded.corpus import documents
-from lwft_bench.models.embedded.pretrain import build_tokenizer, pretrain
+from tools.embedded_model.corpus import documents
+from tools.embedded_model.pretrain import build_tokenizer, pretrain
 
 FOLDER = Path(lwft_bench.models.embedded.__file__).parent
 

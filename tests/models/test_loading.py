@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from lwft_bench.config.models import ModelConfig
-from lwft_bench.errors import UserError
 from lwft_bench.models.loading import empty_model, load_model, load_tokenizer, model_digest
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.errors import UserError
 
 TINY: dict[str, Any] = {
     "vocab_size": 6,
@@ -356,8 +356,8 @@ def test_digest_of_configs_and_tokenizers(tokenizer_folder: Path) -> None:
 
 def test_digest_does_not_import_torch(saved: Path) -> None:
     code = (
-        "import sys; from lwft_bench.config.models import ModelConfig as C;"
-        "import lwft_bench.models.adapters;"
+        "import sys; from lwft_bench.schema.cell import ModelConfig as C;"
+        "import lwft_bench.adapters.base;"
         "from lwft_bench.models.loading import model_digest as d;"
         f"d(C(name='x', path={str(saved)!r})); d(C(name='x', path='org/tiny'));"
         "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)"

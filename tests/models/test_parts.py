@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from lwft_bench.errors import UserError
-from lwft_bench.models.adapters import Lora
+from lwft_bench.adapters.lora import Lora
 from lwft_bench.models.parts import PARTS, ModelParts, find_parts
+from lwft_bench.schema.errors import UserError
 
 SMALL = {
     "vocab_size": 40,

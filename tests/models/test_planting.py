@@ -6,9 +6,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from lwft_bench.config.models import ModelConfig
-from lwft_bench.errors import UserError
 from lwft_bench.models.loading import load_model, model_digest
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.errors import UserError
 
 FLOAT = {"dtype": torch.float32, "attention": "sdpa"}
 

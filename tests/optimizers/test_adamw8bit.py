@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lwft_bench.optimizers.adamw8bit import BLOCK, AdamW8bit
-from lwft_bench.state.optimizer import Optimizer
+from lwft_bench.optimizers.base import Optimizer
 
 LR = 1e-2
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lwft_bench.config.models import Cell, EvaluationConfig, ModelConfig, Named, TaskConfig
-from lwft_bench.planning.dry_run import dry_run
-from lwft_bench.planning.steps import BatchShape
+from lwft_bench.dry_run.dry_run import dry_run
+from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, Named, TaskConfig
 from lwft_bench.strategies.base import Needs
 from tests.training.tiny import FAMILIES, full_fine_tuning, make_run, method, training
 

@@ -6,9 +6,7 @@ from typing import Any
 
 import yaml
 
-from lwft_bench.config.architectures import read_architecture
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.models import (
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -16,6 +14,8 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
+from lwft_bench.schema.shipped import shipped
+from lwft_bench.suites.architectures import read_architecture
 
 LLAMA_2_7B, LLAMA_2_13B, LLAMA_2_70B = (
     read_architecture(f"llama-2-{size}").config for size in ("7b", "13b", "70b")

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lwft_bench.config.loading import load_suite
-from lwft_bench.errors import UserError
 from lwft_bench.planning.budget import Allowance, fits, parse_size, smallest_change
 from lwft_bench.planning.plan import Needed, Planner
 from lwft_bench.planning.plan_figure import draw_plan
 from lwft_bench.planning.plan_text import as_text
 from lwft_bench.planning.suite_plan import as_json, plan_suite
+from lwft_bench.schema.errors import UserError
+from lwft_bench.suites.loading import load_suite
 from tests.planning.test_plan import ARCHITECTURES, CARDS, small_cell
 
 SUITE = {

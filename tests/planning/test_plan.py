@@ -8,9 +8,13 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from lwft_bench.config.architectures import read_architecture
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.models import (
+from lwft_bench.dry_run import steps
+from lwft_bench.dry_run.draws import draws
+from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.models.loading import empty_model
+from lwft_bench.planning.plan import Planner, needed
+from lwft_bench.planning.verification import measure
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -18,14 +22,10 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.errors import UserError
-from lwft_bench.models.loading import empty_model
-from lwft_bench.planning import steps
-from lwft_bench.planning.draws import draws
-from lwft_bench.planning.plan import Planner, needed
-from lwft_bench.planning.steps import BatchShape
-from lwft_bench.planning.verification import measure
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.shipped import shipped
 from lwft_bench.strategies.base import Unit
+from lwft_bench.suites.architectures import read_architecture
 from tests.training.small_cards import small_cards
 
 CPU = torch.device("cpu")

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from lwft_bench.config.architectures import read_architecture
-from lwft_bench.config.models import Cell
 from lwft_bench.planning.plan import Planner
+from lwft_bench.schema.cell import Cell
+from lwft_bench.suites.architectures import read_architecture
 from tests.planning.shapes import shaped_cell
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]

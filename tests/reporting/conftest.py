@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lwft_bench.config.models import (
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -22,9 +22,7 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.config.suite import Published
-from lwft_bench.results.records import CandidateRecord, SuiteCell, SuiteRecord, TuningRecord
-from lwft_bench.results.schema import (
+from lwft_bench.schema.result import (
     SCHEMA_VERSION,
     CellResult,
     Check,
@@ -35,6 +33,8 @@ from lwft_bench.results.schema import (
     Throughput,
     Training,
 )
+from lwft_bench.schema.run import CandidateRecord, SuiteCell, SuiteRecord, TuningRecord
+from lwft_bench.schema.suite import Published
 
 BENCHMARKS = ("multi-step", "grade-school", "add-sub", "algebra", "single-equation", "varied")
 NUM_LAYERS = 8

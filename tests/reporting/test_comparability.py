@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lwft_bench.config.suite import AVERAGE
-from lwft_bench.reporting.comparison import Comparison, compare
-from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.numbers.comparison import Comparison, compare
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.schema.suite import AVERAGE
 
 if TYPE_CHECKING:
     from conftest import RunMaker

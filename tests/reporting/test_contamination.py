@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from built import comparison_tables
 
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.contamination_table import contamination_table
-from lwft_bench.reporting.records import read_run
-from lwft_bench.reporting.table import Table
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render.table import Table
 
 
 def marked(run: Path, overlap: dict[tuple[str, str], str]) -> Table | None:
@@ -19,7 +19,7 @@ def marked(run: Path, overlap: dict[tuple[str, str], str]) -> Table | None:
         marked = [row | {"overlap": overlap.get((row["benchmark"], row["id"]))} for row in rows]
         file.write_text("".join(json.dumps(row) + "\n" for row in marked))
     records = read_run(run)
-    return contamination_table(records, compare(records)[0])
+    return comparison_tables(records, compare(records)[0]).get("contamination")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def run(maker: Any) -> Path:
 
 def test_runs_that_did_not_look_have_no_table(run: Path) -> None:
     records = read_run(run)
-    assert contamination_table(records, compare(records)[0]) is None
+    assert comparison_tables(records, compare(records)[0]).get("contamination") is None
 
 
 def test_without_overlap_there_are_counts_only(run: Path) -> None:

@@ -6,16 +6,19 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from built import comparison_tables
 
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.records import read_run
-from lwft_bench.reporting.table import Table
-from lwft_bench.reporting.tables import comparison_tables
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render.table import Table
 
 if TYPE_CHECKING:
     from conftest import RunMaker
 
 STEPS = 20
+
+REST = {"lr": 0.1, "tokens": 9, "target_tokens": 4, "seconds": 0.1, "timed": True, "period": 0}
+"""Of a step, what these tables do not look at."""
 
 
 def add(
@@ -32,7 +35,7 @@ def add(
     folder = maker.add(maker.method(name, 0.5, **row), seed)
     rows: list[dict[str, Any]] = []
     for step in range(-probing, STEPS):
-        rows.append({"step": step, "loss": 1.0, "flops": flops_per_step})
+        rows.append({"step": step, "loss": 1.0, "flops": flops_per_step, **REST})
         if step >= 0 and validate_every and (step + 1) % validate_every == 0:
             rows[-1]["validation_loss"] = 1 / (step + 1)
     (folder / "steps.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from built import figures as drawn
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.figures import draw, styles
-from lwft_bench.reporting.labels import place_labels
-from lwft_bench.reporting.records import read_run
-from lwft_bench.reporting.selection_figures import spread
+from lwft_bench.reporting.figures.labels import place_labels
+from lwft_bench.reporting.figures.probabilities import spread
+from lwft_bench.reporting.figures.style import styles
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.read.records import read_run
 
 if TYPE_CHECKING:
     from conftest import RunMaker
@@ -30,9 +31,7 @@ def test_every_method_has_a_style_of_its_own_in_all_comparisons(maker: RunMaker)
 
 
 def test_figures_say_what_they_leave_out(run: Path) -> None:
-    records = read_run(run)
-    comparisons = compare(records)
-    figures = draw(records, comparisons[0], styles(comparisons))
+    figures = drawn(read_run(run))
     assert list(figures) == [
         "accuracy_vs_memory",
         "loss",

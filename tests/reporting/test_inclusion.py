@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from lwft_bench.reporting.inclusion import (
+from lwft_bench.reporting.numbers.inclusion import (
     effective_number,
     with_replacement,
     without_replacement,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lwft_bench.reporting.planted import planted_cells
-from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.numbers.planted import planted_cells
+from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.report import print_table, write_report
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lwft_bench.cli import app
-from lwft_bench.errors import UserError
-from lwft_bench.reporting.profile_figure import profiles
-from lwft_bench.reporting.records import read_run
+from lwft_bench.cli.commands import app
+from lwft_bench.reporting.figures.profile import profiles
+from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.report import write_profile, write_report
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     from conftest import RunMaker

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from built import comparison_tables
 
-from lwft_bench.config.suite import Published
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.published_table import published_table
-from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.report import print_table, write_report
-from lwft_bench.reporting.table import Table
+from lwft_bench.schema.suite import Published
 
 if TYPE_CHECKING:
     from conftest import RunMaker
@@ -28,7 +28,7 @@ def filled(maker: RunMaker, scores: dict[str, dict[str, dict[str, float]]]) -> P
 
 def table_of(run: Path) -> Table | None:
     records = read_run(run)
-    return published_table(records, compare(records)[0])
+    return comparison_tables(records, compare(records)[0]).get("published")
 
 
 def test_a_run_without_published_numbers_has_no_table(run: Path, maker: RunMaker) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lwft_bench.reporting import formatting
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.latex import escape, to_latex
-from lwft_bench.reporting.markdown import to_markdown
-from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render import formatting
+from lwft_bench.reporting.render.latex import escape, to_latex
+from lwft_bench.reporting.render.markdown import to_markdown
+from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.report import Format, print_table
-from lwft_bench.reporting.table import Table
-from lwft_bench.reporting.tables import TABLE_NAMES, tables_named
+from lwft_bench.reporting.sections import TABLE_NAMES, tables_named
 
 NASTY = r"a|b & 50% $x_1^2$ #1 {y} ~z \cmd <t> ± − → 日 a--b"
 
@@ -29,9 +29,8 @@ def nasty_table() -> Table:
 
 def printed(run: Path, format: Format) -> list[str]:
     """Every table that the run has something for."""
-    records = read_run(run)
-    comparisons = compare(records)
-    names = [name for name in TABLE_NAMES if tables_named(name, records, comparisons)]
+    context = Context.of(read_run(run))
+    names = [name for name in TABLE_NAMES if tables_named(name, context)]
     assert len(names) > 10
     return [print_table(run, format, name) for name in names]
 

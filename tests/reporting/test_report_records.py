@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lwft_bench.errors import UserError
-from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     from conftest import RunMaker

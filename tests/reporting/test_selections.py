@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from built import comparison_tables, figures
 
-from lwft_bench.reporting.comparison import Comparison, compare
-from lwft_bench.reporting.figures import draw, styles
-from lwft_bench.reporting.records import RunRecords, read_run
-from lwft_bench.reporting.selection_statistics import draws, of_row, trained_shares
-from lwft_bench.reporting.tables import comparison_tables
+from lwft_bench.reporting.numbers.comparison import Comparison, compare
+from lwft_bench.reporting.numbers.selections import draws, of_row, trained_shares
+from lwft_bench.reporting.read.records import RunRecords, read_run
 
 if TYPE_CHECKING:
     from conftest import RunMaker
@@ -110,8 +109,12 @@ def test_methods_that_train_everything_are_left_out(maker: RunMaker) -> None:
     records = read_run(maker.finish())
     (comparison,) = compare(records)
     assert "selections" not in comparison_tables(records, comparison)
-    figures = draw(records, comparison, styles([comparison]))
-    assert not figures.keys() & {"selections", "concentration", "probabilities", "inclusion"}
+    assert not figures(records).keys() & {
+        "selections",
+        "concentration",
+        "probabilities",
+        "inclusion",
+    }
 
 
 def test_figures_of_extreme_probabilities(maker: RunMaker) -> None:
@@ -121,9 +124,7 @@ def test_figures_of_extreme_probabilities(maker: RunMaker) -> None:
     write_periods(cell, [{"step": step, **period} for step in (0, 30)])
     records = read_run(maker.finish())
     (comparison,) = compare(records)
-    assert {"selections", "concentration", "inclusion"} <= draw(
-        records, comparison, styles([comparison])
-    ).keys()
+    assert {"selections", "concentration", "inclusion"} <= figures(records).keys()
     drawn = draws(of_row(records, comparison.rows[0]), 8)
     assert drawn is not None
     assert drawn.deviations[0] == 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from built import comparison_tables
 
-from lwft_bench.reporting.comparison import compare
-from lwft_bench.reporting.records import read_run
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.report import write_report
-from lwft_bench.reporting.table import Table
-from lwft_bench.reporting.tables import comparison_tables
 
 if TYPE_CHECKING:
     from conftest import RunMaker

@@ -1,11 +1,16 @@
 import json
+import math
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from lwft_bench.config.models import (
+from lwft_bench.results.atomic import write_json_atomic, write_text_atomic
+from lwft_bench.results.rows import write_rows
+from lwft_bench.results.store import CellState, RunStore, State, write_result
+from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -13,11 +18,10 @@ from lwft_bench.config.models import (
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.errors import UserError
-from lwft_bench.results.atomic import write_json_atomic, write_text_atomic
-from lwft_bench.results.records import SuiteCell, SuiteRecord, plain_ablation
-from lwft_bench.results.schema import CellResult, Status
-from lwft_bench.results.store import CellState, RunStore, State, write_result
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import CellResult, Status
+from lwft_bench.schema.rows import SelectionHeader, SelectionRow, StepRow, UnitRow
+from lwft_bench.schema.run import SuiteCell, SuiteRecord, plain_ablation
 
 IDENTITY = SimpleNamespace(digest="a" * 64, components={"config": "1", "strategy": "1"})
 CHANGED = SimpleNamespace(digest="b" * 64, components={"config": "1", "strategy": "2"})
@@ -207,12 +211,45 @@ def test_a_directory_without_a_run_is_refused(store: RunStore) -> None:
 def test_rows_of_a_cell(store: RunStore) -> None:
     finish(store)
     assert store.samples(CELL.id) == store.steps(CELL.id) == []
-    assert store.selections(CELL.id) == ({}, [])
+    assert store.selections(CELL.id) == (SelectionHeader(), [])
     folder = store.cell_folder(CELL.id)
-    (folder / "steps.jsonl").write_text('{"step": -1}\n{"step": 0}\n')
-    (folder / "selections.jsonl").write_text('{"units": []}\n{"step": 0}\n')
-    assert store.steps(CELL.id) == [{"step": -1}, {"step": 0}]
-    assert store.selections(CELL.id) == ({"units": []}, [{"step": 0}])
+    steps = [
+        StepRow(step=-1, loss=3.0, lr=0.0, tokens=9, target_tokens=4, period=-1, flops=8),
+        StepRow(step=0, loss=2.0, lr=0.1, tokens=9, target_tokens=4, period=0, validation_loss=2.5),
+    ]
+    unit = UnitRow(index=0, kind="layer", depth=0, num_parameters=5)
+    header = SelectionHeader(units=(unit,), probing_steps=1)
+    selections = [SelectionRow(step=0, num_steps=2, units=(0,), scores=(0.5,), ages=(3,))]
+    write_rows(folder / "steps.jsonl", steps)
+    write_rows(folder / "selections.jsonl", (header, *selections))
+    assert store.steps(CELL.id) == steps
+    assert store.selections(CELL.id) == (header, selections)
+
+
+def test_rows_are_valid_json_that_leaves_out_what_there_is_not(store: RunStore) -> None:
+    finish(store)
+    folder = store.cell_folder(CELL.id)
+    row = SelectionRow(step=0, num_steps=2, units=(0,), scores=(float("nan"), 1.0))
+    write_rows(folder / "selections.jsonl", (SelectionHeader(), row))
+    (_, line) = (folder / "selections.jsonl").read_text().splitlines()
+    assert line == '{"step": 0, "num_steps": 2, "units": [0], "scores": [null, 1.0]}'
+    (read,) = store.selections(CELL.id)[1]
+    assert read.scores and math.isnan(read.scores[0]) and read.scores[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'{"step": 0}\n', "steps.jsonl:1: not a StepRow: lr: Field required"),
+        (b"\n", "steps.jsonl:1: not a StepRow: Invalid JSON"),
+        (b"\xff\n", "steps.jsonl cannot be read: 'utf-8' codec"),
+    ],
+)
+def test_a_damaged_row_is_named(store: RunStore, content: bytes, told: str) -> None:
+    finish(store)
+    (store.cell_folder(CELL.id) / "steps.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(told)):
+        store.steps(CELL.id)
 
 
 def test_an_infinite_option_survives_in_the_config(store: RunStore) -> None:

@@ -9,12 +9,12 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from typer.testing import CliRunner
 
-from lwft_bench.cli import app
-from lwft_bench.errors import UserError
-from lwft_bench.planning.steps import CellSteps
-from lwft_bench.results.schema import Check
+from lwft_bench.cell import selftest_verdict
+from lwft_bench.cli.commands import app
+from lwft_bench.dry_run.steps import CellSteps
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import Check
 from lwft_bench.selftest import checks as checks_module
-from lwft_bench.selftest import record
 from lwft_bench.selftest.checks import checks
 from lwft_bench.selftest.run import run_selftest
 from lwft_bench.state.engine import SynchronousEngine
@@ -66,15 +66,17 @@ def test_a_device_that_is_not_there_is_one_clear_error() -> None:
 def test_the_command_keeps_what_reports_cite(monkeypatch: pytest.MonkeyPatch) -> None:
     passed = Check(name="placement", passed=True, detail="all the same")
     monkeypatch.setattr("lwft_bench.selftest.run.checks", lambda device: iter([passed]))
-    assert record.verdict("cpu", torch.__version__) == "engine not verified on this device"
+    assert (
+        selftest_verdict.verdict("cpu", torch.__version__) == "engine not verified on this device"
+    )
     told = CliRunner().invoke(app, ["selftest", "--device", "cpu"])
     assert told.exit_code == 0
     assert "ok      placement: all the same" in told.output
-    assert record.verdict("cpu", torch.__version__).startswith("self-test passed on 20")
-    assert "since torch or the engine changed" in record.verdict("cpu", "0.1")
+    assert selftest_verdict.verdict("cpu", torch.__version__).startswith("self-test passed on 20")
+    assert "since torch or the engine changed" in selftest_verdict.verdict("cpu", "0.1")
 
 
 def test_a_failure_is_cited_too() -> None:
     failed = Check(name="delayed-in", passed=False, detail="3 differ")
-    record.write_record("NVIDIA A100", "2", [failed])
-    assert record.verdict("NVIDIA A100", "2").startswith("self-test FAILED")
+    selftest_verdict.write_record("NVIDIA A100", "2", [failed])
+    assert selftest_verdict.verdict("NVIDIA A100", "2").startswith("self-test FAILED")

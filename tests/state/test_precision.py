@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lwft_bench.state.precision import mix, random_bits, round_stochastically
+from lwft_bench.optimizers.random_bits import mix, random_bits, round_stochastically
 
 CPU = torch.device("cpu")
 

@@ -8,11 +8,11 @@ from functools import partial
 import pytest
 import torch
 
+from lwft_bench.memory.meters import NoAccount
 from lwft_bench.state.engine import Engine, Queue, SynchronousEngine, Wait
 from lwft_bench.state.happens_before import Race
 from lwft_bench.state.simulated import SimulatedEngine, Undeclared
 from lwft_bench.state.staging import NUM_SLOTS, SMALL_SHARE, Home, Staging
-from lwft_bench.training.meters import NoAccount
 
 SIZES = (64, 256, 128, 64, 256, 192, 64, 128, 256, 4, 2)
 """More than there are slots; the last two are small."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.draws import (
     draw_with_replacement,
     draw_without_replacement,

@@ -3,7 +3,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies import Selection
 from lwft_bench.strategies.fixed import Fixed, NoUnits
 from lwft_bench.strategies.selections import InvalidSelection, validate_selection

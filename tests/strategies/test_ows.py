@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.ows import Ows, OwsNorm, OwsOutlier
 
 NORMS = (12.0, 13.0, 6.0, 5.0, 2.0, 1.0, 1.0, 4.0)

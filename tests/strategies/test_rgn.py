@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies import Window
 from lwft_bench.strategies.rgn import RelativeGradientNorm
 

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies import Unit
 from lwft_bench.strategies.spectrum import Spectrum
 

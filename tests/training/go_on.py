@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lwft_bench.config.models import MethodConfig
 from lwft_bench.models.digests import weights_digest
+from lwft_bench.schema.cell import MethodConfig
 from tests.training.small_cards import small_cards
 from tests.training.tiny import Run, make_run, training
 
@@ -31,9 +31,9 @@ def outcome(run: Run) -> dict[str, Any]:
     trace = run.trainer.trace
     return {
         "weights": weights_digest(run.model.named_parameters()),
-        "selections": trace.selections,
-        "checksums": trace.checksums,
-        "losses": [row["loss"] for row in trace.steps],
+        "selections": [row.as_json() for row in trace.selections],
+        "checksums": [row.as_json() for row in trace.checksums],
+        "losses": [row.loss for row in trace.steps],
     }
 
 

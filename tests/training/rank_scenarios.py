@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lwft_bench.config.models import ClipConfig, MethodConfig, TrainingConfig
 from lwft_bench.models.digests import weights_digest
+from lwft_bench.schema.cell import ClipConfig, MethodConfig, TrainingConfig
 from lwft_bench.strategies.base import Window
 from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.loss import DeviceBatch
@@ -61,9 +61,9 @@ def finish(run: Run) -> dict[str, Any]:
     return {
         "weights": run.weights(),
         "digest": weights_digest(run.model.named_parameters()),
-        "selections": [row["units"] for row in run.trainer.trace.selections],
-        "losses": [row["loss"] for row in run.trainer.trace.steps],
-        "tokens": [row["tokens"] for row in run.trainer.trace.steps],
+        "selections": [row.units for row in run.trainer.trace.selections],
+        "losses": [row.loss for row in run.trainer.trace.steps],
+        "tokens": [row.tokens for row in run.trainer.trace.steps],
         "shown": torch.from_numpy(np.concatenate(shown)),
     }
 

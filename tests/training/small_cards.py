@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lwft_bench.config.cards import shipped
-from lwft_bench.config.entries import read_card
-from lwft_bench.config.models import MethodConfig, Named
-from lwft_bench.registry import strategies
+from lwft_bench.plugins.registry import strategies
+from lwft_bench.schema.cell import MethodConfig, Named
+from lwft_bench.schema.shipped import shipped
+from lwft_bench.suites.entries import read_card
 
 STRATEGY = {"num_active": 2, "period": 2, "refresh": 4, "probing_steps": 3, "tau": 2.0}
 ADAPTER = {"r": 4, "alpha": 8}

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from lwft_bench.config.models import ModelConfig
-from lwft_bench.errors import UserError
 from lwft_bench.models.loading import load_model
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.errors import UserError
 from lwft_bench.training.causality import require_causal
 from tests.training.tiny import CPU, LLAMA
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lwft_bench.results.schema import Engagement
+from lwft_bench.schema.result import Engagement
 from lwft_bench.strategies.base import Selection
 from lwft_bench.training.engagement import judge
 from tests.training.tiny import Run, full_fine_tuning, make_run, method, training

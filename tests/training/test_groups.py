@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.training.engagement import judge
 from tests.training.tiny import FAMILIES, assert_same, full_fine_tuning, make_run, method, training
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lwft_bench.config.models import MethodConfig
+from lwft_bench.schema.cell import MethodConfig
 from lwft_bench.state.simulated import SimulatedEngine
 from lwft_bench.state.staging import NUM_SLOTS
 from lwft_bench.training.errors import Interrupted
@@ -96,7 +96,7 @@ def test_the_runs_here_move_state_through_every_slot(tmp_path: Path) -> None:
     run = trained(tmp_path, card, SimulatedEngine())
     buckets = run.assembly.store.groups["layer.0"].buckets
     assert sum(map(len, buckets)) >= 7 > NUM_SLOTS
-    selections = [set(row["units"]) for row in run.trainer.trace.selections]
+    selections = [set(row.units) for row in run.trainer.trace.selections]
     assert sum(a != b for a, b in pairwise(selections)) >= 2
     assert any(a & b for i, a in enumerate(selections) for b in selections[i + 2 :])
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lwft_bench.config.models import ModelConfig
 from lwft_bench.data.batching import collate
+from lwft_bench.memory.meters import NoAccount
 from lwft_bench.models.loading import load_model
+from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.training import loss as loss_module
 from lwft_bench.training.loss import CausalLoss, ChunkedCrossEntropy, DeviceBatch
-from lwft_bench.training.meters import NoAccount
 from tests.training.tiny import CPU, FAMILIES, SHAPE, examples
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.simulation import SimulatedTrainer, Simulation
 from lwft_bench.strategies.spectrum import Spectrum
 from lwft_bench.training.loss import DeviceBatch
@@ -116,9 +116,10 @@ def test_batches_come_from_the_measuring_stream(tmp_path):
     run.trainer._measure("outlier_share", tau=2.0, batches=3)
     assert run.trainer._probing_order.state_dict() == {"num_drawn": 16}
     rows = run.trainer.trace.measurements
-    assert [row["statistic"] for row in rows] == ["suppressed_loss", "outlier_share"]
-    assert all(row["tokens"] > 0 and row["seconds"] > 0 for row in rows)
-    assert rows[0]["tokens"] % 3 == 0
+    assert [row.statistic for row in rows] == ["suppressed_loss", "outlier_share"]
+    assert [row.computed.micro_batches for row in rows] == [3, 3]
+    assert all(row.computed.tokens > 0 and row.seconds > 0 for row in rows)
+    assert rows[0].computed.tokens % 3 == 0
 
 
 def test_statistics_of_weights_leave_adapters_out(tmp_path):

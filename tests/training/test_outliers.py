@@ -62,7 +62,7 @@ def test_share_is_that_of_a_dense_computation(tmp_path, monkeypatch, family):
 
     monkeypatch.setattr(order, "next_batch", remember)
     run.trainer.run()
-    shares = run.trainer.trace.selections[0]["scores"]
+    shares = run.trainer.trace.selections[0].scores
     assert len(drawn) == 20
 
     fresh = make_run(tmp_path / "fresh", card, training(2), family)

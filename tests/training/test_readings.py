@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import torch
 
-from lwft_bench.config.models import TrainingConfig
+from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.training.readings import Readings, sum_of_squares
 from lwft_bench.training.schedule import learning_rate
 from lwft_bench.training.streams import STREAMS, RandomStreams

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lwft_bench.config.models import MethodConfig
-from lwft_bench.planning.dry_run import cost_class
+from lwft_bench.dry_run.dry_run import cost_class
+from lwft_bench.schema.cell import MethodConfig
 from lwft_bench.strategies.selections import InvalidSelection
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.errors import Interrupted
@@ -90,7 +90,7 @@ def test_lift_trains_layers_alike_and_nothing_else(tmp_path: Path, order: str) -
 def test_badam_begins_anew_with_each_block(tmp_path: Path) -> None:
     card = method("badam", strategy_period=3, state_policy="restart")
     run = finished(tmp_path, card, steps=13)
-    (last,) = run.trainer.trace.selections[-1]["units"]
+    (last,) = run.trainer.trace.selections[-1].units
     assert updates(run) == {f"layer.{last}": 1}
 
 
@@ -115,7 +115,7 @@ def test_lisas_variants(tmp_path: Path, always_policy: str, expected: int) -> No
     )
     run = finished(tmp_path, card, steps=9)
     layers, parts = lisa_updates(run)
-    assert layers == {f"layer.{unit}": 1 for unit in run.trainer.trace.selections[-1]["units"]}
+    assert layers == {f"layer.{unit}": 1 for unit in run.trainer.trace.selections[-1].units}
     assert set(parts.values()) == {expected}
 
 
@@ -128,7 +128,7 @@ class TestNoUnits:
         changed = {n for n, weight in run.weights().items() if not torch.equal(weight, before[n])}
         assert changed == {name for name in before if ".layers." not in name}
         assert updates(run) == dict.fromkeys(PARTS, 4)
-        assert run.trainer.trace.selections[0]["units"] == []
+        assert run.trainer.trace.selections[0].units == ()
 
     def test_an_interruption_leaves_no_trace(self, tmp_path: Path) -> None:
         whole = finished(tmp_path / "whole", self.CARD, steps=4)
@@ -160,7 +160,7 @@ def test_relative_gradient_norms_are_those_of_norms(tmp_path: Path) -> None:
     sizes = [unit.num_parameters for unit in rgn.assembly.groups.units]
     rgn.trainer.run()
     grass = finished(tmp_path / "grass", method("grass", **options), steps=2)
-    mgn = np.array(grass.trainer.trace.selections[0]["scores"])
+    mgn = np.array(grass.trainer.trace.selections[0].scores)
     expected = mgn * np.sqrt(sizes) / norms
-    assert rgn.trainer.trace.selections[0]["scores"] == pytest.approx(expected, rel=1e-6)
-    assert rgn.trainer.trace.selections[0]["ages"] == [0] * 4
+    assert rgn.trainer.trace.selections[0].scores == pytest.approx(expected, rel=1e-6)
+    assert rgn.trainer.trace.selections[0].ages == (0,) * 4

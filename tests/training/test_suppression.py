@@ -22,8 +22,8 @@ def test_an_adapter_that_does_nothing_is_found_and_trained_less(tmp_path: Path) 
             parameter.zero_()
     run.trainer.run()
     last = run.trainer.trace.selections[-1]
-    assert last["scores"][DEAD] == min(last["scores"]) < -0.05
-    assert last["probabilities"][DEAD] == min(last["probabilities"]) < 0.25
+    assert last.scores[DEAD] == min(last.scores) < -0.05
+    assert last.probabilities[DEAD] == min(last.probabilities) < 0.25
 
 
 def test_exactly_the_selected_adapters_have_gradients(tmp_path: Path) -> None:
@@ -35,5 +35,5 @@ def test_exactly_the_selected_adapters_have_gradients(tmp_path: Path) -> None:
     seen = np.concatenate([window.grad_rms for window in windows])
     assert seen.shape == (9, 4)
     assert (np.isfinite(seen).sum(axis=1) == 1).all(), "a quarter of four layers"
-    measured = [row["step"] for row in run.trainer.trace.measurements]
+    measured = [row.step for row in run.trainer.trace.measurements]
     assert measured == [3, 6]

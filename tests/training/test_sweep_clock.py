@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lwft_bench.errors import UserError
+from lwft_bench.schema.errors import UserError
 from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.schedule import learning_rate
 from tests.training.tiny import make_run, method, training
@@ -18,7 +18,7 @@ NUM_UNITS = 6
 
 def rates(run) -> list[float]:
     run.trainer.run()
-    return [row["lr"] for row in run.trainer.trace.steps]
+    return [row.lr for row in run.trainer.trace.steps]
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lwft_bench.config.models import ClipConfig
+from lwft_bench.schema.cell import ClipConfig
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.schedule import learning_rate
 from tests.training.tiny import (
@@ -114,7 +114,7 @@ def test_an_offloaded_run_moves_state_through_every_slot(tmp_path: Path) -> None
     store = run.assembly.store
     assert store.device_bytes == 0
     assert store.host_bytes > 0
-    selections = [set(row["units"]) for row in run.trainer.trace.selections]
+    selections = [set(row.units) for row in run.trainer.trace.selections]
     assert any(a != b for a, b in itertools.pairwise(selections))
     assert any(a & b for a, b in zip(selections, selections[2:], strict=False))
     buckets = store.groups["layer.0"].buckets

@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from lwft_bench.config.models import MethodConfig, ModelConfig, Named, TrainingConfig
+from lwft_bench.adapters.full import Full
 from lwft_bench.data.batching import DataOrder, TokenisedExamples
-from lwft_bench.models.adapters import Full
+from lwft_bench.memory.meters import NoAccount
 from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model
-from lwft_bench.registry import adapters, strategies
+from lwft_bench.plugins.registry import adapters, strategies
+from lwft_bench.schema.cell import MethodConfig, ModelConfig, Named, TrainingConfig
 from lwft_bench.state.engine import Engine
 from lwft_bench.state.precision import PRECISIONS
-from lwft_bench.training.assembly import Assembly, assemble
-from lwft_bench.training.meters import NoAccount
+from lwft_bench.training.assembly import Assembly, Surroundings, assemble
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.streams import RandomStreams
-from lwft_bench.training.trainer import Hooks, Trainer
+from lwft_bench.training.trainer import Feed, Hooks, Trainer
 
 CPU = torch.device("cpu")
 VOCABULARY = 48
@@ -150,11 +150,8 @@ def make_run(
         adapter,
         card,
         config,
+        Surroundings(CPU, NoAccount(), ranks, engine),
         rounding_seed=0,
-        device=CPU,
-        account=NoAccount(),
-        ranks=ranks,
-        engine=engine,
     )
     order, probing_order = (
         DataOrder(
@@ -170,18 +167,7 @@ def make_run(
     strategy = strategy_class(strategy_class.Options(**card.strategy.options))
     calls = iter(range(10**9))
     hooks = Hooks(lambda event: None, lambda: stop_when(next(calls)), lambda: None)
-    trainer = Trainer(
-        assembly,
-        strategy,
-        config,
-        order,
-        probing_order,
-        streams,
-        CPU,
-        NoAccount(),
-        hooks,
-        folder,
-    )
+    trainer = Trainer(assembly, strategy, Feed(order, probing_order, streams), hooks, folder)
     return Run(adapted, assembly, trainer, order)
 
 

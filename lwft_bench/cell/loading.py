@@ -1,0 +1,82 @@
+"""A cell's first step: model, tokenizer, examples and items, ready to train and to be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lwft_bench.adapters.base import Adapter
+from lwft_bench.data.batching import TokenisedExamples, tokenise
+from lwft_bench.data.examples import Item, TaskData
+from lwft_bench.data.items import load_items
+from lwft_bench.data.overlap import Kind, asked, asked_in, find_overlap
+from lwft_bench.data.sources import load_written
+from lwft_bench.models.loading import load_tokenizer
+from lwft_bench.schema.cell import Cell
+from lwft_bench.training.adapted import adapted_model, choose_device
+from lwft_bench.training.streams import RandomStreams
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A cell's parts. Training changes the model's weights, and nothing else of them."""
+
+    cell: Cell
+    device: torch.device
+    streams: RandomStreams
+    tokenizer: PreTrainedTokenizerBase
+    adapter: Adapter
+    model: PreTrainedModel | PeftModel
+    train: TokenisedExamples
+    validation: TokenisedExamples
+    num_empty: int
+    """Rows of the data files that were left out, as their target is empty."""
+    items: Mapping[str, Sequence[Item]]
+    """Of each benchmark; none for a trial."""
+    overlap: Mapping[str, Kind]
+    """Of items whose question stands in training or validation data, or nearly: by id."""
+
+
+def load(cell: Cell) -> Loaded:
+    """Everything that the cell's configuration names.
+
+    Raises:
+        UserError: Something cannot be found or read, or does not fit together.
+    """
+    config = cell.training
+    streams = RandomStreams(cell.seed, config.stream_seeds)
+    device = choose_device(config.device)
+    tokenizer = load_tokenizer(cell.model)
+    data = load_written(cell.task, tokenizer)
+    items = (
+        {} if cell.trial else {name: load_items(cell.task, name) for name in cell.task.benchmarks}
+    )
+    adapter, model = adapted_model(cell, streams.seed("initialisation"), device)
+    return Loaded(
+        cell=cell,
+        device=device,
+        streams=streams,
+        tokenizer=tokenizer,
+        adapter=adapter,
+        model=model,
+        train=tokenise(data.train, tokenizer, config.max_length, config.loss_on),
+        validation=tokenise(data.validation, tokenizer, config.max_length, "target"),
+        num_empty=data.num_empty,
+        items=items,
+        overlap=_overlap(data, items),
+    )
+
+
+def _overlap(data: TaskData, items: Mapping[str, Sequence[Item]]) -> dict[str, Kind]:
+    trained_on = asked_in(data)
+    return {
+        its_items[index].id: kind
+        for its_items in items.values()
+        for index, kind in find_overlap(
+            trained_on, [asked(item) for item in its_items]
+        ).test.items()
+    }

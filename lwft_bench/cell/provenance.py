@@ -1,0 +1,123 @@
+"""What a result was made with: versions, machine, commit, command, times. No host name."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lwft_bench
+from lwft_bench.cell.selftest_verdict import verdict
+from lwft_bench.training.ranks import launched
+
+DISTRIBUTIONS = ("torch", "transformers", "lm_eval", "datasets", "peft", "numpy")
+
+VERIFIED_DEVICES = "docs/device.md"
+"""Says what was verified on which accelerator, and what was not."""
+
+
+def provenance(started: datetime) -> dict[str, Any]:
+    """Provenance of a result that is about to be written.
+
+    The accelerator is named only where torch is loaded, so that asking never loads it.
+
+    Args:
+        started: When the cell's work began, in UTC.
+    """
+    found = versions()
+    device = accelerator() if "torch" in sys.modules else None
+    engine = {"offload_engine": verdict(device, str(found["torch"]))} if device else {}
+    if device:
+        engine["verified_devices"] = VERIFIED_DEVICES
+    return {
+        "versions": found,
+        "commit": commit(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": num_cores(),
+        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "accelerator": device,
+        **engine,
+        "command": command_line(),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": now().isoformat(timespec="seconds"),
+    }
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def num_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def command_line() -> str:
+    """The command that is running, as one would type it."""
+    program = Path(sys.argv[0]).name
+    name = ["python", "-m", "lwft_bench"] if program == "__main__.py" else [program]
+    if launched():
+        ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")
+        name = ["torchrun", "--nproc-per-node", ranks, "-m", "lwft_bench"]
+    return shlex.join([*name, *sys.argv[1:]])
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of the distributions that numbers depend on; None where one is not installed."""
+    found: dict[str, str | None] = {
+        "python": platform.python_version(),
+        "lwft-bench": lwft_bench.__version__,
+    }
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def commit() -> dict[str, Any] | None:
+    """The commit of the checkout this package runs from, and whether its code differs from it."""
+    package = Path(lwft_bench.__file__).parent
+    if not (package.parent / ".git").exists():
+        return None
+    head = _git(package, "rev-parse", "HEAD")
+    if head is None:
+        return None
+    return {"commit": head, "dirty": bool(_git(package, "status", "--porcelain", "--", "."))}
+
+
+def accelerator() -> str | None:
+    """The name of the accelerator torch would use; loads torch."""
+    import torch
+
+    if not torch.accelerator.is_available():
+        return None
+    device = torch.accelerator.current_accelerator()
+    assert device is not None
+    return torch.cuda.get_device_name() if device.type == "cuda" else device.type
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

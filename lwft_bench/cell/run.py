@@ -1,0 +1,54 @@
+"""One cell from its configuration to its files: load, train, measure, evaluate, save, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lwft_bench.cell.loading import load
+from lwft_bench.cell.measuring import measure
+from lwft_bench.cell.provenance import now, provenance
+from lwft_bench.cell.scoring import score
+from lwft_bench.cell.training import train
+from lwft_bench.cell.writing import write, write_trace
+from lwft_bench.plugins.files import load_plugin
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.events import Emit, PhaseBegan
+from lwft_bench.training.ranks import ALONE, Ranks
+
+
+def run_cell(
+    cell: Cell,
+    folder: Path,
+    emit: Emit,
+    should_stop: Callable[[], bool],
+    *,
+    save: bool = False,
+    ranks: Ranks = ALONE,
+) -> None:
+    """Runs a cell in its work folder and writes its files there, `result.json` last.
+
+    Goes on from the folder's checkpoint, if any. Raises Interrupted after writing one, once
+    should_stop() is true. Over several ranks all train, and the first alone evaluates and writes.
+    """
+    started = now()
+    for plugin in cell.plugins:
+        load_plugin(plugin)
+    if ranks.rank > 0 and not cell.method.trains:
+        return
+    loaded = load(cell)
+    trained = train(loaded, folder, emit, should_stop, ranks) if cell.method.trains else None
+    if ranks.rank > 0:
+        return
+    measured = scored = None
+    if trained is not None:
+        emit(PhaseBegan("plan"))
+        measured = measure(loaded, trained)
+        write_trace(folder, measured)
+    if not cell.trial:
+        emit(PhaseBegan("evaluate"))
+        scored = score(loaded, emit)
+    if save and not cell.trial:
+        emit(PhaseBegan("save"))
+        loaded.adapter.save(loaded.model, loaded.tokenizer, folder / "model")
+    write(folder, loaded, measured, scored, provenance(started) | {"ranks": ranks.world})

@@ -1,0 +1,54 @@
+"""A cell's fourth step: the model is scored on the task's benchmarks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from lwft_bench.cell.loading import Loaded
+from lwft_bench.evaluation.harness import evaluate
+from lwft_bench.schema.events import BenchmarkScored, Emit
+from lwft_bench.schema.result import Score
+from lwft_bench.schema.rows import SampleRow
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The scores, and the samples they are means of."""
+
+    scores: tuple[Score, ...]
+    samples: tuple[SampleRow, ...]
+    seconds: float
+    rows_together: str | None = None
+    """Which prompts were answered at once; None: nothing was generated."""
+
+    @property
+    def average(self) -> float:
+        """Unweighted mean over the benchmarks."""
+        return sum(score.value for score in self.scores) / len(self.scores)
+
+
+def score(loaded: Loaded, emit: Emit) -> Scored:
+    """Evaluates the model as it is now.
+
+    Raises:
+        UserError: A prompt and its answer do not fit into the model's context.
+    """
+    cell = loaded.cell
+    started = time.perf_counter()
+    evaluation = evaluate(
+        loaded.model,
+        loaded.tokenizer,
+        loaded.items,
+        cell.evaluation,
+        profile=cell.task.profile,
+        chat_template=cell.task.chat_template,
+        chat_options=cell.task.chat_template_options,
+    )
+    seconds = time.perf_counter() - started
+    for one in evaluation.scores:
+        emit(BenchmarkScored(one.benchmark, one.value))
+    samples = (
+        one.model_copy(update={"overlap": loaded.overlap.get(one.id)}) for one in evaluation.samples
+    )
+    return Scored(tuple(evaluation.scores), tuple(samples), seconds, evaluation.rows_together)

@@ -1,0 +1,64 @@
+"""A cell's last step: its files, `result.json` after all others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lwft_bench.cell.loading import Loaded
+from lwft_bench.cell.measurements import confounds
+from lwft_bench.cell.measuring import Measured
+from lwft_bench.cell.outcomes import new_result
+from lwft_bench.cell.scoring import Scored
+from lwft_bench.models.digests import weights_digest
+from lwft_bench.results.rows import write_rows
+from lwft_bench.results.store import (
+    SAMPLES,
+    SELECTIONS,
+    STEPS,
+    read_cell_record,
+    write_result,
+)
+
+
+def write_trace(folder: Path, measured: Measured) -> None:
+    """Steps and selections, which are there even if the evaluation that follows fails."""
+    write_rows(folder / STEPS, measured.steps)
+    write_rows(folder / SELECTIONS, (measured.header, *measured.selections))
+
+
+def write(
+    folder: Path,
+    loaded: Loaded,
+    measured: Measured | None,
+    scored: Scored | None,
+    provenance: dict[str, Any],
+) -> None:
+    """Samples, and the result of a cell that is done."""
+    parts: dict[str, Any] = {}
+    cell = loaded.cell
+    differing = confounds(cell, provenance["ranks"])
+    if measured is not None:
+        differing |= measured.model_confounds
+        seconds = scored.seconds if scored else 0.0
+        parts = {
+            "engagement": measured.engagement,
+            "memory": measured.memory,
+            "throughput": measured.throughput.model_copy(update={"evaluation_seconds": seconds}),
+            "training": measured.training,
+        }
+    if scored is not None:
+        write_rows(folder / SAMPLES, scored.samples)
+        if scored.rows_together is not None:
+            differing["evaluation.rows_together"] = scored.rows_together
+        parts |= {"scores": list(scored.scores), "average": scored.average}
+    result = new_result(
+        cell,
+        read_cell_record(folder),
+        "done",
+        weights_digest=weights_digest(loaded.adapter.tensors(loaded.model)),
+        confounds=differing,
+        provenance=provenance,
+        **parts,
+    )
+    write_result(folder, result)

@@ -1,0 +1,57 @@
+"""The command line's frame: options of every call, exit codes, and how errors are shown."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from lwft_bench.schema.errors import UserError
+
+app = typer.Typer(
+    name="lwft-bench",
+    help="A benchmark and ablation harness for layer-wise fine-tuning of language models.",
+    no_args_is_help=True,
+    # Both would import rich, a third of the time that --help may take.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main() -> None:
+    """The console script. What the user can mend is shown as a message, with exit code 2."""
+    # Until a run takes Ctrl-C over: typer would make exit code 1 of it.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
+    # Imported by peft where it is installed, it warns of an optional package that nothing here uses.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    try:
+        app()
+    except UserError as error:
+        if "--debug" in sys.argv:
+            import traceback
+
+            traceback.print_exc()
+        typer.echo(error, err=True)
+        sys.exit(BAD_INPUT)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from lwft_bench import __version__
+
+        typer.echo(f"lwft-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass

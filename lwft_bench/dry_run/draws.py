@@ -1,0 +1,86 @@
+"""Which selections a plan runs: the dearest and the cheapest that may be drawn, and some between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lwft_bench.plugins.registry import strategies
+from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.strategies.base import Needs, Unit
+from lwft_bench.strategies.simulation import SimulatedTrainer, Simulation
+
+NUM_SEEDS = 4
+LONGEST_TRACE = 300
+"""Selections of one simulated run; what a strategy does shows earlier."""
+
+Units = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """selections: those whose step is run. typical: those of them that the mean is taken over.
+    visited: every unit that may have been trained by the end, at worst."""
+
+    selections: tuple[Units, ...]
+    typical: tuple[Units, ...]
+    visited: Units
+    needs: Needs
+
+
+def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: int) -> Draws:
+    """Runs the method's strategy on simulated gradients and looks at what it selects.
+
+    If selections overlap, any set of as many units is taken to be possible, whichever were seen.
+    Then nothing needs more than the lowest unit (the backward pass goes all the way down) with the
+    largest and highest others (their gradients are there while most activations still are), and
+    nothing less than the highest ones.
+
+    Args:
+        num_samples: Typical selections; 0: the dearest ones alone.
+    """
+    simulation = Simulation(
+        strategies.get(method.strategy.name),
+        strategies.options(method.strategy),
+        len(units),
+        total_steps=max(1, steps),
+        units=tuple(units),
+    )
+    traces = [_selections(simulation, seed) for seed in range(NUM_SEEDS)]
+    seen = sorted({chosen for trace in traces for chosen in trace})
+    drawn = sorted({unit for chosen in seen for unit in chosen})
+    if sum(map(len, seen)) == len(drawn):
+        dearest, cheapest = [seen[0], max(seen, key=lambda chosen: _size(chosen, units))], seen[-1]
+        num_visited = len(drawn)
+    else:
+        most, least = max(map(len, seen)), min(map(len, seen))
+        by_size = sorted(drawn[1:], key=lambda unit: (units[unit].num_parameters, unit))
+        highest = by_size[len(by_size) - most + 1 :] if most > 1 else []
+        dearest = [tuple(sorted([*drawn[:1], *highest]))]
+        cheapest = tuple(drawn[len(drawn) - least :])
+        # How many can have been visited depends on how often it is drawn; which ones, on nothing.
+        num_visited = max(sum(map(len, dict.fromkeys(trace))) for trace in traces)
+    every = sorted(chosen for trace in traces for chosen in trace)
+    typical = [
+        every[int((number + 0.5) / num_samples * len(every))] for number in range(num_samples)
+    ]
+    selections = dict.fromkeys([*dearest, cheapest, *typical] if typical else dearest)
+    visited = dict.fromkeys([*(unit for chosen in selections for unit in chosen), *drawn])
+    return Draws(
+        tuple(selections),
+        tuple(typical) or tuple(selections),
+        tuple(visited)[:num_visited],
+        strategies.build(method.strategy).needs,
+    )
+
+
+def _selections(simulation: Simulation, seed: int) -> list[Units]:
+    trainer = SimulatedTrainer(replace(simulation, seed=seed))
+    for _ in trainer.run():
+        if len(trainer.trace) >= LONGEST_TRACE:
+            break
+    return [tuple(sorted(row["units"])) for row in trainer.trace]
+
+
+def _size(chosen: Units, units: Sequence[Unit]) -> int:
+    return sum(units[unit].num_parameters for unit in chosen)

@@ -1,0 +1,75 @@
+"""A cell's step on fake tensors: its device memory and arithmetic, without device or weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lwft_bench.dry_run.fake_cell import fake_cell
+from lwft_bench.dry_run.steps import BatchShape, Before
+from lwft_bench.memory.accounting import MemoryReport
+from lwft_bench.plugins.registry import optimizers
+from lwft_bench.schema.cell import Cell
+from lwft_bench.strategies.base import Needs
+from lwft_bench.training.traits import Traits
+
+CostClass = tuple[int, tuple[int, ...]]
+"""Lowest unit and sizes of the units selected: selections alike in these cost alike (backward
+passes stop at the lowest), up to where in the backward pass a gradient of a higher unit appears."""
+
+PROBING: CostClass = (-1, ())
+MEASURING: CostClass = (-2, ())
+"""A forward pass alone, on the same batch."""
+BEFORE: dict[Before, CostClass] = {"probing": PROBING, "measuring": MEASURING}
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """memory: over everything that was run. flops: of one step: forward and backward passes, and the
+    optimizer's own matrix products. updates: the latter alone, where there are any. uncounted: calls of
+    operators whose operations flops lack."""
+
+    memory: MemoryReport
+    flops: dict[CostClass, int]
+    updates: dict[CostClass, int] = field(default_factory=dict)
+    uncounted: dict[str, int] = field(default_factory=dict)
+
+
+def cost_class(units: Sequence[int], unit_sizes: Sequence[int]) -> CostClass:
+    """The class of a selection. One of no unit stands above all units."""
+    return min(units, default=len(unit_sizes)), tuple(sorted(unit_sizes[unit] for unit in units))
+
+
+def dry_run(
+    cell: Cell,
+    shapes: Sequence[BatchShape],
+    selections: Sequence[tuple[int, ...]],
+    needs: Needs,
+    traits: Traits | None = None,
+) -> DryRun:
+    """Runs the trainer's own step on fake tensors: a probing step, then one for each selection.
+
+    Selections follow one another as in training, so that optimizer state builds up as it does
+    there. Of those of one cost class only the last, which meets most state, runs a step. Of what the
+    strategy has measured only the forward pass is run: statistics of weights need a few chunks or,
+    for singular values, some copies of one matrix. What one kernel allocates and frees within itself
+    is not seen.
+    """
+    with fake_cell(cell, shapes, traits=traits) as fake:
+        flops = {BEFORE[what]: number for what, number in fake.before_training(needs).items()}
+        sizes = [group.num_parameters for group in fake.assembly.groups.units]
+        last = {cost_class(chosen, sizes): number for number, chosen in enumerate(selections)}
+        for number, chosen in enumerate(selections):
+            fake.select(chosen, needs)
+            kind = cost_class(chosen, sizes)
+            if last[kind] == number:
+                flops[kind] = fake.run_step()
+        memory, updates = fake.account.report(), {}
+        if optimizers.get(cell.method.optimizer.name).kind != "elementwise":
+            for number in last.values():  # memory no longer counts
+                fake.select(selections[number])
+                with_update = fake.run_step()
+                updates[cost_class(selections[number], sizes)] = with_update - fake.run_step(
+                    update=False
+                )
+        return DryRun(memory, flops, updates, dict(fake.counter.uncounted))

@@ -1,0 +1,70 @@
+"""The items of a cell's benchmarks as it will be asked them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lwft_bench.data.batching import encode_pairs
+from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
+from lwft_bench.data.chat_template import ChatTemplate
+from lwft_bench.data.examples import Example, Item
+from lwft_bench.data.items import load_items
+from lwft_bench.evaluation.context import require_room
+from lwft_bench.preflight.training_texts import require_embedded
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from lwft_bench.preflight.findings import Findings
+    from lwft_bench.preflight.structure import Structure
+
+
+def check_benchmarks(
+    cell: Cell, tokenizer: PreTrainedTokenizerBase, structure: Structure, findings: Findings
+) -> None:
+    """
+    Raises:
+        UserError: the tokenizer has no chat template where the task asks for one.
+    """
+    from lm_eval.models.utils import resolve_max_length
+
+    task = cell.task
+    where = f"model {cell.model.name}, task {task.name}"
+    template = ChatTemplate(tokenizer, task.chat_template_options) if task.chat_template else None
+    room = resolve_max_length(structure.config, tokenizer)
+    for name in task.benchmarks:
+        with findings.collected(where):
+            benchmark, items = load_benchmark(name).under(task.profile), load_items(task, name)
+            if template is not None:
+                items = [template.item(item) for item in items]
+            _check_items(benchmark, items, tokenizer, structure, where)
+            max_new_tokens = cell.evaluation.max_new_tokens or benchmark.max_new_tokens
+            require_room(benchmark, items, max_new_tokens, tokenizer, room)
+
+
+def _check_items(
+    benchmark: BenchmarkConfig,
+    items: Sequence[Item],
+    tokenizer: PreTrainedTokenizerBase,
+    structure: Structure,
+    where: str,
+) -> None:
+    """
+    Raises:
+        UserError: a prompt or a choice has no token, or one that the model has no embedding for.
+    """
+    asked = [(item, choice) for item in items for choice in item.choices or ("",)]
+    pairs = encode_pairs([Example(item.prompt, choice) for item, choice in asked], tokenizer)
+    for (item, choice), (prompt, continuation) in zip(asked, pairs, strict=True):
+        whose = f"benchmark {benchmark.name}: item {item.id}"
+        if not prompt and not item.choices:
+            raise UserError(f"{where}: {whose}: its prompt has no token under this tokenizer")
+        if item.choices and not continuation:
+            raise UserError(
+                f"{where}: {whose}: the choice {choice!r} has no token under this tokenizer, so that "
+                "it has no likelihood"
+            )
+        require_embedded([*prompt, *continuation], whose, tokenizer, structure, where)

@@ -1,0 +1,105 @@
+"""Everything about a suite's cells that can be found out before the first of them starts.
+
+Tokenizers and configs are loaded, the model is put together without weights, and all texts are
+tokenised as the cells will. No weights are loaded; of their files only the headers are read. What
+many cells have in common is checked once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lwft_bench.preflight.findings import Findings
+from lwft_bench.schema.cell import Cell, ModelConfig, TaskConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from lwft_bench.preflight.structure import Structure
+
+
+def check_cells(cells: Sequence[Cell], *, weights: bool = True) -> Findings:
+    """What is wrong with the cells, and what their user should know.
+
+    weights: whether the weight files are looked at too; a model on the hub is fetched for that.
+    """
+    from lwft_bench.plugins.files import load_plugin
+
+    findings = Findings()
+    for plugin in {plugin: None for cell in cells for plugin in cell.plugins}:
+        with findings.collected():
+            load_plugin(plugin)
+    for of_model in _alike(cells, lambda cell: cell.model):
+        _check_model(of_model, findings, weights)
+    return findings
+
+
+def _check_model(cells: Sequence[Cell], findings: Findings, weights: bool) -> None:
+    """cells: all those of one model."""
+    from lwft_bench.models.loading import load_tokenizer
+    from lwft_bench.preflight.structure import structure_of
+    from lwft_bench.preflight.weights import check_weights
+
+    model = cells[0].model
+    where = f"model {model.name}"
+    if weights:
+        with findings.collected(where):
+            check_weights(model)
+    structure: Structure | None = None
+    for alike in _alike(cells, _structural):
+        with findings.collected(f"{where}, method {alike[0].method.name}"):
+            structure = structure_of(alike[0])
+    tokenizer: PreTrainedTokenizerBase | None = None
+    with findings.collected(where):
+        tokenizer = load_tokenizer(model)
+    if tokenizer is None or structure is None:
+        return
+    for of_task in _alike(cells, lambda cell: cell.task):
+        _check_task(of_task, tokenizer, structure, findings)
+
+
+def _check_task(
+    cells: Sequence[Cell],
+    tokenizer: PreTrainedTokenizerBase,
+    structure: Structure,
+    findings: Findings,
+) -> None:
+    """cells: all those of one model and task."""
+    from lwft_bench.data.sources import load_written
+    from lwft_bench.preflight.benchmarks import check_benchmarks
+    from lwft_bench.preflight.training_texts import check_training
+
+    model, task = cells[0].model, cells[0].task
+    with findings.collected(_where(model, task)):
+        data = load_written(task, tokenizer)
+        for alike in _alike(cells, _lengths):
+            with findings.collected(_where(model, task)):
+                check_training(alike[0], data, tokenizer, structure, findings)
+    judged = [cell for cell in cells if not cell.trial]
+    for alike in _alike(judged, lambda cell: cell.evaluation.max_new_tokens):
+        with findings.collected(_where(model, task)):
+            check_benchmarks(alike[0], tokenizer, structure, findings)
+
+
+def _where(model: ModelConfig, task: TaskConfig) -> str:
+    return f"model {model.name}, task {task.name}"
+
+
+def _structural(cell: Cell) -> Any:
+    """What decides how a cell's model is put together."""
+    method, training = cell.method, cell.training
+    return method.adapter, method.always_train, method.units, training.attention, training.precision
+
+
+def _lengths(cell: Cell) -> Any:
+    training = cell.training
+    return training.max_length, training.loss_on
+
+
+def _alike(cells: Iterable[Cell], key: Callable[[Cell], Any]) -> list[list[Cell]]:
+    """The cells in groups of the same key. (Its text, as configs hold mappings.)"""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(repr(key(cell)), []).append(cell)
+    return list(groups.values())

@@ -1,0 +1,48 @@
+"""What checks before a run find: problems, which end it, and warnings, which do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from lwft_bench.schema.errors import UserError
+
+
+@dataclass
+class Findings:
+    """Each once, in the order in which they were found. A problem comes with what helps, if known."""
+
+    problems: dict[str, str | None] = field(default_factory=dict)
+    warnings: dict[str, None] = field(default_factory=dict)
+
+    def problem(self, text: str, hint: str | None = None) -> None:
+        self.problems.setdefault(text, hint)
+
+    def warn(self, text: str) -> None:
+        self.warnings.setdefault(text)
+
+    @contextmanager
+    def collected(self, where: str = "") -> Iterator[None]:
+        """A UserError inside becomes a problem, and what comes after it inside is passed over.
+
+        where: what is put before it, unless it says itself which model it is of.
+        """
+        try:
+            yield
+        except UserError as error:
+            told = error.message.startswith(where.partition(",")[0])
+            place = "" if told else f"{where}: "
+            self.problem(f"{place}{error.message}", error.hint)
+
+    def raise_problems(self) -> None:
+        """
+        Raises:
+            UserError: with all problems, each followed by what helps.
+        """
+        lines = [f"{text}\n  {hint}" if hint else text for text, hint in self.problems.items()]
+        if len(lines) == 1:
+            ((text, hint),) = self.problems.items()
+            raise UserError(text, hint)
+        if lines:
+            raise UserError("\n".join(lines))

@@ -1,0 +1,58 @@
+"""A cell's model put together without weights: whether that works, and what it has room for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from peft import PeftModel
+from torch import nn
+
+from lwft_bench.models.parts import find_parts
+from lwft_bench.schema.cell import Cell
+from lwft_bench.training.adapted import empty_adapted_model
+from lwft_bench.training.groups import make_groups
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What texts must keep to. config: transformers' own, of the text model.
+
+    position_table: rows of the smallest table of learnt positions; None where positions are computed.
+    trained_length: tokens that the config speaks of, None where it does not.
+    """
+
+    config: Any
+    num_embeddings: int
+    position_table: int | None
+    trained_length: int | None
+
+
+def structure_of(cell: Cell) -> Structure:
+    """
+    Raises:
+        UserError: the model's config cannot be read, it lacks the attention that the cell asks for,
+            the adapter finds none of its targets, or a unit has nothing to train.
+    """
+    adapter, model = empty_adapted_model(cell)
+    if cell.method.trains:
+        make_groups(model, find_parts(model), cell.method, adapter)
+    inner: Any = model
+    if isinstance(model, PeftModel):
+        inner = model.get_base_model()
+    embeddings = inner.get_input_embeddings()
+    text = inner.config.get_text_config()
+    trained = getattr(text, "max_position_embeddings", None)
+    tables = [
+        rows if trained is None else min(rows, trained)
+        for name, module in inner.named_modules()
+        if isinstance(module, nn.Embedding) and module is not embeddings
+        if _of_positions(name) and (rows := module.num_embeddings)
+    ]
+    return Structure(inner.config, embeddings.weight.shape[0], min(tables, default=None), trained)
+
+
+def _of_positions(name: str) -> bool:
+    """Whether a table's name says that it is indexed by position, in whatever family."""
+    last = name.rpartition(".")[2]
+    return "position" in last or last in ("wpe", "pos_emb", "pos_embed")

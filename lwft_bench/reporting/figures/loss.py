@@ -1,0 +1,74 @@
+"""Training and validation losses over the steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lwft_bench.reporting.figures.style import DPI, Drawn, styles
+from lwft_bench.reporting.numbers.comparison import Row
+from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.read.records import RunRecords
+
+
+def build(context: Context) -> Drawn | None:
+    """None where no losses were recorded."""
+    records, comparison, style = context.records, context.comparison, styles(context.comparisons)
+    rows = [row for row in comparison.trained if _curves(records.steps, row) is not None]
+    if not rows:
+        return None
+    validation = {row.label: points for row in rows if (points := _validation(records, row))}
+    figure = Figure(figsize=(10, 4.6), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, 2 if validation else 1, sharey=True, squeeze=False)[0]
+    window = 1
+    for row in rows:
+        curves, one = _curves(records.steps, row), style[row.label]
+        assert curves is not None
+        window = max(1, len(curves) // 20)
+        smooth = curves.rolling(window, min_periods=1, center=True).mean()
+        mean = smooth.mean(axis="columns")
+        panels[0].plot(mean.index, mean, one.line, color=one.color, label=row.label)
+        low, high = smooth.min(axis="columns"), smooth.max(axis="columns")
+        panels[0].fill_between(mean.index, low, high, color=one.color, alpha=0.15, linewidth=0)
+        if row.label in validation:
+            steps, losses = zip(*validation[row.label], strict=True)
+            panels[1].plot(
+                steps, losses, one.line, color=one.color, marker=one.marker, markersize=4
+            )
+    for panel, title in zip(panels, ("training loss", "validation loss"), strict=False):
+        panel.set_title(title, fontsize=11)
+        panel.set_xlabel("step")
+    panels[0].set_ylabel("loss per target token")
+    figure.legend(loc="outside lower center", ncols=4)
+    caption = (
+        f"Loss per target token, mean over seeds. Training: smoothed over {window} steps, probing "
+        "left out, band from the smallest to the largest seed."
+    )
+    return figure, caption
+
+
+def _curves(steps: pd.DataFrame, row: Row) -> pd.DataFrame | None:
+    """[steps, seeds] training losses; None where nothing was recorded."""
+    own = steps[steps["cell"].isin([cell.id for cell in row.done]) & (steps["step"] >= 0)]
+    if own.empty:
+        return None
+    return own.pivot(index="step", columns="cell", values="loss").astype(float)
+
+
+def _validation(records: RunRecords, row: Row) -> list[tuple[int, float]]:
+    """(steps done, validation loss), mean over seeds, before and after training included."""
+    losses: dict[int, dict[str, float]] = {}
+    steps = records.steps
+    if "validation_loss" in steps:
+        own = steps[steps["cell"].isin([cell.id for cell in row.done])]
+        for found in own[own["validation_loss"].notna()].itertuples():
+            losses.setdefault(found.step + 1, {})[found.cell] = found.validation_loss
+    for result in row.results:
+        training = result.training
+        if training and training.validation_loss_before is not None:
+            losses.setdefault(0, {})[result.cell] = training.validation_loss_before
+        if training and training.validation_loss_after is not None:
+            done = losses.setdefault(training.optimizer_steps, {})
+            done[result.cell] = training.validation_loss_after
+    return [(step, float(np.mean([*losses[step].values()]))) for step in sorted(losses)]

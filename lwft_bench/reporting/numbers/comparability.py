@@ -1,0 +1,126 @@
+"""What must be equal before two cells' numbers are averaged or subtracted.
+
+Seeds are averaged only over cells that are the same in all of `AVERAGED`; a method's cells that
+differ in one of them become rows of their own. Methods are subtracted only when they are the same
+in all of `SUBTRACTED`; otherwise they stand in one table under a warning. What methods may differ
+in on purpose (config, strategy, precision) is for the confound table to show.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from lwft_bench.reporting.read.records import ReportedCell
+
+SUBTRACTED = ("torch", "hardware", "protocol", "data", "model files", "benchmark versions")
+AVERAGED = (*SUBTRACTED, "strategy source", "resolved config")
+
+Setting = dict[str, str | None]
+
+
+def setting(cell: ReportedCell) -> Setting:
+    """What a done cell ran on and with, a value for each of `AVERAGED`; None where not recorded."""
+    assert cell.result is not None and cell.config is not None
+    components = cell.result.identity_components
+    versions = sorted(f"{score.benchmark} {score.version}" for score in cell.result.scores)
+    return {
+        "torch": cell.result.provenance.get("versions", {}).get("torch"),
+        "hardware": hardware(cell),
+        "protocol": components.get("protocol"),
+        "data": components.get("data"),
+        "model files": components.get("model"),
+        "benchmark versions": ", ".join(versions),
+        "strategy source": components.get("strategy"),
+        "resolved config": cell.config.model_dump_json(exclude={"id", "seed", "plugins"}),
+    }
+
+
+def hardware(cell: ReportedCell) -> str | None:
+    """What the cell computed on: the accelerator, or the CPU and its cores."""
+    assert cell.result is not None and cell.config is not None
+    provenance = cell.result.provenance
+    accelerator = provenance.get("accelerator")
+    if accelerator and cell.config.training.device != "cpu":
+        return str(accelerator)
+    if "cpu" not in provenance:
+        return None
+    return f"{provenance['cpu']}, {provenance.get('cores', '?')} cores"
+
+
+def split_by_setting(cells: Sequence[ReportedCell]) -> list[tuple[str, list[ReportedCell]]]:
+    """Cells of one method as groups that may be averaged, the largest first.
+
+    Each comes with what sets it apart from the first one, for its label; "" for the first. Cells
+    that are not done belong to the first group.
+    """
+    settings = {cell.id: setting(cell) for cell in cells if cell.done}
+    counts = Counter(tuple(found.values()) for found in settings.values())
+    if not counts:
+        return [("", list(cells))]
+    order = [key for key, _ in counts.most_common()]
+    first = dict(zip(AVERAGED, order[0], strict=True))
+    groups = []
+    for key in order:
+        own = dict(zip(AVERAGED, key, strict=True))
+        members = [
+            cell for cell in cells if (settings[cell.id] == own if cell.done else own == first)
+        ]
+        groups.append((_apart(own, first), members))
+    return groups
+
+
+def _apart(own: Setting, first: Setting) -> str:
+    """`torch 2.12.0, other data`: short values are shown, digests only named."""
+    shown = {"torch", "hardware", "protocol"}
+    return ", ".join(
+        f"{name} {own[name]}" if name in shown else f"other {name}"
+        for name in AVERAGED
+        if own[name] != first[name]
+    )
+
+
+def comparable(one: ReportedCell, other: ReportedCell) -> bool:
+    """Whether the difference of the two cells' scores means anything."""
+    left, right = setting(one), setting(other)
+    return all(left[name] == right[name] for name in SUBTRACTED)
+
+
+def setting_warnings(representatives: dict[str, ReportedCell]) -> Iterator[str]:
+    """What the compared rows do not share, one sentence each.
+
+    Args:
+        representatives: row label -> one of its done cells.
+    """
+    settings = {label: setting(cell) for label, cell in representatives.items()}
+    for name in SUBTRACTED:
+        values = {label: found[name] for label, found in settings.items()}
+        if None in values.values():
+            missing = ", ".join(label for label, value in values.items() if value is None)
+            yield f"Not recorded: {name} of {missing}. Whether the rows are comparable is unknown."
+        if len(set(values.values())) > 1:
+            yield (
+                f"The rows differ in {name} ({_grouped(values)}): they stand in one table, but no "
+                "difference is taken across it."
+            )
+    precisions = {
+        label: cell.config.training.precision
+        for label, cell in representatives.items()
+        if cell.trains and cell.config is not None
+    }
+    if len(set(precisions.values())) > 1:
+        yield f"The methods differ in precision ({_grouped(precisions)}), which is a confound."
+
+
+def _grouped(values: Mapping[str, str | None]) -> str:
+    groups: dict[str | None, list[str]] = {}
+    for label, value in values.items():
+        groups.setdefault(value, []).append(label)
+    return "; ".join(f"{_short(value)}: {', '.join(labels)}" for value, labels in groups.items())
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "not recorded"
+    is_digest = len(value) == 64 and set(value) <= set("0123456789abcdef")
+    return value[:12] if is_digest else value

@@ -1,0 +1,53 @@
+"""What was measured besides accuracy, gathered over a row's seeds."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from lwft_bench.reporting.numbers.comparison import Row
+from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
+from lwft_bench.schema.result import Memory, Throughput, Training
+
+DIFFERENT = 1.01
+"""Ratio of two costs from which they are called different."""
+
+
+def memories(row: Row) -> list[Memory]:
+    return [result.memory for result in row.results if result.memory] if row.trains else []
+
+
+def throughputs(row: Row) -> list[Throughput]:
+    if not row.trains:
+        return []
+    return [result.throughput for result in row.results if result.throughput]
+
+
+def trainings(row: Row) -> list[Training]:
+    return [result.training for result in row.results if result.training] if row.trains else []
+
+
+def peak_bytes(row: Row) -> int | None:
+    """The largest peak over seeds: what the device must offer."""
+    return max((found.peak_bytes for found in memories(row)), default=None)
+
+
+def speed(row: Row) -> Estimate | None:
+    """Target tokens per second of training steps."""
+    rates = [one.target_tokens_per_second for one in throughputs(row)]
+    return mean_over_seeds(rates) if rates else None
+
+
+def whole_speed(row: Row) -> Estimate | None:
+    """The same end to end: of all that a method does while it trains.
+
+    None where a cell did not record it.
+    """
+    rates = [getattr(one, "end_to_end_target_tokens_per_second", None) for one in throughputs(row)]
+    known = [rate for rate in rates if rate is not None]
+    return mean_over_seeds(known) if known and len(known) == len(rates) else None
+
+
+def mean_or_none(values: list[float | None]) -> float | None:
+    """Mean of what was recorded; None if nothing was."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

@@ -1,0 +1,265 @@
+"""A run directory as it lies on disk, read into typed records and pandas frames.
+
+Nothing is averaged or judged here. Every cell of the suite is present: those without a result have
+a status that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
+from lwft_bench.results.store import RunStore
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
+from lwft_bench.schema.run import SuiteCell
+from lwft_bench.schema.suite import Published
+
+_SAMPLE = ["cell", "benchmark", "id", "correct", "overlap", "cluster"]
+_NOT_RECORDED = {"probabilities": None, "scores": None, "ages": None}
+
+
+@dataclass(frozen=True)
+class ReportedCell:
+    """One cell: planned, unfinished or with a result.
+
+    status: the result's status, or `not run`, `unfinished` (its work folder exists), `unreadable`.
+    trains: False for the untrained model, whose one cell stands for every seed.
+    config, result: None where the cell has no readable result.
+    error: why it is not done, in one line.
+    """
+
+    id: str
+    model: str
+    method: str
+    task: str
+    seed: int
+    ablation: dict[str, Any]
+    status: str
+    trains: bool
+    config: Cell | None = None
+    result: CellResult | None = None
+    error: str = ""
+
+    @property
+    def done(self) -> bool:
+        return self.status == "done"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The ablated options, short: `temperature=0.1`."""
+        return tuple(f"{key.rpartition('.')[2]}={value}" for key, value in self.ablation.items())
+
+    @property
+    def label(self) -> str:
+        """How the method stands in tables: `grass (temperature=0.1)` if an option is ablated."""
+        return f"{self.method} ({', '.join(self.options)})" if self.options else self.method
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """Everything a report is built from. The frames hold done cells only.
+
+    results: one row a cell, whatever its status: every number of its result, with dotted names.
+    samples: cell, benchmark, id, correct, overlap (exact, near, None or `NOT_SOUGHT`), cluster (of
+        items that belong together, such as one template's; else the id); one row an item.
+    steps: cell and the columns of steps.jsonl.
+    selections: cell, step, num_steps, units, probabilities, scores, ages (lists or None); one row
+        a period.
+    units: cell, index, kind, depth, num_parameters.
+    published: numbers of a paper, if the suite has any.
+    tunings: what trials were made for; trials are in no frame and no comparison.
+    other_trials: ids of trials in the directory that the suite as last run does not have.
+    """
+
+    folder: Path
+    name: str
+    title: str
+    description: str
+    baseline: str | None
+    cells: tuple[ReportedCell, ...]
+    results: pd.DataFrame
+    samples: pd.DataFrame
+    steps: pd.DataFrame
+    selections: pd.DataFrame
+    units: pd.DataFrame
+    published: Published | None = None
+    tunings: tuple[ReportedTuning, ...] = ()
+    other_trials: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def read_run(folder: Path) -> RunRecords:
+    """Read a run directory, whatever its state.
+
+    Raises:
+        UserError: the folder holds no run, or one of another schema version.
+    """
+    store = RunStore(folder)
+    suite = store.read_suite()
+    planned = {cell.id: cell for cell in suite.cells}
+    waiting = undecided(suite)
+    cells = [_planned_cell(store, cell, waiting.get(cell.id, "")) for cell in suite.cells]
+    trials = {trial.id for trial in suite.trials}
+    found = sorted(path.parent.name for path in folder.glob("cells/*/result.json"))
+    others = [_finished_cell(store, name) for name in found if name not in {*planned, *trials}]
+    added = [cell for cell in others if not (cell.config and cell.config.trial)]
+    cells += added
+    done = [cell.id for cell in cells if cell.done]
+    headers, selections = _selections(store, done)
+    return RunRecords(
+        folder=folder,
+        name=suite.name,
+        title=suite.title or suite.name,
+        description=suite.description,
+        baseline=suite.baseline,
+        cells=tuple(cells),
+        results=pd.DataFrame([_flat_result(cell) for cell in cells]),
+        samples=_samples(store, done),
+        steps=_frame(
+            [{"cell": name, **row.as_json()} for name in done for row in store.steps(name)],
+            ("cell", "step", "loss"),
+        ),
+        selections=_frame(selections, ("cell", "step", "num_steps", "units", *_NOT_RECORDED)),
+        units=_frame(headers, ("cell", "index", "kind", "depth")),
+        published=suite.published,
+        tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial)),
+        other_trials=tuple(cell.id for cell in others if cell not in added),
+        warnings=tuple(_warnings(cells, planned, added)),
+    )
+
+
+def _planned_cell(store: RunStore, planned: SuiteCell, waiting: str = "") -> ReportedCell:
+    """waiting: why it cannot run yet."""
+    cell_id = planned.id
+    if (store.cell_folder(cell_id) / "result.json").exists():
+        return _finished_cell(store, cell_id, planned)
+    status = "unfinished" if store.work_folder(cell_id).exists() else "not run"
+    return _without_result(planned, status, waiting)
+
+
+def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = None) -> ReportedCell:
+    try:
+        result, config = store.read_result(cell_id), store.config(cell_id)
+    except (UserError, ValidationError) as error:
+        message = error.message if isinstance(error, UserError) else str(error.errors()[0])
+        if planned is None:
+            return ReportedCell(
+                cell_id, "?", cell_id, "?", 0, {}, "unreadable", True, error=message
+            )
+        return _without_result(planned, "unreadable", message)
+    return ReportedCell(
+        id=cell_id,
+        model=result.model,
+        method=result.method,
+        task=result.task,
+        seed=result.seed,
+        ablation=result.ablation,
+        status=result.status,
+        trains=config.method.trains,
+        config=config,
+        result=result,
+        error=result.failure.error if result.failure else "",
+    )
+
+
+def _without_result(planned: SuiteCell, status: str, error: str = "") -> ReportedCell:
+    return ReportedCell(
+        id=planned.id,
+        model=planned.model,
+        method=planned.method,
+        task=planned.task,
+        seed=planned.seed,
+        ablation=planned.ablation,
+        status=status,
+        trains=f"--seed{planned.seed}" in planned.id,
+        error=error,
+    )
+
+
+def _warnings(
+    cells: Sequence[ReportedCell], planned: Mapping[str, SuiteCell], added: Sequence[ReportedCell]
+) -> Iterator[str]:
+    if added:
+        names = ", ".join(cell.id for cell in added)
+        yield f"In the run directory and shown, but not part of the suite as last run: {names}."
+    known = {cell_id: cell.identity for cell_id, cell in planned.items() if cell.identity}
+    stale = [
+        cell.id
+        for cell in cells
+        if cell.result and cell.id in known and known[cell.id] != cell.result.identity
+    ]
+    waiting = [cell.id for cell in cells if cell.result and cell.id in planned.keys() - known]
+    if waiting:
+        yield (
+            "Their tuning is not finished (or has no winner), and what is shown is of an earlier "
+            f"one: {', '.join(waiting)}."
+        )
+    if stale:
+        yield (
+            f"Stale (config, plugin, data, model or protocol changed since): {', '.join(stale)}."
+        )
+    for cell in cells:
+        if cell.status == "unreadable":
+            yield f"{cell.id} could not be read and is in no figure: {cell.error}."
+
+
+def _flat_result(cell: ReportedCell) -> dict[str, Any]:
+    row: dict[str, Any] = {"cell": cell.id, "label": cell.label, "status": cell.status}
+    if cell.result is None:
+        return row
+    record = cell.result.model_dump(mode="json", exclude={"provenance", "confounds", "failure"})
+    for score in record.pop("scores"):
+        row[f"scores.{score['benchmark']}"] = score["value"]
+    return row | {key: value for key, value in flatten(record) if not isinstance(value, list)}
+
+
+def _samples(store: RunStore, done: Sequence[str]) -> pd.DataFrame:
+    """Correctness, what belongs together, and what was trained on: the texts stay on disk."""
+    rows = [
+        (
+            name,
+            sample.benchmark,
+            sample.id,
+            sample.correct,
+            sample.overlap,
+            sample.cluster or sample.id,
+        )
+        for name in done
+        for sample in store.samples(name)
+    ]
+    return pd.DataFrame(rows, columns=_SAMPLE)
+
+
+def _selections(
+    store: RunStore, done: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of the units and of the selections frame."""
+    units, selections = [], []
+    for name in done:
+        header, rows = store.selections(name)
+        units += [{"cell": name, **unit.as_json()} for unit in header.units]
+        selections += [{"cell": name, **_NOT_RECORDED} | row.as_json() for row in rows]
+    return units, selections
+
+
+def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """A frame that has `columns` even when there are no rows."""
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(columns))
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings as dotted keys and their values; lists are values."""
+    for key, value in record.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

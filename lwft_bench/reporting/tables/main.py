@@ -1,0 +1,162 @@
+"""The comparison table: accuracy with its uncertainty, memory, speed, parameters, status."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.measurements import peak_bytes, speed, trainings, whole_speed
+from lwft_bench.reporting.numbers.verdicts import best_averages
+from lwft_bench.reporting.render import formatting as show
+from lwft_bench.reporting.render.table import Column, Table, tabulate
+from lwft_bench.reporting.tables.leading import about
+from lwft_bench.reporting.tables.measurement_notes import memory_note, speed_note
+from lwft_bench.reporting.tables.statistics_notes import INTERVAL, STANDARD_ERROR
+from lwft_bench.schema.result import Training
+from lwft_bench.schema.suite import AVERAGE
+
+
+def build(context: Context) -> Table:
+    """Accuracy, difference to the baseline, memory, speed, parameters, seeds and status."""
+    return tabulate(
+        context.name("main"),
+        context.title("accuracy (%), memory and speed"),
+        context.comparison.rows,
+        [*about(context), *_columns(context.comparison)],
+        notes=_notes(context.comparison),
+    )
+
+
+def _columns(comparison: Comparison) -> list[Column[Row]]:
+    return [
+        Column("method", lambda row: row.label, plain="method"),
+        *(_accuracy(key) for key in comparison.benchmarks),
+        *_average(comparison),
+        _difference(comparison),
+        Column("peak memory", peak_bytes, show.memory, "peak_memory_bytes"),
+        *_speeds(comparison),
+        Column(
+            "trained / active parameters",
+            lambda row: trainings(row) or None,
+            _parameters,
+            {
+                "trained_parameters": lambda found: max(one.trained_parameters for one in found),
+                "active_parameters_mean": lambda found: max(
+                    one.active_parameters_mean for one in found
+                ),
+            },
+        ),
+        Column("seeds", lambda row: f"{len(row.done)} of {len(row.cells)}" if row.trains else None),
+        Column(None, lambda row: len(row.done), plain="seeds_done"),
+        Column(None, lambda row: len(row.cells), plain="seeds_planned"),
+        Column("status", lambda row: row.status, plain="status", text=True),
+    ]
+
+
+def _accuracy(key: str, best: Collection[str] = ()) -> Column[Row]:
+    return Column(
+        key,
+        lambda row: (row.accuracy[key], row.label in best) if key in row.accuracy else None,
+        lambda one: show.accuracy(one[0]) + (show.BEST if one[1] else ""),
+        {key: lambda one: one[0].mean, f"{key}_stderr": lambda one: one[0].stderr},
+    )
+
+
+def _average(comparison: Comparison) -> Iterator[Column[Row]]:
+    best = best_averages(comparison)
+    yield _accuracy(AVERAGE, best)
+    yield Column(None, lambda row: row.label in best if best else None, plain="best_or_tied")
+
+
+def _speeds(comparison: Comparison) -> Iterator[Column[Row]]:
+    """End to end, where it was recorded, and of the training steps alone."""
+    if any(whole_speed(row) for row in comparison.rows):
+        yield Column(
+            "tokens/s, end to end",
+            whole_speed,
+            show.speed,
+            {
+                "end_to_end_target_tokens_per_second": lambda rate: rate.mean,
+                "end_to_end_target_tokens_per_second_stderr": lambda rate: rate.stderr,
+            },
+        )
+    yield Column(
+        "tokens/s",
+        speed,
+        show.speed,
+        {
+            "target_tokens_per_second": lambda rate: rate.mean,
+            "target_tokens_per_second_stderr": lambda rate: rate.stderr,
+        },
+    )
+
+
+def _difference(comparison: Comparison) -> Column[Row]:
+    """For programs only where no difference can be taken."""
+    baseline = comparison.baseline
+    taken = any(AVERAGE in row.differences for row in comparison.rows)
+    return Column(
+        f"average − {baseline.label} [95 %]" if baseline and taken else None,
+        lambda row: "baseline" if row is baseline else row.differences.get(AVERAGE),
+        lambda paired: paired if isinstance(paired, str) else show.difference(paired),
+        {
+            "difference": lambda paired: None if paired == "baseline" else paired.estimate.mean,
+            "difference_low": lambda paired: None if paired == "baseline" else paired.low,
+            "difference_high": lambda paired: None if paired == "baseline" else paired.high,
+        },
+    )
+
+
+def _parameters(found: list[Training]) -> str:
+    trained = show.spread([one.trained_parameters for one in found], show.count)
+    active = show.spread([one.active_parameters_mean for one in found], show.count)
+    return f"{trained} / {active}"
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    scored = comparison.scored
+    if not scored:
+        return
+    items = [
+        [row.accuracy[name].num_items for row in scored if name in row.accuracy]
+        for name in comparison.benchmarks
+    ]
+    sizes = show.spread([number for numbers in items for number in numbers], str)
+    yield (
+        f"Accuracy: percent of {sizes} items a benchmark, mean over seeds, counted from the samples; "
+        "average: over benchmarks, unweighted."
+    )
+    yield STANDARD_ERROR
+    if any(
+        estimate.stderr == 0 and estimate.mean in (0, 1)
+        for row in scored
+        for estimate in row.accuracy.values()
+    ):
+        yield (
+            "Where no item or every item is solved the formula gives ± 0.0; the 95 % bound is then "
+            "about 3 divided by the number of items."
+        )
+    yield from _best_note(comparison)
+    if comparison.baseline and any(AVERAGE in row.differences for row in scored):
+        yield (
+            f"Difference: percentage points against {comparison.baseline.label}, paired by item "
+            "and seed. " + INTERVAL + " Which of them are beyond noise: see the differences."
+        )
+    for note in (memory_note(comparison), speed_note(comparison)):
+        if note:
+            yield note
+    if comparison.trained:
+        yield "Parameters: those that received at least one update / mean over steps of those updated."
+
+
+def _best_note(comparison: Comparison) -> Iterator[str]:
+    best = best_averages(comparison)
+    if best:
+        number = len(comparison.scored)
+        yield (
+            f"{show.BEST.strip()}: the best average ({best[0]}) and all that are not separable from "
+            f"it, after Holm's correction for the {number * (number - 1) // 2} pairs of rows."
+        )
+    elif len(comparison.scored) > 1:
+        yield "No average is marked as the best: with one seed that cannot be said."

@@ -1,0 +1,89 @@
+"""How memory and speed were obtained, as the notes under a table say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lwft_bench.reporting.numbers.comparability import hardware
+from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.measurements import memories, throughputs, whole_speed
+from lwft_bench.reporting.render.formatting import listing, memory, spread
+
+_END_TO_END = (
+    " End to end: the same tokens per second of all that the method does while it trains, warm-up, "
+    "probing, measuring and switches included."
+)
+_OBTAINED = {
+    "allocator": (
+        "the peak of torch's caching allocator (allocated bytes), read on the device during the run"
+    ),
+    "accounted": (
+        "accounted, not read from a device: the training step run on fake tensors, every storage "
+        "counted as it lives and dies"
+    ),
+}
+
+
+def memory_note(comparison: Comparison) -> str | None:
+    """How, on what and how often peak memory was obtained, and how it spread."""
+    by_row = {row.label: memories(row) for row in comparison.trained if memories(row)}
+    if not by_row:
+        return None
+    methods: dict[str, list[str]] = {}
+    for label, found in by_row.items():
+        for method in dict.fromkeys(one.method for one in found):
+            methods.setdefault(method, []).append(label)
+    ways = [
+        _OBTAINED[method] + (f" ({listing(labels)})" if len(methods) > 1 else "")
+        for method, labels in methods.items()
+    ]
+    spreads = [
+        max(one.peak_bytes for one in found) - min(one.peak_bytes for one in found)
+        for found in by_row.values()
+        if len(found) > 1
+    ]
+    steadiness = "one run each, so no spread"
+    if spreads:
+        largest = max(spreads)
+        steadiness = (
+            f"the seeds of a method differ by at most {memory(largest)}"
+            if largest
+            else "the same for all seeds of a method"
+        )
+    nvml = any(one.process_bytes for found in by_row.values() for one in found)
+    also = " NVML's figure for the process stands in the memory table." if nvml else ""
+    remarks = dict.fromkeys(one.note for found in by_row.values() for one in found if one.note)
+    note = (
+        f"Peak memory: training only, {'; '.join(ways)}; the largest over seeds "
+        f"({_cells(by_row)}); {steadiness}.{also}"
+    )
+    return " ".join([note, *remarks])
+
+
+def speed_note(comparison: Comparison) -> str | None:
+    """On what and how often throughput was measured, what is left out and what the spread is."""
+    by_row = {row.label: throughputs(row) for row in comparison.trained if throughputs(row)}
+    if not by_row:
+        return None
+    every = [one for found in by_row.values() for one in found]
+    threads = sorted({one.threads for one in every if one.threads})
+    shown_threads = f" ({spread(threads, str)} CPU threads)" if threads else ""
+    steps = spread([one.num_steps_timed for one in every], str)
+    return (
+        f"Tokens/s: target tokens (those in the loss) per second of training on "
+        f"{hardware_names(comparison)}{shown_threads}; {steps} timed steps a cell "
+        f"({_cells(by_row)}); warm-up, probing, validation, evaluation and checkpoints excluded."
+        f"{_END_TO_END if any(map(whole_speed, comparison.trained)) else ''}"
+    )
+
+
+def hardware_names(comparison: Comparison) -> str:
+    names = {
+        hardware(cell) or "hardware not recorded" for row in comparison.rows for cell in row.done
+    }
+    return listing(sorted(names))
+
+
+def _cells(by_row: Mapping[str, Sequence[object]]) -> str:
+    counts = [len(found) for found in by_row.values()]
+    return f"{spread(counts, str)} cell{'' if max(counts) == 1 else 's'} a row"

@@ -1,0 +1,56 @@
+"""Typed rows as lines of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from lwft_bench.results.atomic import write_text_atomic
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.rows import Row
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Writes one line a row, in strict JSON; the file appears whole."""
+    lines = (json.dumps(row.as_json(), allow_nan=False) + "\n" for row in rows)
+    write_text_atomic(path, "".join(lines))
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file; none where it does not exist.
+
+    Raises:
+        UserError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def parse_rows(kind: type[AnyRow], path: Path, lines: list[str], first: int = 1) -> list[AnyRow]:
+    """The rows that the lines hold. first: the number of the first line in the file.
+
+    Raises:
+        UserError: A line is no such row; the message has its number.
+    """
+    rows = []
+    for number, line in enumerate(lines, first):
+        try:
+            rows.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            place = ".".join(map(str, problem["loc"]))
+            raise UserError(
+                f"{path}:{number}: not a {kind.__name__}: {place}{': ' if place else ''}"
+                f"{problem['msg']}"
+            ) from None
+    return rows

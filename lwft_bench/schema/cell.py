@@ -1,0 +1,301 @@
+"""The resolved configuration of a cell, piece by piece. Every model refuses unknown keys."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+
+StatePolicy = Literal["keep", "reset", "restart"]
+Part = Literal["embed", "final_norm", "head", "other"]
+UnitKind = Literal["embed", "layers", "head"]
+Profile = Literal["clean", "published"]
+PARTS_OF_UNIT: dict[UnitKind, tuple[Part, ...]] = {
+    "embed": ("embed", "other"),
+    "layers": (),
+    "head": ("final_norm", "head"),
+}
+"""The parts that a unit beside the layers is made of."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+"""Fit for a folder's name: cell ids are made of names."""
+
+
+class Config(BaseModel):
+    """Base of all configuration: immutable, no unknown keys, infinity survives JSON."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        ser_json_inf_nan="constants",
+        use_attribute_docstrings=True,  # for the JSON schema: what editors show
+    )
+
+
+class Named(Config):
+    """A registered thing and its options: `{name: grass, temperature: 1.0}` or just `grass`.
+
+    The options are validated against the registered class when a suite is read.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
+
+
+class ModelConfig(Config):
+    """Where a model comes from. Exactly one of `path` and `config` is given."""
+
+    name: Name
+    """Short name, used in cell ids and tables."""
+    path: str | None = None
+    """`embedded`, a local folder, a hub name, or a GGUF file, `package:NAME/FILE.gguf` if an installed
+    package has it."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    config: dict[str, Any] | None = None
+    """A transformers config with `model_type`; weights are drawn from the initialisation stream."""
+    tokenizer: str | None = None
+    """Folder or hub name, if not the model's own."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model. Off unless asked for by name here."""
+    reinitialise: tuple[NonNegativeInt, ...] = ()
+    """Decoder layers that lose what they learned: they get the weights that an untrained model has,
+    drawn from the initialisation stream. A control: does a strategy find them?"""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.path is None) == (self.config is None):
+            raise ValueError("expected exactly one of the keys 'path' and 'config'")
+        if self.reinitialise and self.path is None:
+            raise ValueError(
+                "reinitialise is for pretrained weights: a model built from a config has none"
+            )
+        return self
+
+
+_NOT_OPTIONS = {
+    "add_generation_prompt",
+    "chat_template",
+    "continue_final_message",
+    "conversation",
+    "documents",
+    "messages",
+    "return_dict",
+    "strftime_now",
+    "tokenize",
+    "tools",
+}
+"""Names of what the harness gives to templates itself, or does not have."""
+
+
+class TaskConfig(Config):
+    """Training data together with the benchmarks it is judged on."""
+
+    name: Name
+    data: str
+    """Name of the training set's source, e.g. `generated-arithmetic`."""
+    data_options: dict[str, Any] = {}
+    train_examples: PositiveInt
+    validation_examples: NonNegativeInt = 64
+    benchmarks: tuple[str, ...]
+    items_per_benchmark: PositiveInt | None = None
+    """None takes every item a benchmark has."""
+    data_dir: str | None = None
+    """Folder with the files of benchmarks and training sets. None: that of the environment variable
+    LWFT_BENCH_DATA; without that, benchmarks come from the hub."""
+    profile: Profile = "clean"
+    """How instructions are written for the model and its answers read, in training and on
+    benchmarks: `published` as LLM-Adapters does, `clean` with one template and strict extraction."""
+    chat_template: bool = False
+    """Prompts are written by the chat template of the model's tokenizer, in training and on
+    benchmarks alike, instead of by the profile's."""
+    chat_template_options: dict[str, Any] = {}
+    """Arguments of that template, such as `enable_thinking: false`."""
+    drop_test_questions: Literal["none", "exact", "near"] = "none"
+    """Leaves examples out of training whose question is one of the benchmarks', or nearly one."""
+    max_left_out: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the training or validation examples that may be left out because `training.max_length`
+    leaves nothing of their target, or because their target is empty. They are counted and warned
+    of; more is refused before anything runs."""
+
+    @model_validator(mode="after")
+    def _has_one_template(self) -> Self:
+        if self.chat_template and self.profile == "published":
+            raise ValueError(
+                "chat_template goes with profile clean only: the published prompts are LLM-Adapters'"
+            )
+        if self.chat_template_options and not self.chat_template:
+            raise ValueError("chat_template_options are for tasks with `chat_template: true`")
+        if taken := sorted(_NOT_OPTIONS.intersection(self.chat_template_options)):
+            raise ValueError(f"chat_template_options: {taken[0]} is not for a task to set")
+        return self
+
+
+class ClipConfig(Config):
+    """Gradient clipping by norm, over all trained parameters or unit by unit."""
+
+    mode: Literal["none", "global", "unit"] = "none"
+    max_norm: Annotated[float, Field(gt=0)] = 1.0
+
+
+class TrainingConfig(Config):
+    """How a cell trains: the same for every method unless a suite overrides it."""
+
+    steps: NonNegativeInt
+    """Optimizer steps (T); probing steps come on top and are recorded."""
+    batch_size: PositiveInt = 16
+    """Sequences per optimizer step."""
+    micro_batch_size: PositiveInt | None = None
+    """Sequences per forward and backward pass; None: the whole batch at once."""
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup_steps: NonNegativeInt = 0
+    max_length: Annotated[int, Field(ge=2)] = 256
+    """Tokens; longer sequences are cut on the right, counted and reported."""
+    loss_on: Literal["target", "all"] = "target"
+    """Whether prompt tokens count in the loss."""
+    precision: Literal["float32", "bf16", "bf16-stochastic", "bf16-master"] = "float32"
+    """Weights and optimizer state: float32; pure bf16; bf16 with stochastic rounding; bf16 with
+    float32 master copies of the selected units."""
+    state_dtype: Literal["float32", "bf16", "bf16-stochastic"] | None = None
+    """Moments: float32; bf16, rounded to the nearest; bf16 with stochastic rounding. None: what goes
+    with `precision`: float32 for float32 and bf16-master, else bf16."""
+    clip: ClipConfig = ClipConfig()
+    checkpointing: bool = False
+    """Recompute each layer's activations in the backward pass."""
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    """`auto`: sdpa where the model has it, else what it has."""
+    dropout: bool = True
+    """Keep the model's own dropout, and the noise of its routers, on while training."""
+    router_loss: Literal["auto", "on", "off"] = "auto"
+    """The loss that balances the routers of a mixture of experts, with the weight of the model's
+    config; `auto`: only if that config asks for it (`output_router_logits`)."""
+    update: Literal["in_backward", "after_backward"] = "after_backward"
+    bucket_bytes: PositiveInt = 16 * 2**20
+    """Size of one of the six device buckets that offloaded optimizer state passes through."""
+    stream_seeds: dict[str, NonNegativeInt] = {}
+    """Random stream (initialisation, data, dropout, selection, measure, generation, rounding) -> a
+    seed of its own; the others follow the cell's seed."""
+    validate_every: NonNegativeInt = 0
+    """Steps between validation losses; 0: only before and after training."""
+    checkpoint_every: PositiveInt = 50
+    """Steps between checkpoints; an interruption loses at most these."""
+    device: str = "auto"
+    """`auto`: the accelerator if there is one, else `cpu`."""
+    threads: PositiveInt | None = None
+    """CPU threads of a cell; None: cores divided by cells at once."""
+
+    @model_validator(mode="after")
+    def _can_update_in_backward(self) -> Self:
+        accumulates = self.micro_batch_size is not None and self.micro_batch_size < self.batch_size
+        if self.update == "in_backward" and (self.clip.mode == "global" or accumulates):
+            raise ValueError(
+                "update: in_backward goes neither with clip.mode: global nor with a "
+                "micro_batch_size below batch_size: the whole gradient is never there at once"
+            )
+        return self
+
+
+class EvaluationConfig(Config):
+    """How benchmarks are scored."""
+
+    batch_size: PositiveInt = 64
+    max_new_tokens: PositiveInt | None = None
+    """None: what each benchmark says."""
+
+
+class Provenance(Config):
+    """Where a value comes from, and why it is what it is."""
+
+    source: Literal["paper", "code", "inference", "choice"]
+    note: str = ""
+
+
+class MethodConfig(Config):
+    """A method card: a named, citable combination of adapter, strategy, optimizer and state."""
+
+    name: Name
+    title: str
+    citation: str
+    description: str = ""
+    trains: bool = True
+    """False: the untrained base model, a row of its own."""
+    adapter: Named = Named(name="full")
+    strategy: Named = Named(name="all")
+    optimizer: Named = Named(name="adamw")
+    always_train: Literal["all"] | tuple[Part, ...] = ()
+    """Parts trained at every step besides the selected units."""
+    units: Literal["modules"] | Annotated[tuple[UnitKind, ...], Field(min_length=1)] = ("layers",)
+    """What the strategy chooses among: decoder layers, `embed` (with position tables and the like)
+    and `head` (with the final norm); or `modules`, each module of a layer that has a weight matrix."""
+    state_policy: StatePolicy = "keep"
+    """What happens to a unit's optimizer state when it is no longer selected. `restart` is `reset`
+    that also clears the state of a unit selected anew while it is still selected."""
+    always_train_state_policy: StatePolicy = "keep"
+    """What happens to the always-trained parts' state: `reset` clears it when other units are
+    selected than before, `restart` at every selection after the first."""
+    state_on_device: Literal["all", "none"] | PositiveInt = "all"
+    """`all`: no offload; `none`: offloaded and streamed; or a budget in bytes."""
+    lr_clock: Literal["step", "sweep"] = "step"
+    """When the learning rate moves on: at every step, or at the first step of each pass over all
+    units, for strategies that make such passes."""
+    training: dict[str, Any] = {}
+    """Training options this method needs, under those of the suite's overrides."""
+    provenance: dict[str, Provenance] = {}
+    """Key path (e.g. `strategy.num_active`) -> where the value comes from."""
+    unknown: tuple[str, ...] = ()
+    """What no source says, and what was assumed."""
+
+    @model_validator(mode="after")
+    def _parts_are_units_or_always_trained(self) -> Self:
+        always = set(get_args(Part)) if self.always_train == "all" else set(self.always_train)
+        chosen = () if self.units == "modules" else self.units
+        for unit in chosen:
+            if both := sorted(always.intersection(PARTS_OF_UNIT[unit])):
+                raise ValueError(
+                    f"always_train has {', '.join(both)}, which units: {unit} lets the strategy "
+                    "choose: leave it out of one of them"
+                )
+        return self
+
+
+class Cell(Config):
+    """One point of a suite, fully resolved."""
+
+    id: str
+    model: ModelConfig
+    method: MethodConfig
+    task: TaskConfig
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    seed: NonNegativeInt
+    ablation: dict[str, Any] = {}
+    """Key path -> value, where an option is ablated."""
+    trial: dict[str, Any] = {}
+    """Key path -> value, where they are tried: a trial is judged by its validation loss alone."""
+    plugins: tuple[str, ...] = ()
+    """Absolute paths of plugin files the cell's process must import."""

@@ -1,0 +1,47 @@
+"""What a cell tells while it runs: a union of types, told apart by their class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lwft_bench.schema.result import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseBegan:
+    """The cell has come to a phase."""
+
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class StepsDone:
+    """Readings of training steps were fetched.
+
+    step: steps done, negative while probing. steps: those that there are to do. loss: the last one's.
+    memory_bytes: allocated on the device; None on the CPU.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    tokens_per_second: float
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkScored:
+    """A benchmark has its score, a share (0..1)."""
+
+    benchmark: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The cell has written a checkpoint, as it was asked to, and ends."""
+
+
+Event = PhaseBegan | StepsDone | BenchmarkScored | Stopped
+Emit = Callable[[Event], None]

@@ -1,0 +1,114 @@
+"""What a cell's result depends on: equal identities, equal results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from lwft_bench.plugins.registry import BUILT_IN, Registry, strategies
+from lwft_bench.schema.cell import Cell, ModelConfig, TaskConfig
+from lwft_bench.schema.result import PROTOCOL_VERSION
+from lwft_bench.suites.key_paths import COMPONENTS, component_name
+
+METHOD_DOCUMENTATION = {"title", "citation", "description", "provenance", "unknown", "training"}
+"""Keys of a card that change no number. (Its `training` is in the cell's.)"""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`components`: sha256 (hex) of config, strategy, data, model and protocol."""
+
+    components: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) over the components."""
+        return digest_of(dict(self.components))
+
+
+def identify(cell: Cell) -> Identity:
+    """The identity of a cell whose plugins are loaded.
+
+    Neither the suite's name and order nor where plugins and data lie on disk enters it.
+
+    Raises:
+        UserError: If the model or the data cannot be read.
+    """
+    return Identity(
+        {
+            "config": digest_of(_config(cell)),
+            "strategy": digest_of(_sources(cell)),
+            "data": _data_digest(cell.task.model_dump_json()),
+            "model": _model_digest(cell.model.model_dump_json()),
+            "protocol": digest_of(PROTOCOL_VERSION),
+        }
+    )
+
+
+def digest_of(value: Any) -> str:
+    """sha256 (hex) of a value as canonical JSON: sorted keys, no spaces."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _config(cell: Cell) -> dict[str, Any]:
+    """The resolved config without what the data's and the model's digests speak of.
+
+    A trial is not evaluated on benchmarks, and what its values decide is no part of it.
+    """
+    judged_by = (
+        {"trial": True} if cell.trial else {"evaluation": cell.evaluation.model_dump(mode="json")}
+    )
+    return {
+        "model": cell.model.name,
+        "task": cell.task.name,
+        "method": cell.method.model_dump(mode="json", exclude=METHOD_DOCUMENTATION),
+        "training": cell.training.model_dump(mode="json"),
+        "seed": cell.seed,
+        **judged_by,
+    }
+
+
+def _sources(cell: Cell) -> dict[str, str]:
+    """Digests of the code that makes the method: of built-ins, only the strategy's.
+
+    The other built-ins are the trainer's, for which the protocol version speaks.
+    """
+    if not cell.method.trains:
+        return {}
+    sources = {
+        section: registry.source_digest(name)
+        for section, registry in COMPONENTS.items()
+        if _counts(section, registry, name := component_name(cell.method, section))
+    }
+    strategy = strategies.get(cell.method.strategy.name)
+    for name in strategy.wraps(strategies.options(cell.method.strategy)):
+        sources[f"strategy {name}"] = strategies.source_digest(name)
+    return sources
+
+
+def _counts(section: str, registry: Registry, name: str) -> bool:
+    return section == "strategy" or registry.origin(name) != BUILT_IN
+
+
+# Many cells share a model and a task, whose files are read once. (JSON, as the configs hold
+# mappings and cannot be hashed.)
+@cache
+def _data_digest(task: str) -> str:
+    from lwft_bench.data.digests import data_digest
+    from lwft_bench.data.sources import check_data
+
+    config = TaskConfig.model_validate_json(task)
+    check_data(config)
+    return data_digest(config)
+
+
+@cache
+def _model_digest(model: str) -> str:
+    from lwft_bench.models.sources import model_digest
+
+    return model_digest(ModelConfig.model_validate_json(model))

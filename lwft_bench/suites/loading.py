@@ -1,0 +1,171 @@
+"""A suite, from its name or path to its cells, with all that is wrong told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.documents import read_document
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.naming import nearest, unknown
+from lwft_bench.schema.problems import ConfigError, Problem
+from lwft_bench.schema.shipped import is_path, shipped
+from lwft_bench.schema.suite import Published
+from lwft_bench.suites.identity import Identity, identify
+from lwft_bench.suites.reading import SuiteReader
+from lwft_bench.suites.tuning import Tuning
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the command line changes about a suite.
+
+    `settings` are `key=value`. Names narrow the suite; `seeds` replace the suite's. Each strategy
+    that one of `plugins` registers and no method of the suite uses joins the suite as a method.
+    """
+
+    settings: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    only: str | None = None
+    models: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    tasks: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+
+
+@dataclass
+class Suite:
+    """A suite that can be run. Its plugins are loaded; cells name them by absolute path.
+
+    What the cells of `tunings` are is known once their trials have ended. `cells` are the others.
+    """
+
+    name: str
+    title: str
+    description: str
+    baseline: str | None
+    cells: Sequence[Cell]
+    path: Path
+    source_text: str
+    tunings: Sequence[Tuning] = ()
+    published: Published | None = None
+
+    @property
+    def all_cells(self) -> list[Cell]:
+        """`cells` and those of `tunings`, these with the first values of their grids."""
+        return [*self.cells, *(cell for tuning in self.tunings for cell in tuning.cells)]
+
+    def require_runnable(self) -> None:
+        """Refuses models that can only be planned, or cannot do what a task asks.
+
+        Raises:
+            UserError: A model has no tokenizer, as an architecture without weights, or no chat
+                template where a task asks for one.
+        """
+        from lwft_bench.models.sources import has_chat_template
+
+        for model in {cell.model.name: cell.model for cell in self.all_cells}.values():
+            if model.path is None and model.tokenizer is None:
+                raise UserError(
+                    f"model {model.name} is a config without tokenizer or trained weights: it can "
+                    "be planned, not run",
+                    f"Plan it: `lwft-bench plan {self.path}`. To run it give weights (`path`), or a "
+                    "tokenizer to train from random weights.",
+                )
+        templated = {c.model.name: c for c in self.all_cells if c.task.chat_template}
+        for name, cell in templated.items():
+            if not has_chat_template(cell.model):
+                raise UserError(
+                    f"task {cell.task.name} asks for prompts in the model's chat template, and the "
+                    f"tokenizer of model {name} has none",
+                    "Leave out `chat_template`, or name a tokenizer that has one: `tokenizer: ...`",
+                )
+
+    def identity(self, cell: Cell) -> Identity:
+        """What the cell's result depends on.
+
+        Raises:
+            UserError: If its model or data cannot be read.
+        """
+        return identify(cell)
+
+
+def load_suite(suite: str, changes: Changes | None = None) -> Suite:
+    """Read a suite, given by the path of its file or by the name of a shipped one.
+
+    Raises:
+        ConfigError: With all that is wrong in the file, its cards and the changes.
+        UserError: If there is no such suite.
+    """
+    changes = changes or Changes()
+    path = suite_file(suite)
+    document = read_document(path)
+    reader = SuiteReader(document, path.resolve().parent)
+    file, cells, tunings = reader.read(changes.plugins, changes.settings, changes.seeds)
+    whole = Suite(
+        name=file.name,
+        title=file.title,
+        description=file.description,
+        baseline=file.baseline,
+        cells=cells,
+        path=path,
+        source_text=document.text,
+        tunings=tunings,
+        published=file.published,
+    )
+    kept = {cell.id for cell in _narrowed(whole.all_cells, changes)}
+    narrowed = [tuning.narrowed(lambda cell: cell.id in kept) for tuning in tunings]
+    return replace(
+        whole,
+        cells=[cell for cell in cells if cell.id in kept],
+        tunings=[tuning for tuning in narrowed if tuning.cells],
+    )
+
+
+def suite_file(suite: str) -> Path:
+    """The file of a suite. A path wins over a shipped suite's name."""
+    path = Path(suite)
+    if path.is_file():
+        return path
+    suites = shipped("suites")
+    if suite in suites:
+        return suites[suite]
+    if is_path(suite):
+        close = nearest(path.stem, suites)
+        raise UserError(
+            f"{suite}: no such file" + (f"; did you mean the shipped {close!r}?" if close else ""),
+            "see `lwft-bench list suites`",
+        )
+    raise UserError(unknown("suite", suite, suites), "see `lwft-bench list suites`")
+
+
+def _narrowed(cells: list[Cell], changes: Changes) -> list[Cell]:
+    """The cells that the command line asks for.
+
+    Raises:
+        ConfigError: If it names what the suite does not have.
+    """
+    narrowings = {"model": changes.models, "method": changes.methods, "task": changes.tasks}
+    problems = []
+    all_cells = cells
+    for kind, wanted in narrowings.items():
+        if wanted is None:
+            continue
+        names = {getattr(cell, kind).name for cell in all_cells}
+        for name in wanted:
+            if name not in names:
+                text = unknown(f"{kind} of the suite", name, names)
+                problems.append(Problem(f"--{kind}s", "", text))
+        cells = [cell for cell in cells if getattr(cell, kind).name in wanted]
+    if changes.only is not None:
+        matching = [cell for cell in cells if fnmatchcase(cell.id, changes.only)]
+        if cells and not matching:
+            text = f"matches no cell, such as {cells[0].id}"
+            problems.append(Problem("--only", changes.only, text))
+        cells = matching
+    if problems:
+        raise ConfigError(problems)
+    return cells

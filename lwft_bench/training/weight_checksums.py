@@ -1,0 +1,33 @@
+"""Which weights changed between two moments of training."""
+
+from __future__ import annotations
+
+import torch
+
+from lwft_bench.schema.rows import ChecksumRow
+from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.trace import Trace, checksum
+
+
+class WeightChecksums:
+    """Takes the checksums that the engagement verdict rests on."""
+
+    def __init__(self, assembly: Assembly, trace: Trace) -> None:
+        self._groups = assembly.groups
+        self._ranks = assembly.ranks
+        self._trace = trace
+
+    def record(self, step: int) -> None:
+        """Adds those of all groups to the trace, after `step` steps."""
+        groups = self._groups.all
+        values = torch.stack([checksum(g.parameters.values()) for g in groups]).tolist()
+        self._ranks.require_same(f"the model after {step} steps", values)
+        names = [group.name for group in groups]
+        self._trace.checksums.append(
+            ChecksumRow(step=step, groups=dict(zip(names, values, strict=True)))
+        )
+
+    def of_frozen(self) -> int | None:
+        """Over the parameters in no group; None if every parameter is in one."""
+        frozen = self._groups.frozen.values()
+        return int(checksum(frozen)) if frozen else None

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lwft_bench.schema.documents import parse_document, read_document, shown_path
+from lwft_bench.schema.problems import ConfigError
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse_document(text, "x.yaml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_every_key_path_has_its_line():
+    document = parse_document("a: 1\nb:\n  - c: 2\n    d: [3,\n        4]\n", "x.yaml")
+    assert document.value == {"a": 1, "b": [{"c": 2, "d": [3, 4]}]}
+    assert document.lines == {
+        (): 1,
+        ("a",): 1,
+        ("b",): 2,
+        ("b", 0): 3,
+        ("b", 0, "c"): 3,
+        ("b", 0, "d"): 4,
+        ("b", 0, "d", 0): 4,
+        ("b", 0, "d", 1): 5,
+    }
+    assert document.where(("b", 0, "absent", 7)) == "x.yaml:3"
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "-2e+10", "1_0e3"])
+def test_floats_need_no_point(text: str):
+    assert parse_document(f"lr: {text}", "x").value == {"lr": float(text)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [1, 1.5, .inf, 0x10, yes, ~, 'x', 2001-01-01, 1e, e3, 12e03x]",
+        "base: &b {x: 1, y: 2}\nderived: {<<: *b, y: 3}",
+        "a: |\n  text\n  more\n",
+        "",
+    ],
+)
+def test_otherwise_it_loads_as_safe_load_does(text: str):
+    assert parse_document(text, "x").value == yaml.safe_load(text)
+
+
+def test_merged_keys_stand_where_they_were_written():
+    document = parse_document("base: &b {x: 1}\nderived:\n  <<: *b\n  y: 3\n", "x.yaml")
+    assert document.where(("derived", "x")) == "x.yaml:1"
+    assert document.where(("derived", "y")) == "x.yaml:4"
+
+
+def test_all_repeated_keys_are_told():
+    assert problems("a: 1\na: 2\nb:\n  - {c: 1, d: 2, c: 3}\n") == [
+        "x.yaml:2: a: given twice: first on line 1",
+        "x.yaml:4: b[0].c: given twice: first on line 4",
+    ]
+
+
+def test_an_alias_cannot_stand_in_itself():
+    assert problems("a: &x\n  b: [*x]\n") == ["x.yaml:1: a.b[0]: an alias to what it stands in"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a: 1\nb: [1,\nc: 2\n", 4), ("a: !!python/object:os.system x\n", 1), ("a: *nowhere", 1)],
+)
+def test_what_is_no_safe_yaml_is_located(text: str, line: int):
+    (problem,) = problems(text)
+    assert problem.startswith(f"x.yaml:{line}: not YAML: ")
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path):
+    with pytest.raises(ConfigError, match="absent.yaml: cannot be read: No such file"):
+        read_document(tmp_path / "absent.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        read_document(tmp_path / "binary.yaml")
+
+
+def test_paths_are_shown_from_the_working_directory(tmp_path: Path):
+    assert shown_path(Path("suites/x.yaml")) == "suites/x.yaml"
+    assert shown_path(tmp_path / "suites" / "x.yaml") == "suites/x.yaml"
+    assert shown_path(tmp_path.parent / "x.yaml") == str(tmp_path.parent / "x.yaml")
