@@ -20,13 +20,13 @@ from lwft_bench.adapters.reach import adapter_reach
 from lwft_bench.cell.model_checks import check_model
 from lwft_bench.data.batching import IGNORED, DataOrder, TokenisedExamples
 from lwft_bench.data.masks import unmasked
-from lwft_bench.dry_run.planned_selections import draws
+from lwft_bench.dry_run.planned_selections import planned_selections
 from lwft_bench.dry_run.steps import BatchShape, longest
 from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.memory.meters import NoAccount
 from lwft_bench.models.parts import PARTS, find_parts
 from lwft_bench.planning.plan import needed
-from lwft_bench.planning.verification import measure
+from lwft_bench.planning.verification import measured_peak
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.cell import (
     Cell,
@@ -206,9 +206,9 @@ def planned(cell: Cell) -> str:
     adapter, model = empty_adapted_model(cell)
     traits = traits_of(cell, longest(shapes))
     groups = make_groups(model, find_parts(model), cell.method, adapter, traits.without_gradient)
-    drawn = draws(cell.method, groups.seen_by_strategy(), STEPS, 0)
+    drawn = planned_selections(cell.method, groups.seen_by_strategy(), STEPS, 0)
     plan = needed(cell, shapes, drawn, adapter.num_parameters(model))
-    real = measure(cell, shapes, drawn, CPU).allocated
+    real = measured_peak(cell, shapes, drawn, CPU).allocated
     return "equal" if plan.peak_bytes == real else f"{plan.peak_bytes - real:+,} of {real:,} B"
 
 
