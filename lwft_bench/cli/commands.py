@@ -136,6 +136,26 @@ def plan(
 
 
 @app.command()
+def evaluate(
+    run: Run,
+    benchmarks: Annotated[
+        str, typer.Option(metavar="A,B", help="Shipped benchmarks, or files that define one.")
+    ],
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Cells at once.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Score a finished run on more benchmarks, with the weights that it kept.
+
+    Exit codes: as run.
+    """
+    from lwft_bench.execution.evaluating import evaluate_run
+    from lwft_bench.execution.runner import RunOptions
+
+    names = names_in(benchmarks) or ()
+    raise typer.Exit(evaluate_run(run, names, RunOptions(workers=workers)))
+
+
+@app.command()
 def report(run: Run, debug: Debug = False) -> None:
     """Make a run's report again from its files."""
     from lwft_bench.reporting.report import write_report

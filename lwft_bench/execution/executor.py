@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 
@@ -42,7 +42,7 @@ class Executor:
         store: RunStore,
         server: Server,
         run_cell: str,
-        save_weights: bool,
+        saves_weights: Callable[[Cell], bool],
         progress: PlainProgress,
         limits: Limits,
         stops: StopRequests,
@@ -50,7 +50,7 @@ class Executor:
         self._store = store
         self._server = server
         self._run_cell = run_cell
-        self._save_weights = save_weights
+        self._saves_weights = saves_weights
         self._progress = progress
         self._limits = limits
         self._stops = stops
@@ -82,7 +82,7 @@ class Executor:
             record = self._store.begin(cell, identity, threads)
             self._progress.started(cell.id, self._store.has_checkpoint(cell.id))
             folder = self._store.work_folder(cell.id)
-            job = Job(cell, record, folder, self._run_cell, self._save_weights)
+            job = Job(cell, record, folder, self._run_cell, self._saves_weights(cell))
             self._running.append(self._server.start(job))
 
     def _listen(self, process: CellProcess) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from lwft_bench.cell.provenance import command_line, num_cores
+from lwft_bench.cell.provenance import num_cores
 from lwft_bench.execution.choice import Choice, choices, told
+from lwft_bench.execution.conclusion import ALL_DONE, REPORT, conclude
 from lwft_bench.execution.executor import Executor, Limits
 from lwft_bench.execution.inventory import inventory
 from lwft_bench.execution.pool import Server
-from lwft_bench.execution.progress import outcome, progress_on
+from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
@@ -26,14 +27,9 @@ from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
-from lwft_bench.schema.run import Identity
+from lwft_bench.schema.run import Identity, SuiteRecord
 from lwft_bench.suites.loading import Suite
 from lwft_bench.training.ranks import ALONE, Ranks, launched
-
-REPORT = "report.md"
-
-ALL_DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
-"""Exit codes. Bad input, a UserError, is the command line's 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +100,33 @@ def run_suite(
         reportable = store.results() or store.trial_results()
         if reportable and (changed or not (out / REPORT).exists()):
             _say(console, (report or _report)(out))
-        return _conclude(store, console)
+        return conclude(store, lambda text: _say(console, text))
+
+
+def run_cells(
+    suite: Suite,
+    store: RunStore,
+    identities: Mapping[str, Identity],
+    record: SuiteRecord,
+    options: RunOptions,
+    *,
+    report: Callable[[Path], str] | None = None,
+    console: Console | None = None,
+) -> int:
+    """Runs cells whose identities are known, and notes `record` as the directory's suite.
+
+    Returns:
+        The exit code.
+    """
+    console = console or Console()
+    with store.lock(), stop_requests() as stops:
+        store.recover()
+        run = _Run(suite, store, options, console, stops, ALONE)
+        changed = store.write_suite(record, suite.source_text)
+        changed |= run.stage(suite.name, suite.cells, identities)
+        if changed or not (store.directory / REPORT).exists():
+            _say(console, (report or _report)(store.directory))
+        return conclude(store, lambda text: _say(console, text))
 
 
 class _Run:
@@ -127,10 +149,13 @@ class _Run:
         self._ranks = ranks
         self._ranked: RankedCells | None = None
         if ranks.world > 1:
-            self._ranked = RankedCells(ranks, store, options.run_cell, options.save_weights, stops)
+            self._ranked = RankedCells(ranks, store, options.run_cell, self._saves_weights, stops)
         self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
         self._identities: dict[str, Identity] = {}
         self._ended = {State.DONE} if options.retry_failed else {State.DONE, State.FAILED}
+
+    def _saves_weights(self, cell: Cell) -> bool:
+        return self._options.save_weights or self._suite.keeps_weights(cell)
 
     def execute(self) -> bool:
         """Tells whether there is anything that the report has not seen yet."""
@@ -139,14 +164,14 @@ class _Run:
         changed = self._note(decided)
         ran = False
         if self._trials:
-            ran = self._stage(f"{self._suite.name}, tuning", self._trials)
+            ran = self.stage(f"{self._suite.name}, tuning", self._trials, self._identities)
             decided = self._decide()
             changed |= self._note(decided)
             for choice in decided:
                 _say(self._console, told(choice))
         cells = self._cells(decided)
         if cells and not self._stops.count:
-            ran |= self._stage(self._suite.name, cells)
+            ran |= self.stage(self._suite.name, cells, self._identities)
         if self._ranked:
             self._ranked.dismiss()
         return ran or changed
@@ -194,8 +219,9 @@ class _Run:
         record = suite_record(self._suite, decided, self._identities)
         return self._store.write_suite(record, self._suite.source_text)
 
-    def _stage(self, name: str, cells: Sequence[Cell]) -> bool:
+    def stage(self, name: str, cells: Sequence[Cell], identities: Mapping[str, Identity]) -> bool:
         """Run the cells that are new, stale or interrupted; tells whether there were any."""
+        self._identities = dict(identities)
         states = {cell.id: self._store.state(cell.id, self._identities[cell.id]) for cell in cells}
         for cell_id, state in states.items():
             if state.state is State.STALE:
@@ -220,7 +246,7 @@ class _Run:
             f"{workers} at a time, {threads} CPU threads each; loading torch for all of them",
         )
         limits = Limits(workers, threads, options.hang_seconds, options.stop_seconds)
-        save = options.save_weights
+        save = self._saves_weights
         with progress_on(self._console, RunTracker(len(to_do))) as progress:
             Executor(store, server, options.run_cell, save, progress, limits, self._stops).run(
                 (cell, self._identities[cell.id]) for cell in to_do
@@ -247,39 +273,6 @@ def _report(out: Path) -> str:
 
     write_report(out)
     return f"\n{terminal_summary(out)}\n"
-
-
-def _conclude(store: RunStore, console: Console) -> int:
-    """Say how the run stands and how to go on; gives the exit code.
-
-    A trial that diverged has lost, which is no failure of the run.
-    """
-    suite = store.read_suite()
-    num_cells = len(suite.cells) + len(suite.trials)
-    results, trials = store.results(), store.trial_results()
-    ended = [*trials, *results]
-    barred = {
-        cell_id
-        for one in suite.tunings
-        if one.ended and one.chosen is None
-        for cell_id in one.cells
-    }.difference(result.cell for result in results)
-    num_left = num_cells - len(ended) - len(barred)
-    failures = [result for result in ended if result.status != "done"]
-    for result in failures:
-        _say(console, f"{result.cell}: {outcome(result)}")
-    lost = [result for result in trials if result.status == "diverged"]
-    failures = [result for result in failures if result not in lost]
-    if failures:
-        _say(console, "failed cells run again with --retry failed")
-    if num_left:
-        _say(console, f"{num_left} of {num_cells} cells are left, and nothing done is lost")
-        _say(console, f"to go on: {command_line()}")
-    if ended:
-        _say(console, f"report: {store.directory / REPORT}")
-    if num_left:
-        return INTERRUPTED
-    return SOME_FAILED if failures or barred else ALL_DONE
 
 
 def _say(console: Console, text: str) -> None:

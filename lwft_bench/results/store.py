@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,37 +25,26 @@ from lwft_bench.results.atomic import (
 )
 from lwft_bench.results.lock import run_lock
 from lwft_bench.results.rows import parse_rows, read_lines
+from lwft_bench.results.states import CellState as CellState
+from lwft_bench.results.states import State as State
+from lwft_bench.results.states import changed, difference, stale
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import SCHEMA_VERSION, CellResult
 from lwft_bench.schema.rows import SampleRow, SelectionHeader, SelectionRow, StepRow
-from lwft_bench.schema.run import CellRecord, Identity, SuiteCell, SuiteRecord
+from lwft_bench.schema.run import EVALUATION, CellRecord, Identity, SuiteCell, SuiteRecord
 
 Versioned = TypeVar("Versioned", CellResult, SuiteRecord)
 
 RESULT = "result.json"
+TRAINED = "trained.json"
+"""The result of a cell that is to be scored again, with the weights in `WEIGHTS`."""
+WEIGHTS = "model"
+"""Folder of a cell's fine-tuned weights, where they were kept."""
 STEPS, SELECTIONS, SAMPLES = "steps.jsonl", "selections.jsonl", "samples.jsonl"
 CHECKPOINT = "checkpoint-*"
 """A cell's checkpoints: folders in its work folder, with a dot in front while they are written.
 Gone once the cell is done."""
-
-
-class State(StrEnum):
-    """What a run has to do about a cell."""
-
-    NEW = "new"
-    DONE = "done"
-    FAILED = "failed"
-    STALE = "stale"
-    INTERRUPTED = "interrupted"
-
-
-@dataclass(frozen=True, slots=True)
-class CellState:
-    """`changed`: the identity components that made the cell stale."""
-
-    state: State
-    changed: tuple[str, ...] = ()
 
 
 class RunStore:
@@ -116,15 +103,28 @@ class RunStore:
         if (self.cell_folder(cell_id) / RESULT).exists():
             result = self.read_result(cell_id)
             if result.identity != identity.digest:
-                return _stale(result.identity_components, identity)
+                folder = self.cell_folder(cell_id)
+                kept = result.status == "done" or (folder / TRAINED).exists()
+                return changed(
+                    result.identity_components, identity, kept and (folder / WEIGHTS).is_dir()
+                )
             return CellState(State.DONE if result.status == "done" else State.FAILED)
         work = self.work_folder(cell_id)
+        if (work / TRAINED).exists():
+            before = read_cell_record(work).components
+            if difference(before, identity) in ((), (EVALUATION,)):
+                return CellState(State.UNSCORED)
+            return stale(before, identity)
         if _has_checkpoint(work):
             record = read_cell_record(work)
             if record.digest != identity.digest:
-                return _stale(record.components, identity)
+                return stale(record.components, identity)
             return CellState(State.INTERRUPTED)
         return CellState(State.NEW)
+
+    def has_result(self, cell_id: str) -> bool:
+        """Whether the cell is finished, well or not."""
+        return (self.cell_folder(cell_id) / RESULT).exists()
 
     def has_checkpoint(self, cell_id: str) -> bool:
         """Whether the cell's work folder has something to go on from."""
@@ -145,9 +145,12 @@ class RunStore:
     def begin(self, cell: Cell, identity: Identity, threads: int) -> CellRecord:
         """Make the cell's work folder ready: with its checkpoint if it has one, else empty.
 
-        A failed cell goes on from its checkpoint too; without one it is archived.
+        A failed cell goes on from its checkpoint too; without one it is archived. One that is only to
+        be scored again keeps its weights.
         """
         finished, work = self.cell_folder(cell.id), self.work_folder(cell.id)
+        if self._begin_scoring(cell.id, identity):
+            return _write_record(work, cell, identity, threads)
         if _has_checkpoint(finished):
             move_folder(finished, work)
             (work / RESULT).rename(work / "failure.json")
@@ -158,18 +161,27 @@ class RunStore:
         if work.exists():
             shutil.rmtree(work)
         work.mkdir(parents=True)
-        record = CellRecord(
-            digest=identity.digest, components=dict(identity.components), threads=threads
-        )
-        write_text_atomic(work / "config.json", cell.model_dump_json(indent=2) + "\n")
-        write_json_atomic(work / "identity.json", record.model_dump(mode="json"))
-        return record
+        return _write_record(work, cell, identity, threads)
+
+    def _begin_scoring(self, cell_id: str, identity: Identity) -> bool:
+        """Makes a cell with kept weights ready to be scored, if that is all that is left to do."""
+        finished, work = self.cell_folder(cell_id), self.work_folder(cell_id)
+        if (finished / TRAINED).exists() and not _has_checkpoint(finished):
+            move_folder(finished, work)  # scoring it failed
+            (work / RESULT).rename(work / "failure.json")
+        elif self.state(cell_id, identity).state is not State.UNSCORED:
+            return False
+        elif finished.exists():
+            move_folder(finished, work)
+            (work / RESULT).rename(work / TRAINED)
+        return True
 
     def publish(self, cell_id: str) -> CellResult:
         """Move a work folder whose result is written to where finished cells are."""
         work = self.work_folder(cell_id)
         result = _validated(CellResult, work / RESULT)
         if result.status == "done":
+            (work / TRAINED).unlink(missing_ok=True)
             for checkpoint in (*work.glob(CHECKPOINT), *work.glob(f".{CHECKPOINT}")):
                 shutil.rmtree(checkpoint)
         publish_folder(work, self.cell_folder(cell_id))
@@ -186,7 +198,7 @@ class RunStore:
         Raises:
             UserError: If it cannot be read, or is of another schema version.
         """
-        return _validated(CellResult, self.cell_folder(cell_id) / RESULT)
+        return read_result_file(self.cell_folder(cell_id) / RESULT)
 
     def results(self) -> list[CellResult]:
         """The results of the suite's finished cells, failed ones too, in the suite's order."""
@@ -231,19 +243,31 @@ def write_result(folder: Path, result: CellResult) -> None:
     write_json_atomic(folder / RESULT, result.model_dump(mode="json"))
 
 
+def read_result_file(path: Path) -> CellResult:
+    """A result, wherever it lies.
+
+    Raises:
+        UserError: If it cannot be read, or is of another schema version.
+    """
+    return _validated(CellResult, path)
+
+
 def read_cell_record(folder: Path) -> CellRecord:
     """What the cell in this folder is a cell of."""
     return CellRecord.model_validate_json((folder / "identity.json").read_text())
 
 
+def _write_record(work: Path, cell: Cell, identity: Identity, threads: int) -> CellRecord:
+    record = CellRecord(
+        digest=identity.digest, components=dict(identity.components), threads=threads
+    )
+    write_text_atomic(work / "config.json", cell.model_dump_json(indent=2) + "\n")
+    write_json_atomic(work / "identity.json", record.model_dump(mode="json"))
+    return record
+
+
 def _has_checkpoint(folder: Path) -> bool:
     return any(folder.glob(CHECKPOINT))
-
-
-def _stale(before: Mapping[str, str], identity: Identity) -> CellState:
-    names = dict.fromkeys([*identity.components, *before])
-    changed = [name for name in names if before.get(name) != identity.components.get(name)]
-    return CellState(State.STALE, tuple(changed))
 
 
 def _validated(model: type[Versioned], path: Path) -> Versioned:

@@ -10,13 +10,17 @@ from pydantic import BaseModel, ConfigDict
 
 from lwft_bench.schema.suite import Published
 
+EVALUATION = "evaluation"
+"""The component of an identity that training does not depend on: where it alone has changed, and the
+weights were kept, a cell is only scored again."""
+
 
 class Identity(Protocol):
     """What a result depends on: equal digests, equal cells."""
 
     @property
     def components(self) -> Mapping[str, str]:
-        """Digests of config, strategy, data, model and protocol."""
+        """Digests of config, strategy, data, model, protocol and evaluation."""
 
     @property
     def digest(self) -> str:

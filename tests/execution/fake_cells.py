@@ -71,6 +71,9 @@ class FakeSuite:
         digest = hashlib.sha256(json.dumps(components).encode()).hexdigest()
         return SimpleNamespace(components=components, digest=digest)
 
+    def keeps_weights(self, cell: Cell) -> bool:
+        return False
+
     def _cell(self, fate: str) -> Cell:
         return Cell(
             id=f"tiny--{fate}--task--seed0",
