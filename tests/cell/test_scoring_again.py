@@ -50,9 +50,8 @@ def test_scores_are_those_of_a_run_that_had_both(tmp_path: Path, method: str) ->
     assert again.identity == "1" and again.identity_components == {"evaluation": "1"}
     assert "evaluated" in again.provenance
 
-    result = tmp_path / "a" / "trained.json"
-    result.write_text(
-        (tmp_path / "b" / "result.json").read_text().replace(str(whole.weights_digest), "f" * 64)
-    )
+    text = (tmp_path / "b" / "result.json").read_text()
+    other = text.replace(str(whole.weights_digest), "f" * 64)
+    (tmp_path / "a" / "trained.json").write_text(other)
     with pytest.raises(UserError, match="are not those that the cell was trained to"):
         run(tmp_path / "a", of(method, BOTH), "2")
