@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.models.digests import weights_digest
-from lwft_bench.results.store import TRAINED, WEIGHTS, read_result_file
+from lwft_bench.results.reading import read_result_file
+from lwft_bench.results.store import TRAINED, WEIGHTS
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
 

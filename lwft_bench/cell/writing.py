@@ -11,12 +11,12 @@ from lwft_bench.cell.measuring import Measured
 from lwft_bench.cell.outcomes import new_result
 from lwft_bench.cell.scoring import Scored
 from lwft_bench.models.digests import weights_digest
+from lwft_bench.results.reading import read_cell_record
 from lwft_bench.results.rows import write_rows
 from lwft_bench.results.store import (
     SAMPLES,
     SELECTIONS,
     STEPS,
-    read_cell_record,
     write_result,
 )
 from lwft_bench.schema.result import CellResult

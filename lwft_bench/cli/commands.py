@@ -58,6 +58,12 @@ def run(
     save_weights: Annotated[
         bool, typer.Option("--save-weights", help="Keep the fine-tuned models.")
     ] = False,
+    silence: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=1.0, help="Kill a cell that gives no sign of life for so long."
+        ),
+    ] = 1800.0,
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
     ] = False,
@@ -83,7 +89,10 @@ def run(
     from lwft_bench.execution.runner import RunOptions, run_suite
 
     options = RunOptions(
-        workers=workers, retry_failed=retry is Retry.FAILED, save_weights=save_weights
+        workers=workers,
+        retry_failed=retry is Retry.FAILED,
+        save_weights=save_weights,
+        hang_seconds=silence,
     )
     raise typer.Exit(run_suite(loaded, out or Path("reports", loaded.name), options))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -18,6 +18,8 @@ from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.run import Identity
 
 TICK_SECONDS = 0.2
+RESTARTS = 3
+"""Of a cell whose process was killed from outside. What kills it every time is its own doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Executor:
         self._kill_at = float("inf")
         self._waiting: deque[tuple[Cell, Identity]] = deque()
         self._running: list[CellProcess] = []
-        self._restarted: set[str] = set()
+        self._restarts: Counter[str] = Counter()
 
     def run(self, cells: Iterable[tuple[Cell, Identity]]) -> None:
         """Run the cells, in order as far as there are workers; returns early on a stop request."""
@@ -104,8 +106,12 @@ class Executor:
             if self._stops.count:
                 self._progress.dropped(cell.id, "killed, goes on from its last checkpoint")
                 return
-            if ended.killed_from_outside and cell.id not in self._restarted:
-                self._restarted.add(cell.id)
+            if ended.disk_full:
+                self._progress.dropped(cell.id, f"no room on the disk: {ended.disk_full}")
+                self._stops.count += 1  # what else runs would come to the same
+                return
+            if ended.killed_from_outside and self._restarts[cell.id] < RESTARTS:
+                self._restarts[cell.id] += 1
                 self._waiting.appendleft((cell, process.job.record))
                 self._progress.dropped(cell.id, "its process was killed; starting it again")
                 return

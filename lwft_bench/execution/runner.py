@@ -23,6 +23,7 @@ from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.tracking import RunTracker
 from lwft_bench.execution.worker import Check
+from lwft_bench.results.made_from import inputs_digest, is_current, note
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
@@ -96,10 +97,9 @@ def run_suite(
     with store.lock(), stop_requests() as stops:
         store.recover()
         run = _Run(suite, store, options, console, stops, ranks)
-        changed = run.execute()
-        reportable = store.results() or store.trial_results()
-        if reportable and (changed or not (out / REPORT).exists()):
-            _say(console, (report or _report)(out))
+        run.execute()
+        if store.results() or store.trial_results():
+            _make_report(store, report or _report, console)
         return conclude(store, lambda text: _say(console, text))
 
 
@@ -122,10 +122,9 @@ def run_cells(
     with store.lock(), stop_requests() as stops:
         store.recover()
         run = _Run(suite, store, options, console, stops, ALONE)
-        changed = store.write_suite(record, suite.source_text)
-        changed |= run.stage(suite.name, suite.cells, identities)
-        if changed or not (store.directory / REPORT).exists():
-            _say(console, (report or _report)(store.directory))
+        store.write_suite(record, suite.source_text)
+        run.stage(suite.name, suite.cells, identities)
+        _make_report(store, report or _report, console)
         return conclude(store, lambda text: _say(console, text))
 
 
@@ -157,24 +156,22 @@ class _Run:
     def _saves_weights(self, cell: Cell) -> bool:
         return self._options.save_weights or self._suite.keeps_weights(cell)
 
-    def execute(self) -> bool:
-        """Tells whether there is anything that the report has not seen yet."""
+    def execute(self) -> None:
+        """Runs what is left of the trials and of the cells."""
         decided = self._decide()
         self._check(decided)
-        changed = self._note(decided)
-        ran = False
+        self._note(decided)
         if self._trials:
-            ran = self.stage(f"{self._suite.name}, tuning", self._trials, self._identities)
+            self.stage(f"{self._suite.name}, tuning", self._trials, self._identities)
             decided = self._decide()
-            changed |= self._note(decided)
+            self._note(decided)
             for choice in decided:
                 _say(self._console, told(choice))
         cells = self._cells(decided)
         if cells and not self._stops.count:
-            ran |= self.stage(self._suite.name, cells, self._identities)
+            self.stage(self._suite.name, cells, self._identities)
         if self._ranked:
             self._ranked.dismiss()
-        return ran or changed
 
     def _check(self, decided: Sequence[Choice]) -> None:
         """Everything that will run and can be found wrong now.
@@ -212,19 +209,19 @@ class _Run:
         ended = state in (State.DONE, State.FAILED)
         return self._store.read_result(trial.id) if ended else None
 
-    def _note(self, decided: Sequence[Choice]) -> bool:
-        """Write down the suite as far as it is known; tells whether another one stood there."""
+    def _note(self, decided: Sequence[Choice]) -> None:
+        """Write down the suite as far as it is known."""
         known = [*self._trials, *self._cells(decided)]
         self._identities = {cell.id: self._suite.identity(cell) for cell in known}
         record = suite_record(self._suite, decided, self._identities)
-        return self._store.write_suite(record, self._suite.source_text)
+        self._store.write_suite(record, self._suite.source_text)
 
-    def stage(self, name: str, cells: Sequence[Cell], identities: Mapping[str, Identity]) -> bool:
-        """Run the cells that are new, stale or interrupted; tells whether there were any."""
+    def stage(self, name: str, cells: Sequence[Cell], identities: Mapping[str, Identity]) -> None:
+        """Run the cells that are new, stale or interrupted."""
         self._identities = dict(identities)
         states = {cell.id: self._store.state(cell.id, self._identities[cell.id]) for cell in cells}
         for cell_id, state in states.items():
-            if state.state is State.STALE:
+            if state.state in (State.STALE, State.DAMAGED):
                 self._store.archive(cell_id)
         to_do = [cell for cell in cells if states[cell.id].state not in self._ended]
         _say(self._console, inventory(name, states, len(to_do)))
@@ -232,7 +229,6 @@ class _Run:
             self._on_ranks(self._ranked, to_do)
         elif to_do:
             self._in_processes(to_do)
-        return bool(to_do)
 
     def _in_processes(self, to_do: Sequence[Cell]) -> None:
         options, store = self._options, self._store
@@ -266,6 +262,16 @@ def _num_workers(cells: Sequence[Cell], server: Server) -> int:
     if not on_cpu and server.accelerator() is not None:
         return 1
     return min(num_cores(), len(cells))
+
+
+def _make_report(store: RunStore, report: Callable[[Path], str], console: Console) -> None:
+    """Unless the one that is there was made from just this."""
+    out = store.directory
+    if is_current(out) and (out / REPORT).exists():
+        return
+    digest = inputs_digest(out)
+    _say(console, report(out))
+    note(out, digest)
 
 
 def _report(out: Path) -> str:

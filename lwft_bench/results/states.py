@@ -18,6 +18,7 @@ class State(StrEnum):
     STALE = "stale"
     UNSCORED = "to be scored again"
     INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)

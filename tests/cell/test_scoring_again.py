@@ -9,7 +9,7 @@ import pytest
 
 from lwft_bench.cell.run import run_cell
 from lwft_bench.results.atomic import write_json_atomic
-from lwft_bench.results.store import read_result_file
+from lwft_bench.results.reading import read_result_file
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.events import PhaseBegan

@@ -22,7 +22,8 @@ from lwft_bench.cell.outcomes import new_result
 from lwft_bench.cell.provenance import now, provenance
 from lwft_bench.execution.runner import RunOptions, run_suite
 from lwft_bench.results.atomic import publish_folder
-from lwft_bench.results.store import RunStore, read_cell_record, write_result
+from lwft_bench.results.reading import read_cell_record
+from lwft_bench.results.store import RunStore, write_result
 from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
