@@ -294,6 +294,41 @@ def test_where_evaluation_alone_changed_kept_weights_are_scored(store: RunStore)
     assert not (store.cell_folder(CELL.id) / "trained.json").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"schema_version": 1}'])
+def test_a_damaged_result_is_set_aside_and_made_again(store: RunStore, content: bytes) -> None:
+    finish(store)
+    (store.cell_folder(CELL.id) / "result.json").write_bytes(content)
+    found = store.state(CELL.id, IDENTITY)
+    assert found.state is State.DAMAGED and "result.json" in found.changed[0]
+    store.archive(CELL.id)
+    assert store.state(CELL.id, IDENTITY).state is State.NEW
+    assert len(list((store.directory / "stale").iterdir())) == 1
+
+
+def test_a_cell_without_its_record_is_set_aside_too(store: RunStore) -> None:
+    finish(store)
+    (store.cell_folder(CELL.id) / "identity.json").unlink()
+    store.archive(CELL.id)
+    assert (store.directory / "stale" / f"{CELL.id}--damaged").is_dir()
+    (store.work_folder(CELL.id) / "checkpoint-000010").mkdir(parents=True)
+    assert store.state(CELL.id, IDENTITY).state is State.DAMAGED
+
+
+def test_a_damaged_result_of_a_run_that_died_does_not_end_the_next(store: RunStore) -> None:
+    store.begin(CELL, IDENTITY, threads=1)
+    (store.work_folder(CELL.id) / "result.json").write_text("{")
+    store.recover()
+    assert store.state(CELL.id, IDENTITY).state is State.NEW
+
+
+def test_results_leave_out_what_cannot_be_read(store: RunStore) -> None:
+    store.write_suite(record_of(CELL.id, "other"), "name: s\n")
+    finish(store)
+    finish(store, cell=make_cell("other"))
+    (store.cell_folder("other") / "result.json").write_text("{")
+    assert [result.cell for result in store.results()] == [CELL.id]
+
+
 def test_without_its_weights_a_cell_trains_again(store: RunStore) -> None:
     scored(store, keeps=False)
     assert store.state(CELL.id, OTHERWISE) == CellState(State.STALE, ("evaluation",))
