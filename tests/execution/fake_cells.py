@@ -5,12 +5,14 @@ Run as a program, it runs such a suite: `python fake_cells.py OUT WORKERS STEP_S
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -185,6 +187,8 @@ FATES: dict[str, Callable[[], object]] = {
     "diverged": lambda: _raise(Diverged("the loss is nan at step 4")),
     "raises": lambda: _raise(KeyError("[red]no\nsuch key")),
     "hang": lambda: time.sleep(1000),
+    "full": lambda: _raise(OSError(errno.ENOSPC, "No space left on device", "checkpoint")),
+    "thread": lambda: threading.Thread(target=time.sleep, args=(1000,)).start(),
     "busy": lambda: re.match("(a+)+$", "a" * 60 + "b"),  # in C, and never lets go of the GIL
 }
 
