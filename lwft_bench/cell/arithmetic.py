@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lwft_bench.data.extents import Extent
 from lwft_bench.dry_run.dry_run import MEASURING, PROBING, DryRun, cost_class
 from lwft_bench.dry_run.operations import Operations
+from lwft_bench.schema.extents import Extent
 from lwft_bench.schema.result import Operations as OperationsRecord
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.training.trace import Trace
@@ -38,12 +38,20 @@ class CellArithmetic:
             deviation=self.deviation,
         )
 
-    def rows(self, step_rows: Sequence[StepRow]) -> tuple[StepRow, ...]:
+    def rows(self, step_rows: Sequence[StepRow]) -> list[StepRow]:
         """The rows of steps.jsonl with their operations."""
-        return tuple(
-            row.model_copy(update={"flops": step.total(), "useful_flops": step["useful"]})
+        return [
+            row.model_copy(
+                update={
+                    "flops": step.total(),
+                    "useful_flops": step["useful"],
+                    "padded_tokens": _known(row.computed).tokens,
+                    "computed": None,
+                    "needed": None,
+                }
+            )
             for row, step in zip(step_rows, self.steps, strict=True)
-        )
+        ]
 
 
 def cell_arithmetic(
@@ -60,15 +68,16 @@ def cell_arithmetic(
     last = max(row.step for row in trace.steps)
     for measurement in trace.measurements:
         step = min(measurement.step, last)
-        measured[step] = measured[step].plus(Extent(*measurement.computed))
+        measured[step] = measured[step].plus(measurement.computed)
     steps = []
     for row in trace.steps:
         found: Counter[str] = Counter()
-        computed, needed = Extent(*row.computed), Extent(*row.needed)
+        computed, needed = _known(row.computed), _known(row.needed)
         if row.step < 0:
             found["probing"] = costs[PROBING].passes(computed)
         else:
-            cost = costs[cost_class(trace.selections[row.period].units, sizes)]
+            selection = trace.selections[row.period]
+            cost = costs[cost_class(selection.units, sizes, selection.observed or ())]
             found["useful"] = cost.passes(needed) - cost.recomputation(needed)
             found["recomputation"] = cost.recomputation(computed)
             found["padding"] = cost.passes(computed) - found["recomputation"] - found["useful"]
@@ -82,3 +91,8 @@ def cell_arithmetic(
         if planned.flops.get(kind)
     )
     return CellArithmetic(steps, operations.uncounted, max([operations.deviation, *deviations]))
+
+
+def _known(extent: Extent | None) -> Extent:
+    assert extent is not None, "a step of the trace has its batch's extent"
+    return extent

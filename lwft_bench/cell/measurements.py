@@ -16,7 +16,7 @@ from lwft_bench.dry_run.dry_run import DryRun
 from lwft_bench.memory.meters import Account, PhasePeaks
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
-from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.cell import Cell, ChunkUnits, MethodConfig
 from lwft_bench.schema.result import Memory, Throughput, Training
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.state.precision import Precision, precision_of
@@ -30,7 +30,7 @@ PLANNED = (
 )
 
 
-def memory(
+def memory_record(
     planned: DryRun | None, account: Account, assembly: Assembly, device: torch.device
 ) -> Memory | None:
     """Peak device memory: the allocator's where there is one, else the dry run's.
@@ -91,15 +91,14 @@ def process_bytes(device: torch.device) -> int | None:
 def throughput(trace: Trace, arithmetic: CellArithmetic | None) -> Throughput:
     """Speed over the timed training steps (each carries the mean time of its reading interval), and
     over all that the method takes."""
+    timed = [row for row in trace.steps if row.timed]
+    steady = timed or trace.steps
     training = [row for row in trace.steps if row.step >= 0]
-    rows = [row for row in trace.steps if row.timed]
-    num_timed = len(rows)
-    rows = rows or trace.steps
     flops = None
     if arithmetic is not None:
         every = zip(trace.steps, arithmetic.flops, strict=True)
-        flops = sum(flops for row, flops in every if row.timed or not num_timed)
-    seconds = np.array([row.seconds for row in rows])
+        flops = sum(flops for row, flops in every if row.timed or not timed)
+    seconds = np.array([row.seconds for row in steady])
     total = float(seconds.sum())
     low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
     training_seconds = sum(row.seconds for row in training)
@@ -108,13 +107,13 @@ def throughput(trace: Trace, arithmetic: CellArithmetic | None) -> Throughput:
     switching_seconds = sum(row.seconds for row in trace.switches)
     everything = training_seconds + probing_seconds + measuring_seconds + switching_seconds
     return Throughput(
-        target_tokens_per_second=sum(row.target_tokens for row in rows) / total,
-        tokens_per_second=sum(row.tokens for row in rows) / total,
+        target_tokens_per_second=sum(row.target_tokens for row in steady) / total,
+        tokens_per_second=sum(row.tokens for row in steady) / total,
         end_to_end_target_tokens_per_second=sum(row.target_tokens for row in training) / everything,
         end_to_end_tokens_per_second=sum(row.tokens for row in training) / everything,
         step_seconds_median=float(middle),
         step_seconds_iqr=(float(low), float(high)),
-        num_steps_timed=num_timed,
+        num_steps_timed=len(timed),
         probing_seconds=probing_seconds,
         training_seconds=training_seconds,
         measuring_seconds=measuring_seconds,
@@ -179,8 +178,13 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         "always_train": method.always_train
         if method.always_train == "all"
         else ", ".join(method.always_train) or "nothing",
-        "units": method.units if method.units == "modules" else ", ".join(method.units),
+        "units": f"{method.units.chunks} chunks"
+        if isinstance(method.units, ChunkUnits)
+        else ", ".join(method.unit_kinds),
         "lr_clock": method.lr_clock,
+        "step_counter": method.step_counter,
+        "lr_warmup_after_selection": method.lr_warmup_after_selection,
+        "unselected": _unselected(method),
     }
     for kind, named, registry in (
         ("adapter", method.adapter, adapters),
@@ -207,6 +211,12 @@ def _rounding(precision: Precision, optimizer: type[Optimizer]) -> str:
     if precision.state == torch.float32:
         return "none"
     return "stochastic" if precision.state_stochastic else "nearest"
+
+
+def _unselected(method: MethodConfig) -> str:
+    """What moves the units that are not selected."""
+    rule = method.unselected
+    return f"{rule.optimizer.name} x {rule.lr_scale:g}, {rule.range}" if rule else "unmoved"
 
 
 def _dtype(dtype: torch.dtype) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lwft_bench.cell.loading import Loaded
+from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.evaluation.not_finite import NotFinite
 from lwft_bench.schema.events import BenchmarkScored, Emit, Progressed
@@ -24,6 +25,8 @@ class Scored:
     scores: tuple[Score, ...]
     samples: tuple[SampleRow, ...]
     seconds: float
+    rows_together: str | None = None
+    """Which prompts were answered at once; None: nothing was generated."""
 
     @property
     def average(self) -> float:
@@ -52,6 +55,9 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
         UserError: A prompt and its answer do not fit into the model's context.
     """
     cell = loaded.cell
+    template = None
+    if cell.task.chat_template:
+        template = ChatTemplate(loaded.tokenizer, cell.task.chat_template_options)
     started = time.perf_counter()
     try:
         evaluation = evaluate(
@@ -61,8 +67,7 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
             cell.evaluation,
             seldom(lambda done, total: emit(Progressed(done, total))),
             profile=cell.task.profile,
-            chat_template=cell.task.chat_template,
-            chat_options=cell.task.chat_template_options,
+            template=template,
         )
     except NotFinite as error:
         raise Diverged(f"the model's answers are not finite: {error}") from error
@@ -72,4 +77,4 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
     samples = (
         one.model_copy(update={"overlap": loaded.overlap.get(one.id)}) for one in evaluation.samples
     )
-    return Scored(tuple(evaluation.scores), tuple(samples), seconds)
+    return Scored(tuple(evaluation.scores), tuple(samples), seconds, evaluation.rows_together)

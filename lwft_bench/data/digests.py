@@ -37,6 +37,8 @@ def data_digest(task: TaskConfig) -> str:
     }
     if task.chat_template:
         facts["chat_template"] = task.chat_template_options or True
+    if task.permute_targets:
+        facts["permute_targets"] = True
     if task.drop_test_questions != "none":
         facts["drop_test_questions"] = [task.drop_test_questions, benchmarks_digest(task)]
     return _digest(facts, source.files())

@@ -1,51 +1,25 @@
-"""How much of a model's arithmetic a batch asks for."""
+"""The extent of batches: as a model is given them, and without padding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from lwft_bench.data.batching import Batch
+from lwft_bench.schema.extents import Extent
 
 
-class Extent(NamedTuple):
-    """What the operations of forward and backward passes grow with.
+def computed_extent(batches: Iterable[Batch]) -> Extent:
+    """What the model is given: padding is computed like any token."""
+    extent = Extent()
+    for batch in batches:
+        rows, length = batch.input_ids.shape
+        extent = extent.plus(Extent.of_lengths([length] * rows, batch.num_target_tokens))
+    return extent
 
-    tokens: of all rows. pairs: of tokens of one row, length squared, for attention. targets: tokens
-    that the head is applied to.
-    """
 
-    micro_batches: int = 0
-    tokens: int = 0
-    pairs: int = 0
-    targets: int = 0
-
-    @classmethod
-    def computed(cls, batches: Iterable[Batch]) -> Extent:
-        """What the model is given: padding is computed like any token."""
-        extent = cls()
-        for batch in batches:
-            rows, length = batch.input_ids.shape
-            extent = extent.plus(cls.of_lengths([length] * rows, batch.num_target_tokens))
-        return extent
-
-    @classmethod
-    def needed(cls, batches: Iterable[Batch]) -> Extent:
-        """Without padding."""
-        extent = cls()
-        for batch in batches:
-            extent = extent.plus(cls.of_lengths(batch.lengths, batch.num_target_tokens))
-        return extent
-
-    @classmethod
-    def of_lengths(cls, lengths: Sequence[int], num_targets: int) -> Extent:
-        """Of one micro-batch with rows of these lengths."""
-        return cls(1, sum(lengths), sum(length**2 for length in lengths), num_targets)
-
-    def plus(self, other: Extent) -> Extent:
-        """Of both."""
-        return Extent(*(one + another for one, another in zip(self, other, strict=True)))
-
-    def minus(self, earlier: Extent) -> Extent:
-        """What has come since."""
-        return Extent(*(one - another for one, another in zip(self, earlier, strict=True)))
+def needed_extent(batches: Iterable[Batch]) -> Extent:
+    """Without padding."""
+    extent = Extent()
+    for batch in batches:
+        extent = extent.plus(Extent.of_lengths(batch.lengths, batch.num_target_tokens))
+    return extent

@@ -112,7 +112,7 @@ class Executor:
                 return
             if ended.killed_from_outside and self._restarts[cell.id] < RESTARTS:
                 self._restarts[cell.id] += 1
-                self._waiting.appendleft((cell, process.job.record))
+                self._waiting.appendleft((cell, Identity(process.job.record.components)))
                 self._progress.dropped(cell.id, "its process was killed; starting it again")
                 return
             log = folder / LOG

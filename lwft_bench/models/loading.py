@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -19,22 +20,19 @@ from lwft_bench.models.sources import (
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import nearest
+from lwft_bench.schema.regular_files import Unreadable, read_json_object
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
-    "alters_logits",
     "empty_model",
     "load_model",
     "load_tokenizer",
     "model_digest",
     "require_shape",
 ]
-
-LOGITS_ALTERED_BY = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-"""Keys of transformers' configs."""
 
 SHAPE_FIELDS = (
     "model_type",
@@ -47,8 +45,13 @@ SHAPE_FIELDS = (
 
 
 _ANY_TEXT = "The answer is 5."
-_TOLD = (OSError, ValueError, KeyError)
-"""What transformers raises with a message for its user."""
+TOKENIZER_JSON = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "config.json",
+)
 
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
@@ -62,7 +65,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     folder = tokenizer_folder(config)
-    with _user_errors(config), _readable(config, f"the tokenizer in {folder}"):
+    _require_json(config, folder, TOKENIZER_JSON)
+    with _user_errors(config, f"the tokenizer in {folder} ({', '.join(TOKENIZER_JSON[:2])})"):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code, local_files_only=True
         )
@@ -88,10 +92,11 @@ def load_model(
 
     A model given by `config` has no weights: they are drawn from `seed`, in `dtype`, as are those of
     layers that `config.reinitialise` names, for which the model is there twice for a moment. torch's
-    global random streams are left as they were.
+    global random streams are left as they were. Then `config.gain` and `config.rescale` are applied.
 
     Args:
-        attention: transformers' `attn_implementation`: "eager" or "sdpa".
+        attention: transformers' `attn_implementation`: "eager" or "sdpa"; "auto" for the best that
+            the model has.
 
     Raises:
         UserError: it cannot be found or read, its weights do not fit its config, or it lacks the
@@ -99,6 +104,7 @@ def load_model(
     """
     from transformers import AutoModelForCausalLM
 
+    from lwft_bench.models.gains import multiply_gains, rescale
     from lwft_bench.models.planting import plant
     from lwft_bench.models.randomness import private_stream
 
@@ -110,7 +116,7 @@ def load_model(
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=_implementation(attention),
             use_safetensors=True,
             trust_remote_code=config.trust_remote_code,
             local_files_only=True,
@@ -128,7 +134,12 @@ def load_model(
     if config.reinitialise:
         with private_stream(seed):
             plant(model, _build(config, dtype, attention), config)
-    return model.eval()
+    model.eval()
+    if config.gain:
+        multiply_gains(model, config.gain)
+    if config.rescale:
+        rescale(model, config.rescale)
+    return model
 
 
 def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
@@ -143,21 +154,14 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
 
     from lwft_bench.models.ties import untie_as_in
 
-    with torch.device("meta"):
+    # Without weights and memory, nothing else than the config can be at fault.
+    what = "its config" if config.path is None else f"{config_folder(config) / 'config.json'}"
+    with _user_errors(config, what), torch.device("meta"):
         model = _build(config, dtype, attention)
     if config.path is not None and config_has_weights(config):
         with _user_errors(config):
             untie_as_in(model_folder(config), model)
     return model
-
-
-def alters_logits(config: ModelConfig) -> bool:
-    """Whether by its config the model does more to its logits than apply the head.
-
-    What training finds out by comparing, for plans, which have no values to compare.
-    """
-    text = _transformers_config(config).get_text_config()
-    return any(getattr(text, key, None) not in (None, 1, 1.0) for key in LOGITS_ALTERED_BY)
 
 
 def require_shape(config: ModelConfig) -> None:
@@ -168,11 +172,11 @@ def require_shape(config: ModelConfig) -> None:
     """
     from transformers import CONFIG_MAPPING
 
+    built = type(_transformers_config(config))
     if config.config is None:
-        given = json.loads((config_folder(config) / "config.json").read_text(encoding="utf-8"))
+        given = read_json_object(config_folder(config) / "config.json")
     else:
         given = config.config
-    built = type(_transformers_config(config))
     if built not in CONFIG_MAPPING.values() or hasattr(built(), "text_config"):
         return  # a model's own code, or a config of configs: its defaults are its own affair
     for field in SHAPE_FIELDS:
@@ -185,6 +189,11 @@ def require_shape(config: ModelConfig) -> None:
             )
 
 
+def _implementation(attention: str) -> str | None:
+    """What transformers calls it: without a name it takes sdpa where the model has that."""
+    return None if attention == "auto" else attention
+
+
 def _build(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
     """The model with initial weights, on torch's current device."""
     from transformers import AutoModelForCausalLM
@@ -193,10 +202,30 @@ def _build(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTraine
         model = AutoModelForCausalLM.from_config(
             _transformers_config(config),
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=_implementation(attention),
             trust_remote_code=config.trust_remote_code,
         )
+    _keep_in_float32(model)
     return model.eval()
+
+
+def _keep_in_float32(model: PreTrainedModel) -> None:
+    """What transformers does when it loads weights, and not when it builds a model from a config."""
+    import torch
+    from torch import nn
+
+    kept = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
+    if not kept or model.dtype not in (torch.float16, torch.bfloat16):
+        return
+    globs = (re.escape(glob).replace(r"\*", ".*") for glob in kept)
+    pattern = re.compile("|".join(globs))
+    for path, module in model.named_modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None and pattern.search(f"{path}.{name}"):
+                module._parameters[name] = nn.Parameter(parameter.detach().float())
+        for name, buffer in list(module._buffers.items()):
+            if buffer is not None and pattern.search(f"{path}.{name}"):
+                module._buffers[name] = buffer.float()
 
 
 def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
@@ -204,7 +233,8 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
 
     if config.config is None:
         folder = config_folder(config)
-        with _user_errors(config), _readable(config, f"{folder / 'config.json'}"):
+        _require_json(config, folder, ("config.json",))
+        with _user_errors(config, f"{folder / 'config.json'}"):
             return AutoConfig.from_pretrained(
                 folder, trust_remote_code=config.trust_remote_code, local_files_only=True
             )
@@ -215,12 +245,13 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
             f"model {config.name}: config.model_type: transformers knows no {model_type!r}"
             + (f"; did you mean {close!r}?" if close else "")
         )
-    with _user_errors(config), _readable(config, "the key `config` of the suite"):
+    with _user_errors(config, "the key `config` of the suite"):
         built = AutoConfig.for_model(**config.config)
-    # transformers keeps a key that it does not know as an attribute, and ignores it.
+    # transformers keeps a key that it does not know as an attribute, and ignores it, unless the
+    # model's code looks for it there (Qwen3-MoE's `head_dim`).
     known = vars(CONFIG_MAPPING[model_type]())
     for key in config.config:
-        if key in vars(built) and key not in known:
+        if key in vars(built) and key not in known and key not in _model_code(type(built)):
             close = nearest(key, known)
             raise UserError(
                 f"model {config.name}: config.{key}: a {model_type} config has no such key"
@@ -229,34 +260,63 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
     return built
 
 
-@contextmanager
-def _readable(config: ModelConfig, what: str) -> Iterator[None]:
-    """What a library raises of a broken file depends on where it is broken."""
-    try:
-        yield
-    except (UserError, MemoryError, *_TOLD):
-        raise
-    except Exception as error:
-        reason = shorten(f"{type(error).__name__}: {error}", 200)
-        raise UserError(f"model {config.name}: {what} cannot be read: {reason}") from error
+def _require_json(config: ModelConfig, folder: Path, names: Sequence[str]) -> None:
+    """Files that are there are whole JSON objects: told with file and line, as libraries do not."""
+    for name in names:
+        if (folder / name).exists():
+            try:
+                read_json_object(folder / name)
+            except Unreadable as error:
+                raise UserError(f"model {config.name}: {error.message}") from error
+
+
+def _model_code(config_class: type) -> str:
+    """The source of the models that transformers builds from such configs."""
+    from importlib.util import find_spec
+
+    found = find_spec(config_class.__module__.replace(".configuration_", ".modeling_"))
+    return Path(found.origin).read_text("utf-8") if found and found.origin else ""
 
 
 @contextmanager
-def _user_errors(config: ModelConfig) -> Iterator[None]:
-    """What transformers says of unusable model files and configs, as a UserError."""
+def _user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]:
+    """What transformers says of unusable model files and configs, as a UserError.
+
+    what: a file that nothing but reading it can go wrong with: then every error is its own, as what
+    a library raises of a broken file depends on where it is broken.
+    """
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
+    known = (
+        OSError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        ImportError,
+        AssertionError,
+        SafetensorError,
+        StrictDataclassError,
+    )
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError) as error:
-        message = str(error)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        if what is None and not isinstance(error, known):
+            raise
+        told = isinstance(error, OSError | ValueError | KeyError | SafetensorError)
+        message = str(error) if told else f"{type(error).__name__}: {error}"
         hint = None
         if "trust_remote_code" in message:
             hint = "If you trust the code that comes with it: `trust_remote_code: true`"
         elif "attn_implementation" in message:
-            hint = "Set `training.attention: eager`, which every model has"
+            hint = "Set `training.attention: auto`, which takes what the model has"
         elif isinstance(error, SafetensorError):
             hint = "Is a *.safetensors file cut short, or a git-lfs pointer (`git lfs pull`)?"
         where = f" ({config.path})" if config.path else ""
-        raise UserError(f"model {config.name}{where}: {shorten(message, 300)}", hint) from error
+        found = f"{what} cannot be used: " if what else ""
+        raise UserError(
+            f"model {config.name}{where}: {found}{shorten(message, 300)}", hint
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,14 +18,17 @@ from pydantic_core import CoreSchema
 
 StatePolicy = Literal["keep", "reset", "restart"]
 Part = Literal["embed", "final_norm", "head", "other"]
-UnitKind = Literal["embed", "layers", "head"]
+UnitKind = Literal["embed", "layers", "modules", "tensors", "head"]
+TrainedPart = Literal[Part, "norms"]
 Profile = Literal["clean", "published"]
 PARTS_OF_UNIT: dict[UnitKind, tuple[Part, ...]] = {
     "embed": ("embed", "other"),
     "layers": (),
+    "modules": (),
+    "tensors": ("final_norm",),
     "head": ("final_norm", "head"),
 }
-"""The parts that a unit beside the layers is made of."""
+"""The parts that a unit beside the layers is made of; `tensors` leave the final norm to `head`."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 """Fit for a folder's name: cell ids are made of names."""
 
@@ -66,6 +70,13 @@ class Named(Config):
         return {"anyOf": [{"type": "string"}, handler(core_schema)]}
 
 
+class LayerFactor(Config):
+    """A decoder layer and a number that its norm gains are multiplied by."""
+
+    layer: NonNegativeInt
+    factor: Annotated[float, Field(gt=0)]
+
+
 class ModelConfig(Config):
     """Where a model comes from. Exactly one of `path` and `config` is given."""
 
@@ -84,15 +95,28 @@ class ModelConfig(Config):
     """Run code that comes with the model. Off unless asked for by name here."""
     reinitialise: tuple[NonNegativeInt, ...] = ()
     """Decoder layers that lose what they learned: they get the weights that an untrained model has,
-    drawn from the initialisation stream. A control: does a strategy find them?"""
+    drawn from the initialisation stream. A control, of layers that get next to no gradient."""
+    gain: LayerFactor | None = None
+    """Damages a layer: the gains of the norms before its linear maps are multiplied by the factor. A
+    positive control: training that layer repairs it."""
+    rescale: LayerFactor | None = None
+    """Leaves the function as it is: the same gains are multiplied by the factor, and the linear maps
+    that follow them divided by it. A placebo: nothing needs training. A power of two is exact."""
+
+    @property
+    def altered_layers(self) -> tuple[int, ...]:
+        """Decoder layers that a control has changed, sorted."""
+        named = [one.layer for one in (self.gain, self.rescale) if one is not None]
+        return tuple(sorted({*self.reinitialise, *named}))
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
         if (self.path is None) == (self.config is None):
             raise ValueError("expected exactly one of the keys 'path' and 'config'")
-        if self.reinitialise and self.path is None:
+        if self.altered_layers and self.path is None:
+            (key, *_) = [k for k in ("reinitialise", "gain", "rescale") if getattr(self, k)]
             raise ValueError(
-                "reinitialise is for pretrained weights: a model built from a config has none"
+                f"{key} is for pretrained weights: a model built from a config has none"
             )
         return self
 
@@ -137,6 +161,9 @@ class TaskConfig(Config):
     """Arguments of that template, such as `enable_thinking: false`."""
     drop_test_questions: Literal["none", "exact", "near"] = "none"
     """Leaves examples out of training whose question is one of the benchmarks', or nearly one."""
+    permute_targets: bool = False
+    """Gives each training example the target of another, at random: a negative control, in which
+    there is nothing to learn but the form of answers. Validation and benchmarks stay as they are."""
     max_left_out: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the training or validation examples that may be left out because `training.max_length`
     leaves nothing of their target, or because their target is empty. They are counted and warned
@@ -187,9 +214,13 @@ class TrainingConfig(Config):
     clip: ClipConfig = ClipConfig()
     checkpointing: bool = False
     """Recompute each layer's activations in the backward pass."""
-    attention: Literal["eager", "sdpa"] = "sdpa"
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    """`auto`: sdpa where the model has it, else what it has."""
     dropout: bool = True
-    """Keep the model's own dropout on while training."""
+    """Keep the model's own dropout, and the noise of its routers, on while training."""
+    router_loss: Literal["auto", "on", "off"] = "auto"
+    """The loss that balances the routers of a mixture of experts, with the weight of the model's
+    config; `auto`: only if that config asks for it (`output_router_logits`)."""
     update: Literal["in_backward", "after_backward"] = "after_backward"
     bucket_bytes: PositiveInt = 16 * 2**20
     """Size of one of the six device buckets that offloaded optimizer state passes through."""
@@ -227,8 +258,42 @@ class EvaluationConfig(Config):
 class Provenance(Config):
     """Where a value comes from, and why it is what it is."""
 
-    source: Literal["paper", "code", "inference", "choice"]
+    source: Literal["paper", "code", "summary", "inference", "choice"]
+    """`summary`: a language model's summary of the paper, in which single values may be wrong."""
     note: str = ""
+
+
+class ChunkUnits(Config):
+    """Units that are pieces of one stream, all trained parameters in their order, of about equal bytes.
+
+    It is cut between rows (the first dimension), inside tensors too.
+    """
+
+    chunks: PositiveInt
+
+
+def _one_kind_in_layers(kinds: tuple[UnitKind, ...]) -> tuple[UnitKind, ...]:
+    inside = [kind for kind in kinds if kind in ("layers", "modules", "tensors")]
+    if len(inside) > 1:
+        raise ValueError(f"{' and '.join(inside)} are the same parameters: name one of them")
+    return kinds
+
+
+class UnselectedConfig(Config):
+    """A second rule, for the units that are not selected.
+
+    It is applied in the backward pass, to each gradient as soon as it is complete and unclipped, so that
+    one parameter's is all there is beside those of the selected units; when a step has several
+    micro-batches they are there until its last one. It works in the weights' own precision.
+    """
+
+    optimizer: Named
+    """One without state: `sgd` or `sign`."""
+    lr_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Factor on the learning rate."""
+    range: Literal["all", "deeper"] = "all"
+    """Which of them: all, or those whose depth is above that of the lowest selected one, and whose
+    derivatives the backward pass makes anyway."""
 
 
 class MethodConfig(Config):
@@ -243,11 +308,18 @@ class MethodConfig(Config):
     adapter: Named = Named(name="full")
     strategy: Named = Named(name="all")
     optimizer: Named = Named(name="adamw")
-    always_train: Literal["all"] | tuple[Part, ...] = ()
-    """Parts trained at every step besides the selected units."""
-    units: Literal["modules"] | Annotated[tuple[UnitKind, ...], Field(min_length=1)] = ("layers",)
-    """What the strategy chooses among: decoder layers, `embed` (with position tables and the like)
-    and `head` (with the final norm); or `modules`, each module of a layer that has a weight matrix."""
+    always_train: Literal["all"] | tuple[TrainedPart, ...] = ()
+    """Parts trained at every step besides the selected units. `norms`, beside `units: modules`: what
+    layers have in no module with a weight matrix. `all`: all parts beside the layers."""
+    units: (
+        Literal["modules", "tensors"]
+        | ChunkUnits
+        | Annotated[tuple[UnitKind, ...], Field(min_length=1), AfterValidator(_one_kind_in_layers)]
+    ) = ("layers",)
+    """What the strategy chooses among: decoder `layers`, or in their place `modules`, each module of a
+    layer that has a weight matrix, or `tensors`, each parameter by itself, norm gains and the final
+    norm's included; beside them `embed` (with position tables and the like) and `head` (with the
+    final norm). Or `{chunks: K}`: K pieces of all that is trained."""
     state_policy: StatePolicy = "keep"
     """What happens to a unit's optimizer state when it is no longer selected. `restart` is `reset`
     that also clears the state of a unit selected anew while it is still selected."""
@@ -256,9 +328,18 @@ class MethodConfig(Config):
     selected than before, `restart` at every selection after the first."""
     state_on_device: Literal["all", "none"] | PositiveInt = "all"
     """`all`: no offload; `none`: offloaded and streamed; or a budget in bytes."""
-    lr_clock: Literal["step", "sweep"] = "step"
-    """When the learning rate moves on: at every step, or at the first step of each pass over all
-    units, for strategies that make such passes."""
+    lr_clock: Literal["step", "sweep", "first_of_sweep"] = "step"
+    """When the learning rate moves on: at every step; or, for strategies that pass over all units, at
+    the first step of each pass, to what the schedule has for that step (`sweep`), or by one step of
+    the schedule at each step of a pass's first selection (`first_of_sweep`), as the code of HiFT and
+    ChunkFT does: of K units it sees the first K-th of the schedule."""
+    step_counter: Literal["unit", "tensor"] = "unit"
+    """Whose updates an optimizer's bias correction counts, where a tensor is in several units: those of
+    the unit's own rows, or, as ChunkFT's code does, those of all rows together."""
+    lr_warmup_after_selection: NonNegativeInt = 0
+    """Steps over which the learning rate rises to what the schedule says, anew after each selection."""
+    unselected: UnselectedConfig | None = None
+    """What moves the units that are not selected. None: they keep their bits."""
     training: dict[str, Any] = {}
     """Training options this method needs, under those of the suite's overrides."""
     provenance: dict[str, Provenance] = {}
@@ -266,16 +347,31 @@ class MethodConfig(Config):
     unknown: tuple[str, ...] = ()
     """What no source says, and what was assumed."""
 
+    @property
+    def unit_kinds(self) -> tuple[UnitKind, ...]:
+        """Of chunks, none."""
+        if isinstance(self.units, ChunkUnits):
+            return ()
+        return (self.units,) if isinstance(self.units, str) else self.units
+
     @model_validator(mode="after")
     def _parts_are_units_or_always_trained(self) -> Self:
         always = set(get_args(Part)) if self.always_train == "all" else set(self.always_train)
-        chosen = () if self.units == "modules" else self.units
-        for unit in chosen:
+        if isinstance(self.units, ChunkUnits) and always:
+            raise ValueError("always_train has parts, which units: chunks holds: leave them out")
+        for unit in self.unit_kinds:
             if both := sorted(always.intersection(PARTS_OF_UNIT[unit])):
                 raise ValueError(
                     f"always_train has {', '.join(both)}, which units: {unit} lets the strategy "
                     "choose: leave it out of one of them"
                 )
+        if self.step_counter == "tensor" and self.state_policy != "keep":
+            raise ValueError("step_counter: tensor goes with state_policy: keep only")
+        if "norms" in always and "modules" not in self.unit_kinds:
+            raise ValueError(
+                "always_train has norms, which are parameters of layers that `units: modules` leaves "
+                "out; with other units they are in one"
+            )
         return self
 
 

@@ -10,7 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
-Overlap = Literal["exact", "near"]
+from lwft_bench.schema.extents import Extent
+
+OverlapKind = Literal["exact", "near"]
 """How a question of a benchmark stands in training data."""
 
 NOT_SOUGHT: Literal["not sought"] = "not sought"
@@ -24,10 +26,6 @@ Number = Annotated[
 """A number that JSON writes as null where it is none."""
 
 
-SizeOfBatch = tuple[int, int, int, int]
-"""Micro-batches, tokens, pairs of tokens of one row, target tokens: see lwft_bench.data.extents."""
-
-
 class Row(BaseModel):
     """A row: one line of a file."""
 
@@ -35,12 +33,10 @@ class Row(BaseModel):
 
     omitted: ClassVar[frozenset[str]] = frozenset()
     """Keys that stand in a line only where they have a value."""
-    unwritten: ClassVar[frozenset[str]] = frozenset()
-    """Keys that stand in checkpoints and in no line."""
 
     def as_json(self) -> dict[str, Any]:
         """The row's keys and values as they stand in a file."""
-        values = self.model_dump(mode="json", exclude=set(self.unwritten))
+        values = self.model_dump(mode="json")
         return {
             key: value
             for key, value in values.items()
@@ -54,8 +50,9 @@ class StepRow(Row):
     There is no loss and no time until the device's readings are fetched.
     """
 
-    omitted = frozenset({"validation_loss", "flops", "useful_flops", "padded_tokens"})
-    unwritten = frozenset({"computed", "needed"})
+    omitted = frozenset(
+        {"validation_loss", "flops", "useful_flops", "padded_tokens", "computed", "needed"}
+    )
 
     step: int
     """Its number; probing steps are numbered below zero."""
@@ -74,15 +71,15 @@ class StepRow(Row):
     validation_loss: Number | None = None
     """After the step, where it was measured."""
     flops: int | None = None
-    """Operations of the step; None where they could not be counted."""
+    """Operations of the step, executed; None where they could not be counted."""
     useful_flops: int | None = None
-    """Those of them that are for the batch's own tokens, once each."""
+    """Those of them for the step's tokens, each computed once; 0 while probing."""
     padded_tokens: int | None = None
-    """With padding, which is computed like any token."""
-    computed: SizeOfBatch = (0, 0, 0, 0)
-    """Of what went through the model."""
-    needed: SizeOfBatch = (0, 0, 0, 0)
-    """Without padding."""
+    """Tokens with padding."""
+    computed: Extent | None = None
+    """Of the batch with padding: in the trace, and not in the file."""
+    needed: Extent | None = None
+    """Of the batch without padding."""
 
 
 class UnitRow(Row):
@@ -104,7 +101,7 @@ class SelectionHeader(Row):
 class SelectionRow(Row):
     """What trains for a period: a line of `selections.jsonl`."""
 
-    omitted = frozenset({"probabilities", "scores", "ages"})
+    omitted = frozenset({"probabilities", "scores", "ages", "observed", "restart"})
 
     step: int
     """The first of the period."""
@@ -117,21 +114,28 @@ class SelectionRow(Row):
     """Of each unit, where the strategy has any."""
     ages: tuple[int, ...] | None = None
     """Of each unit: steps since what its score rests on was last measured."""
+    observed: tuple[int, ...] | None = None
+    """Indices of units that were measured and not trained."""
+    restart: bool | None = None
+    """Whether all state began anew, where the strategy said so itself."""
 
 
 class SampleRow(Row):
     """One item of a benchmark, answered: a line of `samples.jsonl`."""
 
+    omitted = frozenset({"cluster"})
+
     benchmark: str
     id: str
-    prompt: str
-    response: str
+    prompt: str = ""
+    """Empty, as all texts are, where a run was handed on without those of its benchmarks."""
+    response: str = ""
     """The generated text up to the stop, or the choice with the highest log-likelihood."""
-    prediction: str | None
+    prediction: str | None = None
     """What the extraction rule found; None: no answer."""
-    answer: str
+    answer: str = ""
     correct: bool
-    overlap: Overlap | Literal["not sought"] | None = NOT_SOUGHT
+    overlap: OverlapKind | Literal["not sought"] | None = NOT_SOUGHT
     """Whether training examples have the question, or nearly; None: they do not."""
     cluster: str | None = None
     """What items have in common that were not sampled independently: a template, a passage, a story
@@ -144,15 +148,16 @@ class Measurement(Row):
     step: int
     """The next one."""
     statistic: str
-    computed: SizeOfBatch
+    computed: Extent
     """Of what went through the model for it."""
     seconds: float
 
 
 class SwitchRow(Row):
-    """What selecting took before `step`, measuring left out."""
+    """What selecting units took, and making and letting go of their state; measuring left out."""
 
     step: int
+    """The first of the period that begins."""
     seconds: float
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lwft_bench.data.batching import Batch
-from lwft_bench.data.extents import Extent
+from lwft_bench.data.extents import computed_extent, needed_extent
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.loss import DeviceBatch
@@ -33,9 +33,9 @@ class BatchSteps:
             lr=lr or 0.0,
             tokens=sum(batch.num_tokens for batch in batches),
             target_tokens=num_targets,
-            computed=Extent.computed(batches),
-            needed=Extent.needed(batches),
             period=period,
+            computed=computed_extent(batches),
+            needed=needed_extent(batches),
         )
 
     def preflight(self, batches: Sequence[Batch]) -> None:

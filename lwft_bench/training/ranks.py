@@ -20,7 +20,7 @@ its connections close."""
 
 _SET_BY_TORCHRUN = {"RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
 def launched() -> bool:
@@ -75,7 +75,7 @@ class Ranks:
 
         distributed.destroy_process_group()
 
-    def share(self, items: Sequence[Item]) -> Sequence[Item]:
+    def share(self, items: Sequence[_Item]) -> Sequence[_Item]:
         """This rank's items: every `world`-th."""
         return items[self.rank :: self.world]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from lwft_bench.data.extents import Extent
 from lwft_bench.schema.rows import (
     ChecksumRow,
     Measurement,
@@ -69,6 +68,8 @@ class Trace:
                 probabilities=None if probabilities is None else tuple(map(float, probabilities)),
                 scores=None if scores is None else tuple(map(float, scores)),
                 ages=None if ages is None else tuple(map(int, ages)),
+                observed=tuple(sorted(int(unit) for unit in selection.observe)) or None,
+                restart=selection.restart,
             )
         )
 
@@ -85,12 +86,9 @@ class Trace:
         """The rows of steps.jsonl: a validation loss stands with the last step before it."""
         losses = {row.step - 1: row.loss for row in self.validation}
         return [
-            row.model_copy(
-                update={
-                    "padded_tokens": Extent(*row.computed).tokens,
-                    "validation_loss": losses.get(row.step),
-                }
-            )
+            row.model_copy(update={"validation_loss": losses[row.step]})
+            if row.step in losses
+            else row
             for row in self.steps
         ]
 

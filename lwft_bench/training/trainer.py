@@ -20,8 +20,9 @@ from lwft_bench.strategies.selections import validate_selection
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.batch_steps import BatchSteps
 from lwft_bench.training.errors import Diverged, Interrupted
-from lwft_bench.training.groups import Group
+from lwft_bench.training.groups import Group, moved_groups
 from lwft_bench.training.measures import Measures
+from lwft_bench.training.restarts import require_clearing, restarts
 from lwft_bench.training.resumption import Carried, Place, Resumption
 from lwft_bench.training.schedule import learning_rate
 from lwft_bench.training.state_checksums import state_checksums
@@ -86,7 +87,8 @@ class Trainer:
         self._rng = feed.streams.generator("selection")
         self._probing_steps = strategy.needs.probing_steps
         self._place = Place(at=-self._probing_steps)
-        self._lr_clock = assembly.method.lr_clock
+        self._method = assembly.method
+        self._total_parameters = assembly.adapter.num_parameters(assembly.model)
         self._saved_at = self._place.at
         self.trace = Trace.of(self._groups.seen_by_strategy(), self._probing_steps)
         sizes = [group.num_parameters for group in self._groups.units]
@@ -131,6 +133,7 @@ class Trainer:
             total_steps=self._config.steps,
             steps_per_epoch=self._order.steps_per_epoch,
             rng=self._rng,
+            total_parameters=self._total_parameters,
         )
         if self._strategy.needs.measure:
             context.measure = self._measure
@@ -172,7 +175,8 @@ class Trainer:
             self._store.counts_survival = (
                 self._place.at % SURVIVAL_INTERVAL == SURVIVAL_INTERVAL // 2
             )
-            self._run_step(self._order, learning_rate(self._config, self._scheduled_step()))
+            self._place.tick()
+            self._run_step(self._order, self._lr())
             end = min(self._place.period_end, self._config.steps)
             self._fetch_if_due(end)
             if self._place.at == end:
@@ -187,58 +191,74 @@ class Trainer:
     def _activate(self, units: Sequence[int]) -> None:
         updated = self._trained_with(units)
         everything = self._strategy.needs.gradients == "all"
-        self._step.activate(updated, measured=self._groups.units if everything else ())
+        observed = [self._groups.units[unit] for unit in self._place.observed]
+        measured = self._groups.units if everything else observed
+        moved = moved_groups(self._groups, units, self._method.unselected)
+        self._step.activate(updated, measured, moved)
 
-    def _scheduled_step(self) -> int:
-        return self._place.sweep_start if self._lr_clock == "sweep" else self._place.at
+    def _lr(self) -> float:
+        """Of the next step."""
+        place, num_steps = self._place, self._method.lr_warmup_after_selection
+        step = place.scheduled_step(self._method.lr_clock)
+        rate = learning_rate(self._config, step)
+        since = place.at - place.period_start + 1
+        return rate * since / num_steps if since < num_steps else rate
 
     def _begin_period(self) -> None:
         first = self._place.selected is None
-        started = synchronised_clock(self._device) - self._measuring_seconds()
+        started = self._clock_without_measuring()
         selection = self._strategy.select(self._place.at)
         validate_selection(
             selection,
             len(self._groups.units),
-            may_be_empty=self._strategy.may_be_empty and bool(self._groups.always),
+            may_be_empty=self._strategy.may_be_empty
+            and bool(self._groups.always or self._method.unselected),
         )
         if selection.starts_sweep:
             self._place.sweep_start = self._place.at
-        elif first and self._lr_clock == "sweep":
+        elif first and self._method.lr_clock != "step":
             raise UserError(
-                "lr_clock: sweep needs a strategy that passes over all units in turn and marks where "
-                "a pass starts; this one does not.",
+                f"lr_clock: {self._method.lr_clock} needs a strategy that passes over all units in "
+                "turn and marks where a pass starts; this one does not.",
                 hint="Set lr_clock: step.",
             )
         self.trace.add_selection(self._place.at, selection)
         units = tuple(sorted(int(unit) for unit in selection.units))
         self._ranks.require_same(f"what is selected at step {self._place.at}", units)
+        require_clearing(selection, self._method)
+        self._place.observed = tuple(sorted(int(unit) for unit in selection.observe))
         with self._account.phase("switch"):
-            self._switch(units)
-        seconds = synchronised_clock(self._device) - self._measuring_seconds() - started
+            self._switch(units, selection.restart)
+        seconds = self._clock_without_measuring() - started
         self.trace.switches.append(SwitchRow(step=self._place.at, seconds=seconds))
         self._place.selected = units
+        self._place.period_start = self._place.at
         self._place.period_end = self._place.at + selection.num_steps
         if first:
             self._preflight()
         self._windows.restart_clock()
 
-    def _measuring_seconds(self) -> float:
-        return sum(row.seconds for row in self.trace.measurements)
+    def _clock_without_measuring(self) -> float:
+        return synchronised_clock(self._device) - sum(r.seconds for r in self.trace.measurements)
 
-    def _switch(self, units: tuple[int, ...]) -> None:
+    def _switch(self, units: tuple[int, ...], restart: bool | None) -> None:
         before = set(self._place.selected or ())
         ending: list[Group] = [
             group
             for group in self._groups.units
-            if group.unit in before and (group.unit not in units or group.restarts)
+            if group.unit in before and (group.unit not in units or restarts(group, restart))
         ]
         starting: list[Group] = [self._groups.units[unit] for unit in units]
         if self._place.selected is not None:
-            always = [g for g in self._groups.always if g.restarts or before != set(units)]
+            switched = before != set(units)
+            always = [g for g in self._groups.always if switched or restarts(g, restart)]
             ending += always
             starting += always
         left = state_checksums(self._store, self._trained_with(before))
-        self._store.switch([group.name for group in ending], [group.name for group in starting])
+        leaving = [group.name for group in ending]
+        if leaving:
+            self._store.leave(leaving, self.trace.steps[-1].lr)
+        self._store.switch(leaving, [group.name for group in starting])
         taken = state_checksums(self._store, self._trained_with(units))
         self.trace.states.append(StateRow(step=self._place.at, left=left, taken=taken))
         self._activate(units)

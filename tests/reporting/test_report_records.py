@@ -110,3 +110,15 @@ def test_a_damaged_file_costs_its_cell_alone(
     (warning,) = (text for text in records.warnings if "could not be read" in text)
     assert broken.name in warning and file in warning
     assert set(records.samples["cell"]) == {sound.name}
+
+
+def test_samples_without_texts_are_read(maker: RunMaker) -> None:
+    """A run can be handed on without the questions of benchmarks that are not free."""
+    folder = maker.add(maker.method("fft", 0.5), 0)
+    keys = ("benchmark", "id", "correct")
+    rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    short = [{key: row[key] for key in keys} | {"cluster": "one"} for row in rows]
+    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in short))
+    samples = read_run(maker.finish()).samples
+    assert len(samples) == len(rows)
+    assert set(samples["cluster"]) == {"one"}
