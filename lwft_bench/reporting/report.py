@@ -139,6 +139,8 @@ def _renderings(table: Table) -> dict[str, str]:
 
 def _replace(path: Path, content: bytes) -> None:
     """Readers see the old file or the new one. Reports can be made again, so no fsync."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(
+        f".{path.name}.{os.getpid()}.partial"
+    )  # another report may be made now
     partial.write_bytes(content)
     os.replace(partial, path)

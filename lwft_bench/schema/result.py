@@ -201,7 +201,7 @@ class CellResult(Record):
     identity: str
     """sha256 over the identity components: the cell is reused only while this is the same."""
     identity_components: dict[str, str]
-    """Digests of config, strategy, data, model, protocol."""
+    """Digests of config, strategy, data, model, protocol and, but for trials, evaluation."""
     scores: list[Score] = []
     average: float | None = None
     """Unweighted mean over benchmarks."""

@@ -13,10 +13,16 @@ from pydantic import BaseModel, ConfigDict
 
 from lwft_bench.schema.suite import Published
 
+EVALUATION = "evaluation"
+"""The component of an identity that training does not depend on: where it alone has changed, and the
+weights were kept, a cell is only scored again."""
+
 
 @dataclass(frozen=True)
 class Identity:
-    """`components`: sha256 (hex) of config, strategy, data, model and protocol."""
+    """`components`: sha256 (hex) of config, strategy, data, model and protocol, which training depends
+    on; and, but for trials, of evaluation.
+    """
 
     components: Mapping[str, str]
 
