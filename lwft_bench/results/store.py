@@ -29,6 +29,7 @@ from lwft_bench.results.lock import run_lock
 from lwft_bench.results.rows import parse_rows, read_lines
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import read_record
 from lwft_bench.schema.result import SCHEMA_VERSION, CellResult
 from lwft_bench.schema.rows import SampleRow, SelectionHeader, SelectionRow, StepRow
 from lwft_bench.schema.run import CellRecord, Identity, SuiteCell, SuiteRecord
@@ -202,7 +203,7 @@ class RunStore:
 
     def config(self, cell_id: str) -> Cell:
         """A finished cell as it was resolved."""
-        return Cell.model_validate_json((self.cell_folder(cell_id) / "config.json").read_bytes())
+        return Cell.model_validate_json(read_record(self.cell_folder(cell_id) / "config.json"))
 
     def samples(self, cell_id: str) -> list[SampleRow]:
         """One row an item of each benchmark; none if the cell was not evaluated.
@@ -233,7 +234,7 @@ def write_result(folder: Path, result: CellResult) -> None:
 
 def read_cell_record(folder: Path) -> CellRecord:
     """What the cell in this folder is a cell of."""
-    return CellRecord.model_validate_json((folder / "identity.json").read_text())
+    return CellRecord.model_validate_json(read_record(folder / "identity.json"))
 
 
 def _has_checkpoint(folder: Path) -> bool:
@@ -248,9 +249,9 @@ def _stale(before: Mapping[str, str], identity: Identity) -> CellState:
 
 def _validated(model: type[Versioned], path: Path) -> Versioned:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_record(path))
         version = values.get("schema_version")
-    except (OSError, ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     if version != SCHEMA_VERSION:
         raise UserError(

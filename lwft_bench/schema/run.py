@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from lwft_bench.schema.cell import CellId, Name
 from lwft_bench.schema.suite import Published
 
 
@@ -47,10 +48,10 @@ class CellRecord(Record):
 class SuiteCell(Record):
     """One cell as the suite has it."""
 
-    id: str
-    model: str
-    method: str
-    task: str
+    id: CellId
+    model: Name
+    method: Name
+    task: Name
     seed: int
     ablation: dict[str, Any] = {}
     identity: str | None
@@ -62,18 +63,18 @@ class CandidateRecord(Record):
     """Values that are tried together, and the ids of their trials."""
 
     values: dict[str, Any]
-    trials: tuple[str, ...]
+    trials: tuple[CellId, ...]
 
 
 class TuningRecord(Record):
     """What is tried for one model, method, task and ablation, and which of it was chosen."""
 
-    model: str
-    method: str
-    task: str
+    model: Name
+    method: Name
+    task: Name
     ablation: dict[str, Any] = {}
     candidates: tuple[CandidateRecord, ...]
-    cells: tuple[str, ...]
+    cells: tuple[CellId, ...]
     """The ids of the cells that it decides about."""
     ended: bool
     """Whether all trials have a result."""
@@ -85,7 +86,7 @@ class SuiteRecord(Record):
     """`suite.json`: the suite as it was resolved for the last run in this directory."""
 
     schema_version: int
-    name: str
+    name: Name
     title: str
     description: str
     baseline: str | None
