@@ -31,6 +31,10 @@ PARTS_OF_UNIT: dict[UnitKind, tuple[Part, ...]] = {
 """The parts that a unit beside the layers is made of; `tensors` leave the final norm to `head`."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 """Fit for a folder's name: cell ids are made of names."""
+MAX_CELL_ID = 200
+"""Characters: file systems take 255 bytes, and some stand in front of and behind an id."""
+CellId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=MAX_CELL_ID)]
+"""A folder's name: nothing that leads out of the run's directory."""
 
 
 class Config(BaseModel):
