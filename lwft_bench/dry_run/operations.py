@@ -27,7 +27,7 @@ from lwft_bench.training.readings import Readings
 from lwft_bench.training.step import TrainingStep
 from lwft_bench.training.streams import undisturbed
 
-Units = tuple[int, ...]
+_Units = tuple[int, ...]
 Factors = tuple[Fraction, ...]
 """Operations for each one of an Extent's fields."""
 
@@ -70,7 +70,7 @@ class Operations:
 def count_operations(
     assembly: Assembly,
     device: torch.device,
-    selections: Sequence[Units],
+    selections: Sequence[_Units],
     needs: Needs,
     planned: DryRun,
 ) -> Operations:
@@ -111,7 +111,7 @@ class _Trial:
         )
         self.deviation = 0.0
 
-    def costs(self, selections: Sequence[Units], planned: DryRun) -> dict[CostClass, Cost]:
+    def costs(self, selections: Sequence[_Units], planned: DryRun) -> dict[CostClass, Cost]:
         groups = self._assembly.groups
         costs: dict[CostClass, Cost] = {}
         if self._needs.probing_steps:
@@ -125,15 +125,15 @@ class _Trial:
         self._step.activate([])
         return costs
 
-    def _alike(self, selections: Sequence[Units]) -> list[dict[CostClass, Units]]:
+    def _alike(self, selections: Sequence[_Units]) -> list[dict[CostClass, _Units]]:
         """A selection of each class; classes together that differ in their lowest unit alone."""
-        found: defaultdict[Units, dict[CostClass, Units]] = defaultdict(dict)
+        found: defaultdict[_Units, dict[CostClass, _Units]] = defaultdict(dict)
         for units in sorted(selections, key=lambda units: min(units, default=len(self._sizes))):
             kind = cost_class(units, self._sizes)
             found[kind[1]][kind] = units
         return list(found.values())
 
-    def _interpolated(self, alike: dict[CostClass, Units]) -> dict[CostClass, Cost]:
+    def _interpolated(self, alike: dict[CostClass, _Units]) -> dict[CostClass, Cost]:
         """Layers of one kind add the same each, so the first class and the last give those between;
         where one batch says otherwise, a class is worked out by itself."""
         kinds = list(alike)
@@ -153,7 +153,7 @@ class _Trial:
             costs[kind] = between if agrees else self._cost(self._run_step)
         return costs
 
-    def _select(self, units: Units) -> None:
+    def _select(self, units: _Units) -> None:
         groups = self._assembly.groups
         everything = self._needs.gradients == "all"
         updated = [*(groups.units[unit] for unit in units), *groups.always]

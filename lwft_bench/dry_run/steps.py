@@ -11,15 +11,16 @@ from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import Batch
-from lwft_bench.dry_run.draws import Draws
+from lwft_bench.dry_run.planned_selections import PlannedSelections
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.extents import Extent
 from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import AnyAccount, Assembly, Surroundings, assemble
+from lwft_bench.training.groups import moved_groups
 from lwft_bench.training.loss import DeviceBatch
 
-NOTHING = Needs()
+_NOTHING = Needs()
 Before = Literal["probing", "measuring"]
 
 LR = 1e-6
@@ -83,15 +84,17 @@ class CellSteps(Generic[AnyAccount]):
             flops["measuring"] = self.run_forward()
         return flops
 
-    def select(self, units: Sequence[int], needs: Needs = NOTHING) -> None:
+    def select(self, units: Sequence[int], needs: Needs = _NOTHING) -> None:
         """The units train from now on, and what the strategy needs of the others is measured."""
         groups, store = self.assembly.groups, self.assembly.store
         with self.account.phase("switch"):
             leaving = [groups.units[unit].name for unit in self._selected - set(units)]
             updated = [*(groups.units[unit] for unit in units), *groups.always]
+            store.leave(leaving, LR)
             store.switch(leaving, [group.name for group in updated])
+            moved = moved_groups(groups, units, self.assembly.method.unselected)
             measured = groups.units if needs.gradients == "all" else ()
-            self.assembly.step.activate(updated, measured=measured)
+            self.assembly.step.activate(updated, measured, moved)
         self._selected = frozenset(units)
 
     def run_step(self, *, update: bool = True) -> int:
@@ -110,7 +113,7 @@ class CellSteps(Generic[AnyAccount]):
         model.train()
         return self.counter.total - before
 
-    def follow(self, drawn: Draws) -> dict[tuple[int, ...], StepCost]:
+    def follow(self, drawn: PlannedSelections) -> dict[tuple[int, ...], StepCost]:
         """A step of each selection, with the state of all visited units there.
 
         A probing step and the forward passes of measurements come first, as in training. Each

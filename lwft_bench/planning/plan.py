@@ -14,8 +14,8 @@ from torch._subclasses.fake_tensor import (
     UnsupportedFakeTensorException,
 )
 
-from lwft_bench.dry_run.draws import Draws, draws
 from lwft_bench.dry_run.fake_cell import fake_cell
+from lwft_bench.dry_run.planned_selections import PlannedSelections, planned_selections
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.models.loading import alters_logits, require_shape
 from lwft_bench.models.parts import find_parts
@@ -98,7 +98,7 @@ class CellPlan:
 
     cell: Cell
     batch: PlannedBatch
-    drawn: Draws
+    drawn: PlannedSelections
     needed: Needed | None
     problem: str | None = None
 
@@ -131,10 +131,12 @@ class Planner:
             return CellPlan(cell, batch, drawn, None, found)
         return CellPlan(cell, batch, drawn, found)
 
-    def draws(self, cell: Cell) -> Draws:
+    def draws(self, cell: Cell) -> PlannedSelections:
         """The selections whose step is run."""
-        units = self._groups(cell)[0].seen_by_strategy()
-        return draws(cell.method, units, cell.training.steps, self._num_samples)
+        groups, total = self._groups(cell)
+        units = groups.seen_by_strategy()
+        steps = cell.training.steps
+        return planned_selections(cell.method, units, steps, self._num_samples, total)
 
     def kind(self, cell: Cell) -> str:
         """Cells of one kind need the same, whatever is changed in them alike."""
@@ -161,7 +163,9 @@ class Planner:
         return self._units[key]
 
 
-def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_parameters: int) -> Needed:
+def needed(
+    cell: Cell, shapes: Sequence[BatchShape], drawn: PlannedSelections, total_parameters: int
+) -> Needed:
     """Runs the trainer's own steps on fake tensors."""
     run, idle = _distinct(shapes)
     own_logits = alters_logits(cell.model)
@@ -175,6 +179,7 @@ def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_paramet
         always = sum(group.num_parameters for group in groups.always)
         sizes = [group.num_parameters for group in groups.units]
         active = {units: always + sum(sizes[u] for u in units) for units in drawn.selections}
+        trained = range(len(sizes)) if cell.method.unselected else drawn.visited
         return Needed(
             peak_bytes=report.peak_bytes,
             step_peaks=_spread(peaks, drawn),
@@ -187,7 +192,7 @@ def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_paramet
             moved_bytes=_spread(moved, drawn),
             flops=_spread(flops, drawn),
             active_parameters=_spread(active, drawn),
-            trained_parameters=always + sum(sizes[unit] for unit in drawn.visited),
+            trained_parameters=always + sum(sizes[unit] for unit in trained),
             total_parameters=total_parameters,
             num_selections=len(drawn.selections),
         )
@@ -204,7 +209,7 @@ def _distinct(shapes: Sequence[BatchShape]) -> tuple[list[BatchShape], list[Batc
     return run, idle
 
 
-def _spread(values: dict[tuple[int, ...], int], drawn: Draws) -> Spread:
+def _spread(values: dict[tuple[int, ...], int], drawn: PlannedSelections) -> Spread:
     typical = [values[units] for units in drawn.typical]
     return Spread(min(values.values()), sum(typical) / len(typical), max(values.values()))
 

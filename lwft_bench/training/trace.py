@@ -20,9 +20,9 @@ from lwft_bench.schema.rows import (
     UnitRow,
     ValidationRow,
 )
+from lwft_bench.state.precision import CHUNK_ELEMENTS
 from lwft_bench.strategies.base import Selection, Unit
 
-CHUNK_ELEMENTS = 2**20
 ROWS: dict[str, type[Row]] = {
     "steps": StepRow,
     "selections": SelectionRow,

@@ -14,21 +14,27 @@ NUM_SEEDS = 4
 LONGEST_TRACE = 300
 """Selections of one simulated run; what a strategy does shows earlier."""
 
-Units = tuple[int, ...]
+_Units = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Draws:
+class PlannedSelections:
     """selections: those whose step is run. typical: those of them that the mean is taken over.
     visited: every unit that may have been trained by the end, at worst."""
 
-    selections: tuple[Units, ...]
-    typical: tuple[Units, ...]
-    visited: Units
+    selections: tuple[_Units, ...]
+    typical: tuple[_Units, ...]
+    visited: _Units
     needs: Needs
 
 
-def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: int) -> Draws:
+def planned_selections(
+    method: MethodConfig,
+    units: Sequence[Unit],
+    steps: int,
+    num_samples: int,
+    total_parameters: int = 0,
+) -> PlannedSelections:
     """Runs the method's strategy on simulated gradients and looks at what it selects.
 
     If selections overlap, any set of as many units is taken to be possible, whichever were seen.
@@ -38,6 +44,7 @@ def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: 
 
     Args:
         num_samples: Typical selections; 0: the dearest ones alone.
+        total_parameters: Of the whole model; 0: as many as the units have.
     """
     simulation = Simulation(
         strategies.get(method.strategy.name),
@@ -45,6 +52,7 @@ def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: 
         len(units),
         total_steps=max(1, steps),
         units=tuple(units),
+        total_parameters=total_parameters,
     )
     traces = [_selections(simulation, seed) for seed in range(NUM_SEEDS)]
     seen = sorted({chosen for trace in traces for chosen in trace})
@@ -66,7 +74,7 @@ def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: 
     ]
     selections = dict.fromkeys([*dearest, cheapest, *typical] if typical else dearest)
     visited = dict.fromkeys([*(unit for chosen in selections for unit in chosen), *drawn])
-    return Draws(
+    return PlannedSelections(
         tuple(selections),
         tuple(typical) or tuple(selections),
         tuple(visited)[:num_visited],
@@ -74,7 +82,7 @@ def draws(method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: 
     )
 
 
-def _selections(simulation: Simulation, seed: int) -> list[Units]:
+def _selections(simulation: Simulation, seed: int) -> list[_Units]:
     trainer = SimulatedTrainer(replace(simulation, seed=seed))
     for _ in trainer.run():
         if len(trainer.trace) >= LONGEST_TRACE:
@@ -82,5 +90,5 @@ def _selections(simulation: Simulation, seed: int) -> list[Units]:
     return [tuple(sorted(row["units"])) for row in trainer.trace]
 
 
-def _size(chosen: Units, units: Sequence[Unit]) -> int:
+def _size(chosen: _Units, units: Sequence[Unit]) -> int:
     return sum(units[unit].num_parameters for unit in chosen)
