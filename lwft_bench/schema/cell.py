@@ -70,6 +70,13 @@ class Named(Config):
         return {"anyOf": [{"type": "string"}, handler(core_schema)]}
 
 
+class LayerFactor(Config):
+    """A decoder layer and a number that its norm gains are multiplied by."""
+
+    layer: NonNegativeInt
+    factor: Annotated[float, Field(gt=0)]
+
+
 class ModelConfig(Config):
     """Where a model comes from. Exactly one of `path` and `config` is given."""
 
@@ -88,15 +95,28 @@ class ModelConfig(Config):
     """Run code that comes with the model. Off unless asked for by name here."""
     reinitialise: tuple[NonNegativeInt, ...] = ()
     """Decoder layers that lose what they learned: they get the weights that an untrained model has,
-    drawn from the initialisation stream. A control: does a strategy find them?"""
+    drawn from the initialisation stream. A control, of layers that get next to no gradient."""
+    gain: LayerFactor | None = None
+    """Damages a layer: the gains of the norms before its linear maps are multiplied by the factor. A
+    positive control: training that layer repairs it."""
+    rescale: LayerFactor | None = None
+    """Leaves the function as it is: the same gains are multiplied by the factor, and the linear maps
+    that follow them divided by it. A placebo: nothing needs training. A power of two is exact."""
+
+    @property
+    def altered_layers(self) -> tuple[int, ...]:
+        """Decoder layers that a control has changed, sorted."""
+        named = [one.layer for one in (self.gain, self.rescale) if one is not None]
+        return tuple(sorted({*self.reinitialise, *named}))
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
         if (self.path is None) == (self.config is None):
             raise ValueError("expected exactly one of the keys 'path' and 'config'")
-        if self.reinitialise and self.path is None:
+        if self.altered_layers and self.path is None:
+            (key, *_) = [k for k in ("reinitialise", "gain", "rescale") if getattr(self, k)]
             raise ValueError(
-                "reinitialise is for pretrained weights: a model built from a config has none"
+                f"{key} is for pretrained weights: a model built from a config has none"
             )
         return self
 
@@ -141,6 +161,9 @@ class TaskConfig(Config):
     """Arguments of that template, such as `enable_thinking: false`."""
     drop_test_questions: Literal["none", "exact", "near"] = "none"
     """Leaves examples out of training whose question is one of the benchmarks', or nearly one."""
+    permute_targets: bool = False
+    """Gives each training example the target of another, at random: a negative control, in which
+    there is nothing to learn but the form of answers. Validation and benchmarks stay as they are."""
     max_left_out: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the training or validation examples that may be left out because `training.max_length`
     leaves nothing of their target, or because their target is empty. They are counted and warned
@@ -301,9 +324,14 @@ class MethodConfig(Config):
     selected than before, `restart` at every selection after the first."""
     state_on_device: Literal["all", "none"] | PositiveInt = "all"
     """`all`: no offload; `none`: offloaded and streamed; or a budget in bytes."""
-    lr_clock: Literal["step", "sweep"] = "step"
-    """When the learning rate moves on: at every step, or at the first step of each pass over all
-    units, for strategies that make such passes."""
+    lr_clock: Literal["step", "sweep", "first_of_sweep"] = "step"
+    """When the learning rate moves on: at every step; or, for strategies that pass over all units, at
+    the first step of each pass, to what the schedule has for that step (`sweep`), or by one step of
+    the schedule at each step of a pass's first selection (`first_of_sweep`), as the code of HiFT and
+    ChunkFT does: of K units it sees the first K-th of the schedule."""
+    step_counter: Literal["unit", "tensor"] = "unit"
+    """Whose updates an optimizer's bias correction counts, where a tensor is in several units: those of
+    the unit's own rows, or, as ChunkFT's code does, those of all rows together."""
     lr_warmup_after_selection: NonNegativeInt = 0
     """Steps over which the learning rate rises to what the schedule says, anew after each selection."""
     unselected: UnselectedConfig | None = None
@@ -333,6 +361,8 @@ class MethodConfig(Config):
                     f"always_train has {', '.join(both)}, which units: {unit} lets the strategy "
                     "choose: leave it out of one of them"
                 )
+        if self.step_counter == "tensor" and self.state_policy != "keep":
+            raise ValueError("step_counter: tensor goes with state_policy: keep only")
         if "norms" in always and "modules" not in self.unit_kinds:
             raise ValueError(
                 "always_train has norms, which are parameters of layers that `units: modules` leaves "

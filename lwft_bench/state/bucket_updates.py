@@ -44,7 +44,7 @@ class BucketUpdates:
             state["master"].copy_(weight)
 
         def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
-            rule.update(weight, gradient, state, moment.step, moment.lr)
+            rule.update(weight, gradient, state, moment.counted, moment.lr)
 
         if not counts_survival:
             update_slice(self.precision, kernel, weight, gradient, state, moment.key, bucket.start)
