@@ -31,6 +31,8 @@ class StateStore:
     on_device: "all"; "none"; or the bytes of state that may stay on the device, given to groups as
     they are first trained. What does not stay lives on the host and passes through device buckets
     of `bucket_bytes`. unselected: the rule, without state, of groups that are not selected.
+    counts_tensors: whether a rule is told how often all rows of a tensor were updated, and not how often
+    the group's own were.
     """
 
     def __init__(
@@ -45,15 +47,19 @@ class StateStore:
         rounding_seed: int,
         account: Account,
         unselected: Optimizer | None = None,
+        counts_tensors: bool = False,
     ) -> None:
         self._optimizer = optimizer
         self._unselected = unselected
+        self._counts_tensors = counts_tensors
+        self._sharing: dict[int, list[tuple[str, int]]] = {}
+        """Number of a parameter -> the groups that have rows of it, each with the parameter's index."""
         self._precision = precision
         self._engine = engine
         self._device = device
         self._account = account
         self._rounding_seed = rounding_seed
-        self._sizes = precision, bucket_bytes
+        self._bucket_bytes = bucket_bytes
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
@@ -86,9 +92,16 @@ class StateStore:
             for parameter, number in zip(parameters, numbers, strict=True)
         )
         buckets = tuple(
-            cut((parameter if part is None else parameter[part]).shape, rule, *self._sizes)
+            cut(
+                (parameter if part is None else parameter[part]).shape,
+                rule,
+                self._precision.of(parameter),
+                self._bucket_bytes,
+            )
             for parameter, part, rule in zip(parameters, rows, rules, strict=True)
         )
+        for index, number in enumerate(numbers):
+            self._sharing.setdefault(number, []).append((name, index))
         self.groups[name] = GroupState.of(parameters, rows, numbers, policy, rules, buckets)
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
@@ -128,7 +141,7 @@ class StateStore:
             key = mix(self._rounding_seed, step + 1, group.key(index))
             for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
                 part = weight.view(-1)[bucket.start : bucket.stop]
-                work = partial(self._kernels.leave, rule, bucket, part, Moment(step, lr, key))
+                work = partial(self._kernels.leave, rule, bucket, part, Moment(step, lr, key, step))
                 if home.resident:
                     self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
                 else:
@@ -159,6 +172,7 @@ class StateStore:
         group.steps[index] += 1
         group.trained.add(index)
         step = group.steps[index]
+        counted = self._updates_of(group.numbers[index]) if self._counts_tensors else step
         key = mix(self._rounding_seed, step, group.key(index))
         for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
             part = ... if rule.kind == "opaque" else slice(bucket.start, bucket.stop)
@@ -168,7 +182,7 @@ class StateStore:
                 bucket,
                 weight[part],
                 gradient[part],
-                Moment(step, lr, key),
+                Moment(step, lr, key, counted),
                 self.counts_survival and self._optimizer.kind == "elementwise",
             )
             if not bucket.num_bytes:  # nothing that a queue would have to bring or keep
@@ -178,6 +192,10 @@ class StateStore:
                 self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
             else:
                 self._staging.update(home, work)
+
+    def _updates_of(self, number: int) -> int:
+        """Of all rows of a tensor together."""
+        return sum(self.groups[name].steps[index] for name, index in self._sharing[number])
 
     def move(self, name: str, index: int, lr: float) -> None:
         """Moves a parameter of a group that is not selected, from its `.grad`, at once.

@@ -34,7 +34,7 @@ def trained(folder: Path, name: str = "sign", steps: int = 6, **options: Any) ->
 def test_every_element_moves_by_the_rate_or_not_at_all(tmp_path: Path) -> None:
     before = trained(tmp_path / "a", steps=3).weights()
     run = trained(tmp_path / "b", steps=4)
-    (active,) = run.trainer.trace.selections[-1]["units"]
+    (active,) = run.trainer.trace.selections[-1].units
     for name, weight in run.weights().items():
         moved = (weight - before[name]).abs()
         if f".layers.{active}." in name:
