@@ -36,6 +36,12 @@ def model(name: str, *, rehearse: bool) -> ModelConfig:
     return TINY if rehearse else read_architecture(name).model
 
 
+def shallow(shape: ModelConfig, num_layers: int) -> ModelConfig:
+    """Layers of the same size, and only so many."""
+    assert shape.config is not None
+    return shape.model_copy(update={"config": shape.config | {"num_hidden_layers": num_layers}})
+
+
 def cell(
     method: str,
     shape: ModelConfig,
@@ -48,7 +54,7 @@ def cell(
     """A shipped method, with `card`'s values in place of its own, in bf16."""
     found = read_card(MethodConfig, shipped("methods")[method]).config
     options = {"precision": "bf16", "loss_on": "all", "steps": RUN_STEPS} | training
-    if shape is TINY:
+    if shape.name == TINY.name:
         options["bucket_bytes"] = 4096
     return Cell(
         id=method,

@@ -38,7 +38,7 @@ def clocks() -> dict[str, Any]:
     for name, ask in questions.items():
         try:
             told[name] = ask()
-        except nvml.NVMLError:
+        except (nvml.NVMLError, AttributeError):  # the device's, the package's
             continue
     return told
 

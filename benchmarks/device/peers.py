@@ -15,7 +15,7 @@ from lwft_bench.memory.meters import synchronised_clock
 from lwft_bench.schema.cell import Cell
 from lwft_bench.training.adapted import random_adapted_model
 
-TURNS, STEPS = 4, 6
+TURNS, STEPS = 3, 6
 
 
 def peers(setting: Setting, shape: str, rows: int, length: int) -> Iterator[Row]:

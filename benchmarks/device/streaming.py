@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,7 +38,7 @@ class Size:
     steps: int
 
 
-FULL = Size("llama-2-7b", 4, 512, (10, 20), 16 * 2**20, turns=5, steps=3)
+FULL = Size("llama-2-7b", 4, 512, (10, 20), 16 * 2**20, turns=4, steps=2)
 TINY_SIZE = Size("tiny", 2, 16, (1, 2), 4096, turns=2, steps=1)
 
 
@@ -50,7 +51,7 @@ def run(setting: Setting) -> Iterator[Row]:
     yield from _bits(setting)
     rates = {row["what"]: row.get("bytes_per_second") for row in copies}
     for mode in MODES:
-        if setting.left() < 15:
+        if setting.left() < 25:
             return
         yield from _exposed(setting, size, mode, rates)
         release(setting.device)
@@ -97,14 +98,18 @@ def _bits(setting: Setting) -> Iterator[Row]:
     rows, length = (2, 16) if shape is TINY else (4, 256)
     steps = 8 if setting.rehearse else BITS_STEPS
 
+    def trained(place: str, mode: str) -> Steps:
+        one = cell("grass", shape, rows, length, card={"state_on_device": place}, update=mode)
+        found = trainer(one, setting.device, (0, 1))
+        found.run(steps)
+        return found
+
     def compare(mode: str) -> Row:
-        results = []
-        for place in ("all", "none"):
-            one = cell("grass", shape, rows, length, card={"state_on_device": place}, update=mode)
-            trained = trainer(one, setting.device, (0, 1))
-            trained.run(steps)
-            results.append(trained)
-        differ = results[0].differences(results[1])
+        with _repeatable():
+            resident = trained("all", mode)
+            if again := resident.differences(trained("all", mode)):
+                raise RuntimeError(f"two runs with resident state differ, too: in {again} tensors")
+            differ = resident.differences(trained("none", mode))
         return {"steps": steps, "tensors_that_differ": differ, "passed": differ == 0}
 
     for mode in MODES:
@@ -114,6 +119,16 @@ def _bits(setting: Setting) -> Iterator[Row]:
             partial(compare, mode),
         )
         release(setting.device)
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Kernels that add in the same order every time: flash attention's backward pass does not."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def _exposed(setting: Setting, size: Size, mode: str, rates: dict[str, Any]) -> Iterator[Row]:

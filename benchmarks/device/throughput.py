@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,38 +19,45 @@ from lwft_bench.planning.plan import Planner
 from lwft_bench.schema.cell import Cell, ModelConfig
 from lwft_bench.selftest.steps import Steps
 
-METHODS = ("fft", "lora", "lisa", "grass", "badam")
-REFERENCE = "lora"
+METHODS = ("lora", "fft", "lisa", "grass", "badam")
+REFERENCE = METHODS[0]
+FIT_TOGETHER = ("lora", "lisa", "grass", "badam")
+"""What is on one device at once in the large shape; full fine-tuning takes most of it alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """together: all methods are on the device at once."""
+    """together: all its methods are on the device at once. kernel_turns: where kernels are compared."""
 
     model: str
     rows: int
     length: int
     turns: int
     steps: int
-    together: bool
+    methods: tuple[str, ...] = METHODS
+    together: bool = True
+    kernel_turns: int = 3
 
 
-SMALL = Size("tinyllama-1.1b", 8, 512, turns=6, steps=4, together=True)
-LARGE = Size("llama-2-7b", 4, 512, turns=2, steps=4, together=False)
-TINY = Size("tiny", 2, 16, turns=2, steps=1, together=True)
+SMALL = Size("tinyllama-1.1b", 8, 512, turns=6, steps=4)
+LARGE = Size("llama-2-7b", 4, 512, turns=4, steps=3, methods=FIT_TOGETHER)
+TINY = Size("tiny", 2, 16, turns=2, steps=1, kernel_turns=2)
 
 
 def run(setting: Setting) -> Iterator[Row]:
     small = TINY if setting.rehearse else SMALL
     yield from _methods(setting, small)
-    large = Size(**{**_fields(TINY), "together": False}) if setting.rehearse else LARGE
-    yield from _methods(setting, large)
+    large = TINY if setting.rehearse else LARGE
+    if not setting.rehearse:
+        yield from _methods(setting, large)
+    yield from _methods(setting, apart(large))
     yield from peers(setting, small.model, small.rows, small.length)
     yield from _kernels(setting, small)
 
 
-def _fields(size: Size) -> dict[str, Any]:
-    return {name: getattr(size, name) for name in size.__slots__}
+def apart(size: Size) -> Size:
+    """Full fine-tuning by itself."""
+    return replace(size, together=False, turns=1, methods=("fft",))
 
 
 def _cell(method: str, shape: ModelConfig, size: Size, **training: Any) -> Cell:
@@ -66,10 +73,10 @@ def _made(setting: Setting, method: str, size: Size, **training: Any) -> Steps:
 def _methods(setting: Setting, size: Size) -> Iterator[Row]:
     """Probing and switches are left out: it is the step that is timed."""
     table = f"{size.model}, {size.rows} x {size.length}, bf16, " + (
-        "all by turns" if size.together else "one after another, there and back"
+        "all by turns" if size.together else "alone"
     )
     table += f"; ratios to {REFERENCE}"
-    make = {method: partial(_made, setting, method, size) for method in METHODS}
+    make = {method: partial(_made, setting, method, size) for method in size.methods}
     wrong: dict[str, str] = {}
     turns: dict[str, Turns] = {}
 

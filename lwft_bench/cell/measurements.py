@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+import resource
+import sys
 from typing import Any
 
 import numpy as np
 import torch
 
-from lwft_bench.data.batching import DataOrder, TokenisedExamples
-from lwft_bench.dry_run.dry_run import MEASURING, PROBING, DryRun, cost_class
+from lwft_bench.cell.arithmetic import CellArithmetic
+from lwft_bench.data.batching import TokenisedExamples
+from lwft_bench.dry_run.dry_run import DryRun
 from lwft_bench.memory.meters import Account, PhasePeaks
+from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
 from lwft_bench.schema.cell import Cell, ChunkUnits, MethodConfig
 from lwft_bench.schema.result import Memory, Throughput, Training
 from lwft_bench.schema.rows import StepRow
-from lwft_bench.state.precision import PRECISIONS
+from lwft_bench.state.precision import Precision, precision_of
 from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.rounding import lost_periods
 from lwft_bench.training.trace import Trace
 
 PLANNED = (
@@ -26,18 +30,19 @@ PLANNED = (
 )
 
 
-def memory(
-    planned: DryRun, account: Account, assembly: Assembly, device: torch.device, host_peak: int
-) -> Memory:
+def memory_record(
+    planned: DryRun | None, account: Account, assembly: Assembly, device: torch.device
+) -> Memory | None:
     """Peak device memory: the allocator's where there is one, else the dry run's.
 
-    Components always come from the dry run: an allocator does not know them.
+    Components always come from the dry run: an allocator does not know them. Without a dry run there
+    are none; and without an allocator either, no figure at all.
     """
-    report = planned.memory
+    report = planned.memory if planned else None
     shared: dict[str, Any] = {
-        "components": report.components,
-        "component_peaks": report.component_peaks,
-        "host_peak_bytes": host_peak,
+        "components": report.components if report else {},
+        "component_peaks": report.component_peaks if report else {},
+        "host_peak_bytes": _host_peak_bytes(),
         "offloaded_bytes": assembly.store.host_bytes,
     }
     if isinstance(account, PhasePeaks):
@@ -47,9 +52,11 @@ def memory(
             phases=account.peaks,
             reserved_bytes=account.reserved,
             process_bytes=process_bytes(device),
-            note=f"Components are accounted. {PLANNED}",
+            note=f"Components are accounted. {PLANNED}" if report else "",
             **shared,
         )
+    if report is None:
+        return None
     return Memory(
         method="accounted",
         peak_bytes=report.peak_bytes,
@@ -57,6 +64,12 @@ def memory(
         note=PLANNED,
         **shared,
     )
+
+
+def _host_peak_bytes() -> int:
+    """Peak resident set of this process; the kernel counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def process_bytes(device: torch.device) -> int | None:
@@ -75,36 +88,46 @@ def process_bytes(device: torch.device) -> int | None:
     return next((p.usedGpuMemory for p in processes if p.pid == os.getpid()), None)
 
 
-def throughput(trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrder) -> Throughput:
-    """Speed over the timed training steps; each carries the mean time of its reading interval."""
+def throughput(trace: Trace, arithmetic: CellArithmetic | None) -> Throughput:
+    """Speed over the timed training steps (each carries the mean time of its reading interval), and
+    over all that the method takes."""
     timed = [row for row in trace.steps if row.timed]
-    training = [row.seconds for row in trace.steps if row.step >= 0]
-    probing = [row.seconds for row in trace.steps if row.step < 0]
-    seconds = np.array([row.seconds for row in timed or trace.steps])
-    rows = timed or trace.steps
+    steady = timed or trace.steps
+    training = [row for row in trace.steps if row.step >= 0]
+    flops = None
+    if arithmetic is not None:
+        every = zip(trace.steps, arithmetic.flops, strict=True)
+        flops = sum(flops for row, flops in every if row.timed or not timed)
+    seconds = np.array([row.seconds for row in steady])
     total = float(seconds.sum())
-    flops = sum(_training_flops(trace, planned, assembly, order, row) for row in rows)
     low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
+    training_seconds = sum(row.seconds for row in training)
+    probing_seconds = sum(row.seconds for row in trace.steps if row.step < 0)
+    measuring_seconds = sum(row.seconds for row in trace.measurements)
+    switching_seconds = sum(row.seconds for row in trace.switches)
+    everything = training_seconds + probing_seconds + measuring_seconds + switching_seconds
     return Throughput(
-        target_tokens_per_second=sum(row.target_tokens for row in rows) / total,
-        tokens_per_second=sum(row.tokens for row in rows) / total,
+        target_tokens_per_second=sum(row.target_tokens for row in steady) / total,
+        tokens_per_second=sum(row.tokens for row in steady) / total,
+        end_to_end_target_tokens_per_second=sum(row.target_tokens for row in training) / everything,
+        end_to_end_tokens_per_second=sum(row.tokens for row in training) / everything,
         step_seconds_median=float(middle),
         step_seconds_iqr=(float(low), float(high)),
         num_steps_timed=len(timed),
-        probing_seconds=sum(probing),
-        training_seconds=sum(training),
-        measuring_seconds=sum(row.seconds for row in trace.measurements),
+        probing_seconds=probing_seconds,
+        training_seconds=training_seconds,
+        measuring_seconds=measuring_seconds,
+        switching_seconds=switching_seconds,
         evaluation_seconds=0.0,
-        flops_per_second=flops / total,
+        flops_per_second=None if flops is None else flops / total,
         threads=torch.get_num_threads(),
     )
 
 
 def training_summary(
     trace: Trace,
-    planned: DryRun,
+    arithmetic: CellArithmetic | None,
     assembly: Assembly,
-    order: DataOrder,
     examples: TokenisedExamples,
     num_empty: int,
 ) -> Training:
@@ -120,7 +143,8 @@ def training_summary(
         probing_steps=len(trace.steps) - len(training),
         target_tokens=sum(row.target_tokens for row in trace.steps),
         tokens=sum(row.tokens for row in trace.steps),
-        flops=round(sum(step_flops(trace, planned, assembly, order))),
+        flops=sum(arithmetic.flops) if arithmetic else None,
+        operations=arithmetic.record if arithmetic else None,
         trained_parameters=assembly.store.trained_parameters,
         active_parameters_mean=float(np.mean(active)),
         total_parameters=assembly.adapter.num_parameters(assembly.model),
@@ -130,8 +154,10 @@ def training_summary(
         validation_loss_after=trace.validation[-1].loss if trace.validation else None,
         loss_jump_at_switch=_loss_jump(trace, losses),
         surviving_update_share=assembly.store.surviving_update_share(),
+        stuck_second_moment_share=assembly.store.stuck_second_moment_share(),
         truncated_examples=examples.num_truncated,
         dropped_examples=examples.num_dropped,
+        lost_to_rounding=lost_periods(trace, assembly.groups, assembly.store),
         empty_examples=num_empty,
     )
 
@@ -139,11 +165,12 @@ def training_summary(
 def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
     """Everything that could differ between methods besides their name, as flat key -> value."""
     method, training = cell.method, cell.training
-    precision = PRECISIONS[training.precision]
+    precision = precision_of(training.precision, training.state_dtype)
     flat: dict[str, Any] = {
         "weights.dtype": _dtype(precision.weight),
         "gradients.dtype": _dtype(precision.weight),
         "state.dtype": optimizers.get(method.optimizer.name).state_dtype or _dtype(precision.state),
+        "state.rounding": _rounding(precision, optimizers.get(method.optimizer.name)),
         "state.float32_master": precision.master,
         "state.policy": method.state_policy,
         "state.policy_of_always_trained": method.always_train_state_policy,
@@ -168,12 +195,22 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         flat[kind] = named.name
         flat |= {f"{kind}.{key}": value for key, value in options.items()}
     skipped = {"device", "threads", "checkpoint_every", "stream_seeds", "clip", "validate_every"}
+    skipped.add("state_dtype")  # state.dtype and state.rounding say what it comes to
     for key, value in training.model_dump(mode="json", exclude=skipped).items():
         flat[f"training.{key}"] = value
     clip = training.clip
     flat["training.ranks"] = num_ranks
     flat["training.clip"] = "none" if clip.mode == "none" else f"{clip.mode} {clip.max_norm}"
     return flat
+
+
+def _rounding(precision: Precision, optimizer: type[Optimizer]) -> str:
+    """Of moments: how what is worked out in more digits is brought to their dtype."""
+    if optimizer.state_dtype is not None:
+        return "its own"
+    if precision.state == torch.float32:
+        return "none"
+    return "stochastic" if precision.state_stochastic else "nearest"
 
 
 def _unselected(method: MethodConfig) -> str:
@@ -188,35 +225,6 @@ def _dtype(dtype: torch.dtype) -> str:
 
 def _units(trace: Trace, row: StepRow) -> tuple[int, ...]:
     return trace.selections[row.period].units
-
-
-def step_flops(trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrder) -> list[float]:
-    """Of each step of the trace, with what the strategy had measured before it."""
-    measuring: Counter[int] = Counter()
-    for row in trace.measurements:
-        measuring[row.step] += row.tokens
-    rate = planned.flops.get(MEASURING, 0) / _planned_tokens(order)
-    return [
-        _training_flops(trace, planned, assembly, order, row) + rate * measuring[row.step]
-        for row in trace.steps
-    ]
-
-
-def _training_flops(
-    trace: Trace, planned: DryRun, assembly: Assembly, order: DataOrder, row: StepRow
-) -> float:
-    """The planned step's, scaled from the longest batch to this step's tokens (of all ranks)."""
-    sizes = [group.num_parameters for group in assembly.groups.units]
-    if row.step < 0:
-        kind = PROBING
-    else:
-        selection = trace.selections[row.period]
-        kind = cost_class(selection.units, sizes, selection.observed or ())
-    return planned.flops[kind] * row.tokens / _planned_tokens(order)
-
-
-def _planned_tokens(order: DataOrder) -> int:
-    return sum(batch.num_tokens for batch in order.largest_share())
 
 
 def _loss_jump(trace: Trace, losses: np.ndarray) -> float | None:

@@ -18,6 +18,9 @@ from lwft_bench.training.ranks import launched
 
 DISTRIBUTIONS = ("torch", "transformers", "lm_eval", "datasets", "peft", "numpy")
 
+VERIFIED_DEVICES = "docs/device.md"
+"""Says what was verified on which accelerator, and what was not."""
+
 
 def provenance(started: datetime) -> dict[str, Any]:
     """Provenance of a result that is about to be written.
@@ -29,7 +32,11 @@ def provenance(started: datetime) -> dict[str, Any]:
     """
     found = versions()
     device = accelerator() if "torch" in sys.modules else None
-    engine = {"offload_engine": verdict(device, str(found["torch"]))} if device else {}
+    engine = {}
+    if device:
+        # As the self-test does: a distribution's version need not say which build it is.
+        build = str(sys.modules["torch"].__version__)
+        engine = {"offload_engine": verdict(device, build), "verified_devices": VERIFIED_DEVICES}
     return {
         "versions": found,
         "commit": commit(),

@@ -20,8 +20,8 @@ from lwft_bench.cli.arguments import (
     Only,
     Plugins,
     Run,
-    Settings,
-    SuiteFile,
+    SetOptions,
+    SuiteName,
     names_in,
     numbers_in,
     suite_of,
@@ -32,20 +32,20 @@ class Retry(StrEnum):
     FAILED = "failed"
 
 
-class Format(StrEnum):
+class _Format(StrEnum):
     MARKDOWN = "markdown"
     LATEX = "latex"
     CSV = "csv"
 
 
-@app.command()
-def run(
-    suite: SuiteFile,
+@app.command("run")
+def run_command(
+    suite: SuiteName,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Default: reports/<name of the suite>.")
     ] = None,
     plugin: Plugins = None,
-    settings: Settings = None,
+    settings: SetOptions = None,
     only: Only = None,
     models: Models = None,
     methods: Methods = None,
@@ -88,14 +88,14 @@ def run(
     raise typer.Exit(run_suite(loaded, out or Path("reports", loaded.name), options))
 
 
-@app.command()
-def plan(
-    suite: SuiteFile,
+@app.command("plan")
+def plan_command(
+    suite: SuiteName,
     budget: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Of the device, such as 24GiB or 24GB.")
     ] = None,
     plugin: Plugins = None,
-    settings: Settings = None,
+    settings: SetOptions = None,
     only: Only = None,
     models: Models = None,
     methods: Methods = None,
@@ -146,7 +146,7 @@ def report(run: Run, debug: Debug = False) -> None:
 @app.command()
 def table(
     run: Run,
-    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    format: Annotated[_Format, typer.Option(help="How to write it.")] = _Format.MARKDOWN,
     name: Annotated[str, typer.Option("--table", metavar="NAME", help="Which table.")] = "main",
     debug: Debug = False,
 ) -> None:
@@ -169,16 +169,18 @@ def profile(
     typer.echo(write_profile(runs, out, names_in(methods)))
 
 
-@app.command()
-def audit(
-    suite: SuiteFile,
-    settings: Settings = None,
+@app.command("audit")
+def audit_command(
+    suite: SuiteName,
+    settings: SetOptions = None,
     debug: Debug = False,
 ) -> None:
     """Count the test questions of a suite that stand in its training data, or nearly do."""
     from lwft_bench.data import contamination
 
-    typer.echo(contamination.as_text(contamination.audit(suite_of(suite, settings).all_cells)))
+    typer.echo(
+        contamination.audit_as_text(contamination.audit(suite_of(suite, settings).all_cells))
+    )
 
 
 @app.command()

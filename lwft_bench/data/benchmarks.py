@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
@@ -137,6 +139,9 @@ class BenchmarkConfig(Config):
     """Instead of the keys from `extraction` on, under profile `published`."""
     num_items: PositiveInt
     """How many items there are, or are made."""
+    clusters: Literal["opening"] | None = None
+    """Items of instructions that begin alike but for their numbers are variants of one and no
+    independent samples. Generated items know their templates."""
     contamination: str
     """What is known of the overlap between training sets and this one."""
 
@@ -165,11 +170,15 @@ class BenchmarkConfig(Config):
         protocol = dict(self.published)
         return self.model_copy(update=protocol | {"version": f"{self.version} {profile}"})
 
-    def in_chat(self, end_of_turn: str) -> BenchmarkConfig:
-        """With prompts by a chat template, whose replies end by that text too, if it has one."""
+    def in_chat(
+        self, end_of_turn: str, options: Mapping[str, Any] | None = None
+    ) -> BenchmarkConfig:
+        """With prompts by a chat template with these options, whose replies end by that text too, if
+        it has one."""
         ends = end_of_turn and self.kind == "generate" and self.num_beams == 1
         stop = (*self.stop, end_of_turn) if ends else self.stop
-        return self.model_copy(update={"stop": stop, "version": f"{self.version} chat"})
+        chosen = f" {json.dumps(options, sort_keys=True)}" if options else ""
+        return self.model_copy(update={"stop": stop, "version": f"{self.version} chat{chosen}"})
 
 
 def shipped_benchmarks() -> list[str]:

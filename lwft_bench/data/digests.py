@@ -50,7 +50,7 @@ def data_digest(task: TaskConfig) -> str:
         "hub": [commit_of(hub) for hub in hubs if hub is not None],
     }
     if task.chat_template:
-        facts["chat_template"] = True
+        facts["chat_template"] = task.chat_template_options or True
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for path in dict.fromkeys(files):
         digest.update(hashlib.sha256(_bytes_of(path)).digest())

@@ -157,7 +157,9 @@ def load_written(task: TaskConfig, tokenizer: PreTrainedTokenizerBase) -> TaskDa
         UserError: The tokenizer has no such template.
     """
     data = load_examples(task)
-    return ChatTemplate(tokenizer).data(data) if task.chat_template else data
+    if not task.chat_template:
+        return data
+    return ChatTemplate(tokenizer, task.chat_template_options).data(data)
 
 
 def _without_test_questions(task: TaskConfig, examples: list[Example]) -> list[Example]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lwft_bench.dry_run.fake_cell import fake_cell
-from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.dry_run.steps import BatchShape, Before
 from lwft_bench.memory.accounting import MemoryReport
+from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import Cell
 from lwft_bench.strategies.base import Needs
 
@@ -18,14 +19,19 @@ passes stop at the lowest), up to where in the backward pass a gradient of a hig
 PROBING: CostClass = (-1, ())
 MEASURING: CostClass = (-2, ())
 """A forward pass alone, on the same batch."""
+BEFORE: dict[Before, CostClass] = {"probing": PROBING, "measuring": MEASURING}
 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """memory: over everything that was run. flops: of one step, forward and backward."""
+    """memory: over everything that was run. flops: of one step: forward and backward passes, and the
+    optimizer's own matrix products. updates: the latter alone, where there are any. uncounted: calls of
+    operators whose operations flops lack."""
 
     memory: MemoryReport
     flops: dict[CostClass, int]
+    updates: dict[CostClass, int] = field(default_factory=dict)
+    uncounted: dict[str, int] = field(default_factory=dict)
 
 
 def cost_class(
@@ -60,20 +66,20 @@ def dry_run(
         observed: Of each selection, the units that are measured without being trained; none of any if
             left out.
     """
-    flops: dict[CostClass, int] = {}
     with fake_cell(cell, shapes, own_logits=own_logits) as fake:
-        units = fake.assembly.groups.units
-        if needs.probing_steps:
-            fake.assembly.step.activate([], measured=units)
-            flops[PROBING] = fake.run_step(update=False)
-        if needs.measure:
-            flops[MEASURING] = fake.run_forward()
-        sizes = [group.num_parameters for group in units]
+        flops = {BEFORE[what]: number for what, number in fake.before_training(needs).items()}
+        sizes = [group.num_parameters for group in fake.assembly.groups.units]
         pairs = list(zip(selections, observed or [()] * len(selections), strict=True))
         last = {cost_class(chosen, sizes, seen): n for n, (chosen, seen) in enumerate(pairs)}
         for number, (chosen, seen) in enumerate(pairs):
-            fake.select(chosen, measure_all=needs.gradients == "all", observed=seen)
+            fake.select(chosen, needs, seen)
             kind = cost_class(chosen, sizes, seen)
             if last[kind] == number:
                 flops[kind] = fake.run_step()
-        return DryRun(fake.account.report(), flops)
+        memory, updates = fake.account.report(), {}
+        if optimizers.get(cell.method.optimizer.name).kind != "elementwise":
+            for kind, number in last.items():  # memory no longer counts
+                fake.select(selections[number])
+                with_update = fake.run_step()
+                updates[kind] = with_update - fake.run_step(update=False)
+        return DryRun(memory, flops, updates, dict(fake.counter.uncounted))

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Generic, Literal
 
 import torch
 from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import Batch
-from lwft_bench.dry_run.draws import Draws
+from lwft_bench.dry_run.planned_selections import PlannedSelections
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.extents import Extent
+from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import AnyAccount, Assembly, Surroundings, assemble
 from lwft_bench.training.groups import moved_groups
 from lwft_bench.training.loss import DeviceBatch
+
+_NOTHING = Needs()
+Before = Literal["probing", "measuring"]
 
 LR = 1e-6
 """Of no consequence for memory; above zero, so that updates are made."""
@@ -34,6 +39,11 @@ class BatchShape:
     def of(cls, batch: Batch) -> BatchShape:
         rows, length = batch.input_ids.shape
         return cls(rows, length, batch.num_target_tokens)
+
+    @property
+    def extent(self) -> Extent:
+        """What its arithmetic grows with."""
+        return Extent.of_lengths([self.length] * self.rows, self.num_targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +70,25 @@ class CellSteps(Generic[AnyAccount]):
     idle: list[DeviceBatch] = field(default_factory=list)
     _selected: frozenset[int] = frozenset()
 
+    def before_training(self, needs: Needs) -> dict[Before, int]:
+        """A probing step and the forward passes of measurements, if the strategy needs them.
+
+        Returns:
+            The floating-point operations of each that was run.
+        """
+        flops: dict[Before, int] = {}
+        if needs.probing_steps:
+            self.assembly.step.activate([], measured=self.assembly.groups.units)
+            flops["probing"] = self.run_step(update=False)
+        if needs.measure:
+            flops["measuring"] = self.run_forward()
+        return flops
+
     def select(
-        self, units: Sequence[int], *, measure_all: bool = False, observed: Sequence[int] = ()
+        self, units: Sequence[int], needs: Needs = _NOTHING, observed: Sequence[int] = ()
     ) -> None:
-        """The units train from now on. measure_all: every unit's gradient is measured too; else those of
-        the `observed` ones."""
+        """The units train from now on, and what the strategy needs of the others is measured, as are
+        those `observed`."""
         groups, store = self.assembly.groups, self.assembly.store
         with self.account.phase("switch"):
             leaving = [groups.units[unit].name for unit in self._selected - set(units)]
@@ -72,7 +96,8 @@ class CellSteps(Generic[AnyAccount]):
             store.leave(leaving, LR)
             store.switch(leaving, [group.name for group in updated])
             moved = moved_groups(groups, units, self.assembly.method.unselected)
-            seen = groups.units if measure_all else [groups.units[unit] for unit in observed]
+            everything = needs.gradients == "all"
+            seen = groups.units if everything else [groups.units[unit] for unit in observed]
             self.assembly.step.activate(updated, seen, moved)
         self._selected = frozenset(units)
 
@@ -92,18 +117,14 @@ class CellSteps(Generic[AnyAccount]):
         model.train()
         return self.counter.total - before
 
-    def follow(self, drawn: Draws) -> dict[tuple[int, ...], StepCost]:
+    def follow(self, drawn: PlannedSelections) -> dict[tuple[int, ...], StepCost]:
         """A step of each selection, with the state of all visited units there.
 
         A probing step and the forward passes of measurements come first, as in training. Each
         selection is a phase named by its number, in which that of the switch and the step lie.
         """
         groups = self.assembly.groups
-        if drawn.needs.probing_steps:
-            self.assembly.step.activate([], measured=groups.units)
-            self.run_step(update=False)
-        if drawn.needs.measure:
-            self.run_forward()
+        self.before_training(drawn.needs)
         if self.assembly.method.state_policy == "keep":
             with self.account.phase("switch"):
                 names = [groups.units[unit].name for unit in drawn.visited]
@@ -111,8 +132,7 @@ class CellSteps(Generic[AnyAccount]):
         costs = {}
         for number, units in enumerate(drawn.selections):
             with self.account.phase(str(number)):
-                everything = drawn.needs.gradients == "all"
-                self.select(units, measure_all=everything, observed=drawn.observed)
+                self.select(units, drawn.needs, drawn.observed)
                 flops = self.run_step()
             updated = [*(groups.units[unit] for unit in units), *groups.always]
             streamed = sum(self.assembly.store.host_bytes_of(group.name) for group in updated)
@@ -144,13 +164,13 @@ def cell_steps(
     device = surroundings.device
     assembly.store.counts_survival = True  # the dearest steps are those that count it
     assembly.store.switch([], [group.name for group in assembly.groups.always])
-    batches = [_batch_of(shape, device) for shape in shapes]
-    left_out = [_batch_of(shape, device) for shape in idle]
+    batches = [batch_of(shape, device) for shape in shapes]
+    left_out = [batch_of(shape, device) for shape in idle]
     num_targets = sum(shape.num_targets for shape in shapes)
     return CellSteps(assembly, batches, num_targets, counter, surroundings.account, left_out)
 
 
-def _batch_of(shape: BatchShape, device: torch.device) -> DeviceBatch:
+def batch_of(shape: BatchShape, device: torch.device) -> DeviceBatch:
     """A batch whose every value is zero."""
     return DeviceBatch(
         input_ids=torch.zeros(shape.rows, shape.length, dtype=torch.int64, device=device),

@@ -39,7 +39,7 @@ def evaluate(
     on_progress: Callable[[int, int], None] | None = None,
     *,
     profile: Profile = "clean",
-    chat_template: bool = False,
+    template: ChatTemplate | None = None,
 ) -> Evaluation:
     """Score `model` on every benchmark, on the device it is on.
 
@@ -52,11 +52,10 @@ def evaluate(
         on_progress: called with (requests answered, requests in all); a multiple-choice item has
             one request a choice.
         profile: the task's, with which the items were made.
-        chat_template: the task's: the items' prompts are put into the tokenizer's.
+        template: what the items' prompts are put into; None: they stay as they are.
 
     Raises:
-        UserError: a prompt and its response do not fit into the model's context, or the tokenizer has
-            no chat template.
+        UserError: a prompt and its response do not fit into the model's context.
     """
     import lm_eval.evaluator
 
@@ -65,10 +64,11 @@ def evaluate(
     from lwft_bench.evaluation.lm_eval_tasks import lm_eval_task
 
     benchmarks = {load_benchmark(name).under(profile): items[name] for name in items if items[name]}
-    if chat_template:
-        template = ChatTemplate(tokenizer)
+    if template is not None:
         benchmarks = {
-            benchmark.in_chat(template.end_of_turn): [template.item(item) for item in its_items]
+            benchmark.in_chat(template.end_of_turn, template.options): [
+                template.item(item) for item in its_items
+            ]
             for benchmark, its_items in benchmarks.items()
         }
     num_requests = sum(max(1, len(item.choices)) for name in items for item in items[name])
@@ -84,8 +84,13 @@ def evaluate(
             language_model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0, log_samples=True
         )
     scores, samples = [], []
-    for benchmark in benchmarks:
-        answered = [_sample(benchmark, logged) for logged in results["samples"][benchmark.name]]
+    for benchmark, its_items in benchmarks.items():
+        clusters = {item.id: item.cluster for item in its_items}
+        answered = [
+            sample.model_copy(update={"cluster": clusters[sample.id]})
+            for logged in results["samples"][benchmark.name]
+            for sample in [_sample(benchmark, logged)]
+        ]
         scores.append(_score(benchmark, answered))
         samples.extend(answered)
     return Evaluation(scores, samples)

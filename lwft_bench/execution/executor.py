@@ -106,7 +106,7 @@ class Executor:
                 return
             if ended.killed_from_outside and cell.id not in self._restarted:
                 self._restarted.add(cell.id)
-                self._waiting.appendleft((cell, process.job.record))
+                self._waiting.appendleft((cell, Identity(process.job.record.components)))
                 self._progress.dropped(cell.id, "its process was killed; starting it again")
                 return
             log = folder / LOG

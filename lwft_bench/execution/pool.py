@@ -15,7 +15,7 @@ from typing import Any
 
 from lwft_bench.cell.outcomes import SERVER_DIED, Ended, num_oom_kills
 from lwft_bench.cell.provenance import now
-from lwft_bench.execution.worker import Check, Job, tell_accelerator, tell_findings, work
+from lwft_bench.execution.worker import Job, PreflightJob, tell_accelerator, tell_findings, work
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.events import Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
@@ -61,7 +61,7 @@ class Server:
         process.join()
         return name
 
-    def findings(self, check: Check) -> Any:
+    def findings(self, check: PreflightJob) -> Any:
         """What the check finds, in a process of its own: a file that ends it ends not this one.
 
         Raises:

@@ -21,7 +21,7 @@ from lwft_bench.execution.ranked import RankedCells, follow, require_shares, thr
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.tracking import RunTracker
-from lwft_bench.execution.worker import Check
+from lwft_bench.execution.worker import PreflightJob
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
@@ -166,7 +166,7 @@ class _Run:
             module, _, function = self._options.check.partition(":")
             found = getattr(importlib.import_module(module), function)(to_do)
         else:
-            found = Server(self._options.preload).findings(Check(to_do, self._options.check))
+            found = Server(self._options.preload).findings(PreflightJob(to_do, self._options.check))
         found.raise_problems()
         for warning in found.warnings:
             _say(self._console, f"warning: {warning}")

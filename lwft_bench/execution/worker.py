@@ -106,14 +106,14 @@ def tell_accelerator(_: None, connection: Connection) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class PreflightJob:
     """Cells to check before any of them runs. `check` is the "module:function" that does."""
 
     cells: tuple[Cell, ...]
     check: str
 
 
-def tell_findings(job: Check, connection: Connection) -> None:
+def tell_findings(job: PreflightJob, connection: Connection) -> None:
     """Tell what the check finds: an object of its own, or the text of an error that it did not
     expect."""
     _die_with_parent()

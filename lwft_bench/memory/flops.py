@@ -1,29 +1,38 @@
-"""Floating-point operations of what runs, by torch's own formulas."""
+"""Floating-point operations of what runs, operator by operator."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
-aten = torch.ops.aten
+from lwft_bench.memory.formulas import formula_of, multiplies_matrices
+
+NO_BACKWARD_PASS = -1
+"""torch's number of the backward pass that runs, if none does."""
 
 
 class FlopCount(TorchDispatchMode):
     """Counts the operations of matrix products, convolutions and attention in `total`.
 
     torch's FlopCounterMode does not go together with accounting memory: the hooks with which it
-    follows modules keep alive what a checkpointed layer recomputes. Nor does it know the attention
-    kernel of the CPU, which is counted here as torch counts those of CUDA: all pairs of tokens,
-    masked or not. Enter it before the MemoryAccount, which must come to see an operation first.
+    follows modules keep alive what a checkpointed layer recomputes. And what its registry lacks it
+    leaves out without a word: products in place (`addmm_`) and of experts, the CPU's attention. Here
+    an operator that may multiply matrices and has no formula is named in `uncounted`. Enter it before
+    the MemoryAccount, which must come to see an operation first.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
+        self.recomputed = 0
+        """The part of it that computes a checkpointed layer's activations again: what records gradients
+        inside a backward pass."""
+        self.uncounted: Counter[str] = Counter()
+        """Calls of operators without a formula, by name: the total lacks what they did."""
 
     def __torch_dispatch__(
         self,
@@ -34,14 +43,11 @@ class FlopCount(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if func is aten._scaled_dot_product_flash_attention_for_cpu.default:
-            self.total += sdpa_flop_count(*_shapes(args[:3]))
-        elif func is aten._scaled_dot_product_flash_attention_for_cpu_backward.default:
-            self.total += sdpa_backward_flop_count(*_shapes(args[:4]))
-        elif (formula := flop_registry.get(func._overloadpacket)) is not None:  # type: ignore[attr-defined]
-            self.total += formula(*args, **kwargs, out_val=result)
+        if (formula := formula_of(func)) is not None:
+            operations = formula(result, *args, **kwargs)
+            self.total += operations
+            if torch.is_grad_enabled() and torch._C._current_graph_task_id() != NO_BACKWARD_PASS:
+                self.recomputed += operations
+        elif multiplies_matrices(func):
+            self.uncounted[str(func)] += 1
         return result
-
-
-def _shapes(tensors: Sequence[torch.Tensor]) -> list[torch.Size]:
-    return [tensor.shape for tensor in tensors]

@@ -11,6 +11,7 @@ from pathlib import Path
 from lwft_bench.models.gguf import converted, gguf_digest, gguf_file, is_gguf
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import read_json_object
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """The model that ships with the package."""
@@ -76,6 +77,11 @@ def config_folder(config: ModelConfig) -> Path:
     return _with_config(config, _folder(config, config.path, config.revision, files))
 
 
+def config_has_weights(config: ModelConfig) -> bool:
+    """Whether weights lie beside the model's `config.json` on this machine; nothing is fetched."""
+    return bool(_matching(config_folder(config), ("*.safetensors",)))
+
+
 def _with_config(config: ModelConfig, folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         if found := _matching(folder, ("*.gguf",)):
@@ -125,7 +131,7 @@ def has_chat_template(config: ModelConfig) -> bool:
     if (folder / "chat_template.jinja").is_file():
         return True
     settings = folder / "tokenizer_config.json"
-    return settings.is_file() and bool(json.loads(settings.read_text("utf-8")).get("chat_template"))
+    return settings.is_file() and bool(read_json_object(settings).get("chat_template"))
 
 
 def model_digest(config: ModelConfig) -> str:

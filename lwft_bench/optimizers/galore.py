@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
 from lwft_bench.optimizers.adamw import AdamOptions
 from lwft_bench.optimizers.base import Field, Optimizer, moments
+from lwft_bench.optimizers.uncorrected import (
+    UncorrectedAdamW,
+    apply_corrected,
+    uncorrected_direction,
+)
 from lwft_bench.plugins.extras import import_extra
 from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.plugins.registry import register_optimizer
@@ -57,7 +61,7 @@ class GaLore(Optimizer):
     def for_parameter(self, shape: tuple[int, ...], *, in_layer: bool, seed: int) -> Optimizer:
         if in_layer and len(shape) == 2 and min(shape) > self.options.rank:
             return self
-        return _Unprojected(self.options)
+        return UncorrectedAdamW(self.options)
 
     def fields(self, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Field, ...]:
         rows, columns = shape
@@ -95,8 +99,8 @@ class GaLore(Optimizer):
             found = projector.ortho_matrix if len(sides) == 2 else [projector.ortho_matrix]
             for old, new in zip(stored, found, strict=True):
                 old.copy_(new)
-        direction = _direction(projected, state, self.options)
-        _apply(weight, projector.project_back(direction), step, lr, self.options)
+        direction = uncorrected_direction(projected, state, self.options)
+        apply_corrected(weight, projector.project_back(direction), step, lr, self.options)
 
     def _sides(self, rows: int, columns: int) -> Sequence[Side]:
         """The sides of a matrix that are projected, by galore-torch's rule."""
@@ -109,43 +113,3 @@ class GaLore(Optimizer):
                 return ("left", "right")
             case side:
                 return (side,)
-
-
-class _Unprojected(Optimizer):
-    """galore-torch's AdamW for parameters that are not projected."""
-
-    kind = "elementwise"
-    options: _Options
-
-    def fields(self, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Field, ...]:
-        return moments(shape, dtype)
-
-    def update(
-        self,
-        weight: torch.Tensor,
-        gradient: torch.Tensor,
-        state: dict[str, torch.Tensor],
-        step: int,
-        lr: float,
-    ) -> None:
-        _apply(weight, _direction(gradient, state, self.options), step, lr, self.options)
-
-
-def _direction(
-    gradient: torch.Tensor, state: dict[str, torch.Tensor], options: _Options
-) -> torch.Tensor:
-    """Moves the moments on; their quotient, without bias correction."""
-    first, second = state["exp_avg"], state["exp_avg_sq"]
-    first.mul_(options.beta1).add_(gradient, alpha=1 - options.beta1)
-    second.mul_(options.beta2).addcmul_(gradient, gradient, value=1 - options.beta2)
-    return first / second.sqrt().add_(options.eps)
-
-
-def _apply(
-    weight: torch.Tensor, direction: torch.Tensor, step: int, lr: float, options: _Options
-) -> None:
-    """The bias-corrected update, then the decay."""
-    correction = sqrt(1 - options.beta2**step) / (1 - options.beta1**step)
-    weight.add_(direction, alpha=-lr * correction)
-    if options.weight_decay > 0:
-        weight.mul_(1 - lr * options.weight_decay)

@@ -14,8 +14,8 @@ from torch._subclasses.fake_tensor import (
     UnsupportedFakeTensorException,
 )
 
-from lwft_bench.dry_run.draws import Draws, draws
 from lwft_bench.dry_run.fake_cell import fake_cell
+from lwft_bench.dry_run.planned_selections import PlannedSelections, planned_selections
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.models.loading import alters_logits, require_shape
 from lwft_bench.models.parts import find_parts
@@ -98,7 +98,7 @@ class CellPlan:
 
     cell: Cell
     batch: PlannedBatch
-    drawn: Draws
+    drawn: PlannedSelections
     needed: Needed | None
     problem: str | None = None
 
@@ -132,11 +132,12 @@ class Planner:
             return CellPlan(cell, batch, drawn, None, found)
         return CellPlan(cell, batch, drawn, found)
 
-    def draws(self, cell: Cell) -> Draws:
+    def draws(self, cell: Cell) -> PlannedSelections:
         """The selections whose step is run."""
         groups, total = self._groups(cell)
         units = groups.seen_by_strategy()
-        return draws(cell.method, units, cell.training.steps, self._num_samples, total)
+        steps = cell.training.steps
+        return planned_selections(cell.method, units, steps, self._num_samples, total)
 
     def kind(self, cell: Cell) -> str:
         """Cells of one kind need the same, whatever is changed in them alike."""
@@ -163,7 +164,9 @@ class Planner:
         return self._units[key]
 
 
-def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_parameters: int) -> Needed:
+def needed(
+    cell: Cell, shapes: Sequence[BatchShape], drawn: PlannedSelections, total_parameters: int
+) -> Needed:
     """Runs the trainer's own steps on fake tensors."""
     run, idle = _distinct(shapes)
     own_logits = alters_logits(cell.model)
@@ -207,7 +210,7 @@ def _distinct(shapes: Sequence[BatchShape]) -> tuple[list[BatchShape], list[Batc
     return run, idle
 
 
-def _spread(values: dict[tuple[int, ...], int], drawn: Draws) -> Spread:
+def _spread(values: dict[tuple[int, ...], int], drawn: PlannedSelections) -> Spread:
     typical = [values[units] for units in drawn.typical]
     return Spread(min(values.values()), sum(typical) / len(typical), max(values.values()))
 

@@ -15,7 +15,7 @@ from lwft_bench.suites.loading import Suite
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PlanRow:
     """A cell's plan. fits: None without a budget. change: what makes it fit, and the peak then;
     None if it fits as it is or nothing does."""
 
@@ -31,7 +31,7 @@ class SuitePlan:
 
     suite: Suite
     budget: int | None
-    rows: list[Row]
+    rows: list[PlanRow]
     untrained: list[str]
 
 
@@ -57,16 +57,16 @@ def plan_suite(
         tell(cell.id)
         planned = planner.plan(cell)
         if planned.needed is None or budget is None:
-            rows.append(Row(planned))
+            rows.append(PlanRow(planned))
         elif fits(planned.needed, budget):
-            rows.append(Row(planned, True))
+            rows.append(PlanRow(planned, True))
         else:
             key = planner.kind(cell)
             if key not in advice:
                 advice[key] = smallest_change(cell, planned.needed, budget, dearest.plan)
             change, changed = advice[key] or (None, None)
             peak = changed.needed.peak_bytes if changed and changed.needed else None
-            rows.append(Row(planned, False, change, peak))
+            rows.append(PlanRow(planned, False, change, peak))
     untrained = [cell.id for cell in suite.all_cells if not cell.method.trains]
     return SuitePlan(suite, budget, rows, untrained)
 
@@ -90,7 +90,7 @@ def as_json(plan: SuitePlan) -> dict[str, Any]:
     return {"cells": [_cell(row, plan.budget) for row in plan.rows]}
 
 
-def _cell(row: Row, budget: int | None) -> dict[str, Any]:
+def _cell(row: PlanRow, budget: int | None) -> dict[str, Any]:
     cell, needed = row.plan.cell, row.plan.needed
     found: dict[str, Any] = {
         "id": cell.id,

@@ -33,7 +33,7 @@ def check_benchmarks(
 
     task = cell.task
     where = f"model {cell.model.name}, task {task.name}"
-    template = ChatTemplate(tokenizer) if task.chat_template else None
+    template = ChatTemplate(tokenizer, task.chat_template_options) if task.chat_template else None
     room = resolve_max_length(structure.config, tokenizer)
     for name in task.benchmarks:
         with findings.collected(where):

@@ -37,6 +37,7 @@ SECTIONS = (
     Section("Against published memory and speed", "published_cost"),
     Section("Test questions in the training data", "contamination"),
     Section("Differences to the baseline", "differences"),
+    Section("Differences to the baseline by benchmark", "by_benchmark"),
     Section("Differences between all methods", "pairwise"),
     Section("What differs besides the method's name", "confounds"),
     Section("Engagement: did the methods do what they say", "engagement"),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.measurements import peak_bytes, speed
+from lwft_bench.reporting.numbers.verdicts import against_baseline, against_untrained
 from lwft_bench.reporting.read.records import RunRecords
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.schema.suite import AVERAGE
-
-LEARNS_AT = 3.0
-"""Standard errors above the untrained model from which a method is said to learn."""
 
 
 def summary(records: RunRecords, comparisons: Sequence[Comparison]) -> str:
@@ -55,64 +53,76 @@ def _about(comparison: Comparison) -> Iterator[str]:
 
 def _against_baseline(comparison: Comparison) -> Iterator[str]:
     baseline = comparison.baseline
-    rows = [row for row in comparison.scored if row.trains and AVERAGE in row.differences]
-    if baseline is None or not rows:
+    trains = {row.label for row in comparison.rows if row.trains}
+    judged = {label: one for label, one in against_baseline(comparison).items() if label in trains}
+    if baseline is None or not judged:
         averages = [
             f"{row.label} {show.accuracy(row.accuracy[AVERAGE])}" for row in comparison.scored
         ]
         yield f"Average accuracy (%, no difference can be judged): {'; '.join(averages)}."
         return
     average = show.accuracy(baseline.accuracy[AVERAGE])
-    clear = [row for row in rows if row.differences[AVERAGE].beyond_noise]
-    unclear = [row for row in rows if row not in clear]
     yield (
         f"The baseline {baseline.label} reaches {average} % on the average of "
         f"{len(comparison.benchmarks)} benchmarks."
     )
     for word, sign in (("above", 1), ("below", -1)):
-        there = [row for row in clear if sign * row.differences[AVERAGE].estimate.mean > 0]
+        there = {
+            label: one
+            for label, one in judged.items()
+            if one.beyond_noise and sign * one.paired.estimate.mean > 0
+        }
         if there:
-            yield f"Beyond noise {word} it (points [95 %]): {'; '.join(map(_shown, there))}."
+            yield f"Beyond noise {word} it (points [95 %]): {_listed(there)}."
+    unclear = {label: one for label, one in judged.items() if one.verdict == "no"}
     if unclear:
         yield (
             "Within noise of it, so that neither better nor worse can be claimed (points [95 %]): "
-            f"{'; '.join(map(_shown, unclear))}."
+            f"{_listed(unclear)}."
         )
-    if any(not row.differences[AVERAGE].over_seeds for row in rows):
+        sizes = [one.detectable for one in unclear.values() if one.detectable is not None]
+        if sizes and min(sizes) < 1:
+            yield (
+                f"Of these, a true difference under {100 * min(sizes):.1f} points would be missed "
+                "more often than one time in five."
+            )
+    identical = [label for label, one in judged.items() if one.verdict == "identical"]
+    if identical:
+        yield f"The same in every answer as it: {show.listing(identical)}."
+    undecided = {label: one for label, one in judged.items() if one.verdict.startswith("undec")}
+    if undecided:
         yield (
-            "Where one seed only is shared, an interval covers the choice of items and not the "
-            "choice of seed: another seed can give another order."
+            "Undecided, for one seed is shared and another can give another order (points): "
+            f"{_listed(undecided)}."
         )
 
 
-def _shown(row: Row) -> str:
-    return f"{row.label} {show.difference(row.differences[AVERAGE])}"
+def _listed(judged: Mapping[str, Judged]) -> str:
+    return "; ".join(f"{label} {show.difference(one.paired)}" for label, one in judged.items())
 
 
 def _against_untrained(comparison: Comparison) -> Iterator[str]:
     untrained = comparison.untrained
-    gains = {
-        row.label: row.over_untrained
-        for row in comparison.scored
-        if row.over_untrained is not None and not math.isnan(row.over_untrained.stderrs)
-    }
+    gains = against_untrained(comparison)
     if untrained is None or not gains:
         return
     start = show.accuracy(untrained.accuracy[AVERAGE])
-    learning = {label: gain for label, gain in gains.items() if gain.stderrs >= LEARNS_AT}
+    learning = {
+        label: gain
+        for label, gain in gains.items()
+        if gain.beyond_noise and gain.paired.estimate.mean > 0
+    }
     if learning:
-        least = min(gain.stderrs for gain in learning.values())
-        who = "every trained method" if len(learning) == len(gains) else show.listing([*learning])
         yield (
-            f"Above the untrained model ({start} %) by {least:.1f} standard errors or more: {who}."
+            f"Above the untrained model ({start} %) beyond noise (points [95 %]): "
+            f"{_listed(learning)}."
         )
-    for label, gain in gains.items():
-        if label not in learning:
-            yield (
-                f"{label} does not learn here: it differs from the untrained model ({start} %) by "
-                f"{show.points(gain.estimate.mean)} points, {gain.stderrs:.1f} standard errors, "
-                f"where {LEARNS_AT:.0f} are asked for."
-            )
+    others = {label: gain for label, gain in gains.items() if label not in learning}
+    if others:
+        yield (
+            f"That they learn cannot be said, compared with the untrained model ({start} %): "
+            f"{_listed(others)}."
+        )
 
 
 def _cost(comparison: Comparison) -> Iterator[str]:
@@ -128,6 +138,6 @@ def _cost(comparison: Comparison) -> Iterator[str]:
         slow = min(speeds, key=lambda label: speeds[label].mean)
         fast = max(speeds, key=lambda label: speeds[label].mean)
         yield (
-            f"Training runs at {speeds[slow].mean:,.0f} ({slow}) to {speeds[fast].mean:,.0f} "
-            f"({fast}) target tokens/s."
+            f"Training runs at {show.speed(speeds[slow])} ({slow}) to "
+            f"{show.speed(speeds[fast])} ({fast}) target tokens/s (± one standard error)."
         )

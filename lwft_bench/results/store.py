@@ -26,7 +26,7 @@ from lwft_bench.results.atomic import (
     write_text_atomic,
 )
 from lwft_bench.results.lock import run_lock
-from lwft_bench.results.rows import parse_rows, read_lines
+from lwft_bench.results.rows import read_lines, typed_rows
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import SCHEMA_VERSION, CellResult
@@ -211,19 +211,19 @@ class RunStore:
             UserError: The file is damaged; so for the others.
         """
         path = self.cell_folder(cell_id) / SAMPLES
-        return parse_rows(SampleRow, path, read_lines(path))
+        return typed_rows(SampleRow, path, read_lines(path))
 
     def steps(self, cell_id: str) -> list[StepRow]:
         """One row a step, probing steps (numbered below zero) first."""
         path = self.cell_folder(cell_id) / STEPS
-        return parse_rows(StepRow, path, read_lines(path))
+        return typed_rows(StepRow, path, read_lines(path))
 
     def selections(self, cell_id: str) -> tuple[SelectionHeader, list[SelectionRow]]:
         """The header and one row a period; both empty without training."""
         path = self.cell_folder(cell_id) / SELECTIONS
         header, *lines = read_lines(path) or ["{}"]
-        (first,) = parse_rows(SelectionHeader, path, [header])
-        return first, parse_rows(SelectionRow, path, lines, first=2)
+        (first,) = typed_rows(SelectionHeader, path, [header])
+        return first, typed_rows(SelectionRow, path, lines, first=2)
 
 
 def write_result(folder: Path, result: CellResult) -> None:

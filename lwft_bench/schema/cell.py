@@ -101,6 +101,21 @@ class ModelConfig(Config):
         return self
 
 
+_NOT_OPTIONS = {
+    "add_generation_prompt",
+    "chat_template",
+    "continue_final_message",
+    "conversation",
+    "documents",
+    "messages",
+    "return_dict",
+    "strftime_now",
+    "tokenize",
+    "tools",
+}
+"""Names of what the harness gives to templates itself, or does not have."""
+
+
 class TaskConfig(Config):
     """Training data together with the benchmarks it is judged on."""
 
@@ -122,6 +137,8 @@ class TaskConfig(Config):
     chat_template: bool = False
     """Prompts are written by the chat template of the model's tokenizer, in training and on
     benchmarks alike, instead of by the profile's."""
+    chat_template_options: dict[str, Any] = {}
+    """Arguments of that template, such as `enable_thinking: false`."""
     drop_test_questions: Literal["none", "exact", "near"] = "none"
     """Leaves examples out of training whose question is one of the benchmarks', or nearly one."""
     max_left_out: Annotated[float, Field(ge=0, le=1)] = 0.2
@@ -135,6 +152,10 @@ class TaskConfig(Config):
             raise ValueError(
                 "chat_template goes with profile clean only: the published prompts are LLM-Adapters'"
             )
+        if self.chat_template_options and not self.chat_template:
+            raise ValueError("chat_template_options are for tasks with `chat_template: true`")
+        if taken := sorted(_NOT_OPTIONS.intersection(self.chat_template_options)):
+            raise ValueError(f"chat_template_options: {taken[0]} is not for a task to set")
         return self
 
 
@@ -164,6 +185,9 @@ class TrainingConfig(Config):
     precision: Literal["float32", "bf16", "bf16-stochastic", "bf16-master"] = "float32"
     """Weights and optimizer state: float32; pure bf16; bf16 with stochastic rounding; bf16 with
     float32 master copies of the selected units."""
+    state_dtype: Literal["float32", "bf16", "bf16-stochastic"] | None = None
+    """Moments: float32; bf16, rounded to the nearest; bf16 with stochastic rounding. None: what goes
+    with `precision`: float32 for float32 and bf16-master, else bf16."""
     clip: ClipConfig = ClipConfig()
     checkpointing: bool = False
     """Recompute each layer's activations in the backward pass."""

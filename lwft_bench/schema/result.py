@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 PROTOCOL_VERSION = 2
 """Goes up when the trainer or the evaluation changes numbers; part of a cell's identity."""
 
-Status = Literal["done", "failed", "out_of_memory", "diverged", "crashed", "hung", "interrupted"]
+Status = Literal["done", "failed", "out_of_memory", "diverged", "crashed", "hung"]
 Phase = Literal["load", "plan", "probe", "train", "validate", "evaluate", "save"]
 
 
@@ -62,13 +62,19 @@ class Memory(Record):
 
 
 class Throughput(Record):
-    """Training speed; warm-up steps, probing, measuring, validation, evaluation and checkpoints
-    excluded."""
+    """Training speed, of the steady step and from end to end; validation, evaluation and checkpoints
+    are in neither."""
 
     target_tokens_per_second: float
-    """Tokens that count in the loss."""
+    """Tokens that count in the loss, of the steady step: warm-up steps, probing, measuring and switches
+    excluded."""
     tokens_per_second: float
-    """All tokens but padding."""
+    """All tokens but padding, of the steady step."""
+    end_to_end_target_tokens_per_second: float | None = None
+    """Those of the training steps, over all that the method takes: training, warm-up included,
+    probing, measuring and switches."""
+    end_to_end_tokens_per_second: float | None = None
+    """All tokens but padding of the training steps, over the same seconds."""
     step_seconds_median: float
     step_seconds_iqr: tuple[float, float]
     """First and third quartile."""
@@ -77,6 +83,8 @@ class Throughput(Record):
     training_seconds: float
     measuring_seconds: float = 0.0
     """What the strategy's statistics of units took."""
+    switching_seconds: float = 0.0
+    """Selecting units, and making and letting go of their state."""
     evaluation_seconds: float
     flops_per_second: float | None = None
     threads: int | None = None
@@ -97,6 +105,31 @@ class Engagement(Record):
     checks: list[Check]
 
 
+class Operations(Record):
+    """Floating-point operations of matrix products, convolutions and attention, by what they were for.
+    All but the last two add up to `Training.flops`."""
+
+    useful: int
+    """Forward and backward passes of the training steps, over their tokens and once each."""
+    padding: int
+    """What padding adds to that."""
+    recomputation: int
+    """Activations computed again in backward passes (checkpointing), padding included. Not what an
+    attention kernel computes again within itself: that is useful."""
+    updates: int
+    """Matrix products of the optimizer."""
+    probing: int
+    """All of the probing steps."""
+    measuring: int
+    """Forward passes for the strategy's statistics of units."""
+    uncounted: list[str] = []
+    """Operators that ran and multiply or decompose matrices, for which no formula is known: with any,
+    the counts are too small."""
+    deviation: float = 0.0
+    """The largest relative difference between what is told here and what was counted on a batch that
+    the figures were not made from, and on the planned longest batch."""
+
+
 class Training(Record):
     """What training did, in numbers that could differ between methods."""
 
@@ -107,9 +140,13 @@ class Training(Record):
     probing_steps: int
     target_tokens: int
     tokens: int
-    flops: int
-    """Floating-point operations of forward and backward passes, probing and the forward passes of
-    measuring included, counted by torch's flop counter on the traced step and scaled by tokens."""
+    flops: int | None
+    """Floating-point operations executed: of every step on the batch that it had, padding,
+    recomputation, probing, measuring and the optimizer's matrix products included. Validation and
+    evaluation are not in it. None where they could not be counted."""
+    operations: Operations | None = None
+    """The same by what they were for. None: not counted, or of a version that did not tell them apart,
+    and that left out the head's weight gradient and padding."""
     trained_parameters: int
     """Parameters that received at least one update."""
     active_parameters_mean: float
@@ -125,10 +162,17 @@ class Training(Record):
     surviving_update_share: float | None = None
     """Of the weights that the optimizer wanted to move, the share whose stored value changed, over
     one step in ten: the rest was lost to rounding."""
+    stuck_second_moment_share: float | None = None
+    """Of the elements whose second moment was above the squared gradient, and so wanted to fall, the
+    share whose stored value stayed, over the same steps. None where moments are float32, eight bits or
+    projected."""
     truncated_examples: int = 0
     """Examples that were cut to `training.max_length`."""
     dropped_examples: int = 0
     """Examples left out because `training.max_length` left nothing of their target."""
+    lost_to_rounding: dict[str, int] = {}
+    """Group of parameters -> periods in which it was updated and none of its stored values changed,
+    since the updates are smaller than what the weights' type can hold."""
     empty_examples: int = 0
     """Rows of the training files left out because their target is empty."""
 
@@ -169,6 +213,8 @@ class CellResult(Record):
     """sha256 over the fine-tuned weights: see lwft_bench.models.digests.weights_digest."""
     confounds: dict[str, Any] = {}
     """Everything that could differ between methods besides their name, as flat key -> value."""
+    missing: dict[str, str] = {}
+    """Figures that could not be had -> why, in one line. Scores do not depend on them."""
     provenance: dict[str, Any] = {}
     """Versions, hardware, threads, commit, command, times."""
     failure: Failure | None = None

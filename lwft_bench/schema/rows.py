@@ -10,7 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
-Overlap = Literal["exact", "near"]
+from lwft_bench.schema.extents import Extent
+
+OverlapKind = Literal["exact", "near"]
 """How a question of a benchmark stands in training data."""
 
 NOT_SOUGHT: Literal["not sought"] = "not sought"
@@ -48,7 +50,9 @@ class StepRow(Row):
     There is no loss and no time until the device's readings are fetched.
     """
 
-    omitted = frozenset({"validation_loss", "flops"})
+    omitted = frozenset(
+        {"validation_loss", "flops", "useful_flops", "padded_tokens", "computed", "needed"}
+    )
 
     step: int
     """Its number; probing steps are numbered below zero."""
@@ -67,7 +71,15 @@ class StepRow(Row):
     validation_loss: Number | None = None
     """After the step, where it was measured."""
     flops: int | None = None
-    """Operations of the step; None where they could not be counted."""
+    """Operations of the step, executed; None where they could not be counted."""
+    useful_flops: int | None = None
+    """Those of them for the step's tokens, each computed once; 0 while probing."""
+    padded_tokens: int | None = None
+    """Tokens with padding."""
+    computed: Extent | None = None
+    """Of the batch with padding: in the trace, and not in the file."""
+    needed: Extent | None = None
+    """Of the batch without padding."""
 
 
 class UnitRow(Row):
@@ -111,17 +123,23 @@ class SelectionRow(Row):
 class SampleRow(Row):
     """One item of a benchmark, answered: a line of `samples.jsonl`."""
 
+    omitted = frozenset({"cluster"})
+
     benchmark: str
     id: str
-    prompt: str
-    response: str
+    prompt: str = ""
+    """Empty, as all texts are, where a run was handed on without those of its benchmarks."""
+    response: str = ""
     """The generated text up to the stop, or the choice with the highest log-likelihood."""
-    prediction: str | None
+    prediction: str | None = None
     """What the extraction rule found; None: no answer."""
-    answer: str
+    answer: str = ""
     correct: bool
-    overlap: Overlap | Literal["not sought"] | None = NOT_SOUGHT
+    overlap: OverlapKind | Literal["not sought"] | None = NOT_SOUGHT
     """Whether training examples have the question, or nearly; None: they do not."""
+    cluster: str | None = None
+    """What items have in common that were not sampled independently: a template, a passage, a story
+    told again with other numbers. None: nothing."""
 
 
 class Measurement(Row):
@@ -130,8 +148,16 @@ class Measurement(Row):
     step: int
     """The next one."""
     statistic: str
-    tokens: int
-    """Those that went through the model for it."""
+    computed: Extent
+    """Of what went through the model for it."""
+    seconds: float
+
+
+class SwitchRow(Row):
+    """What selecting units took, and making and letting go of their state; measuring left out."""
+
+    step: int
+    """The first of the period that begins."""
     seconds: float
 
 

@@ -132,4 +132,9 @@ class Steps:
     def differences(self, other: Steps) -> int:
         """Tensors of weights and state that differ in any bit."""
         pairs = zip(self.result(), other.result(), strict=True)
-        return sum(not torch.equal(a, b) for a, b in pairs)
+        return sum(not torch.equal(_bits(a), _bits(b)) for a, b in pairs)
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Not the values: a NaN equals nothing, and the two zeros one another."""
+    return tensor.reshape(-1).view(torch.uint8)

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 import torch
 
 from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.state.group_state import Moment
 from lwft_bench.state.layout import Bucket
 from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
 
 State = dict[str, torch.Tensor]
+
+SECOND_MOMENT = "exp_avg_sq"
+"""The name of the field that is a mean of squared gradients, in every optimizer that has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketUpdates:
     """Runs update rules on slices of weights by a precision policy.
 
-    survival: int64 [2], counts elements whose stored weight changed, and elements that were to move.
+    survival: int64 [4], counts elements whose stored weight changed, and elements that were to move;
+    second moments that stayed where they were, and those that were to fall.
     """
 
     precision: Precision
@@ -29,10 +34,7 @@ class BucketUpdates:
         bucket: Bucket,
         weight: torch.Tensor,
         gradient: torch.Tensor,
-        step: int,
-        counted: int,
-        lr: float,
-        key: int,
+        moment: Moment,
         counts_survival: bool,
         memory: torch.Tensor,
     ) -> None:
@@ -41,40 +43,48 @@ class BucketUpdates:
         step: counts the bucket's updates. counted: what the rule is told.
         """
         state = bucket.views(memory)
-        if step == 1 and self.precision.master:
+        if moment.step == 1 and self.precision.master:
             state["master"].copy_(weight)
 
         def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
-            rule.update(weight, gradient, state, counted, lr)
+            rule.update(weight, gradient, state, moment.counted, moment.lr)
 
         if not counts_survival:
-            update_slice(self.precision, kernel, weight, gradient, state, key, bucket.start)
+            update_slice(self.precision, kernel, weight, gradient, state, moment.key, bucket.start)
             return
-        before = weight[:CHUNK_ELEMENTS].clone()
-        update_slice(self.precision, kernel, weight, gradient, state, key, bucket.start)
+        part = slice(0, CHUNK_ELEMENTS)
+        before = weight[part].clone()
+        second = state.get(SECOND_MOMENT) if self.precision.state != torch.float32 else None
+        if second is not None:
+            falling = gradient[part].float().square() < second[part]
+            second_before = second[part].clone()
+        update_slice(self.precision, kernel, weight, gradient, state, moment.key, bucket.start)
         moves = gradient if rule.stateless else state[bucket.fields[0].name]
-        moving = moves[:CHUNK_ELEMENTS] != 0
-        changed = (weight[:CHUNK_ELEMENTS] != before) & moving
-        self.survival.add_(torch.stack([changed.sum(), moving.sum()]))
+        moving = moves[part] != 0
+        changed = (weight[part] != before) & moving
+        counts = [changed.sum(), moving.sum()]
+        if second is None:
+            counts += [counts[0].new_zeros(())] * 2
+        else:
+            counts += [((second[part] == second_before) & falling).sum(), falling.sum()]
+        self.survival.add_(torch.stack(counts))
 
     def leave(
         self,
         rule: Optimizer,
         bucket: Bucket,
         weight: torch.Tensor,
-        step: int,
-        lr: float,
-        key: int,
+        moment: Moment,
         memory: torch.Tensor,
     ) -> None:
         """The last update before the state is cleared."""
 
         def kernel(weight: torch.Tensor, _: torch.Tensor, state: State) -> None:
-            rule.leave(weight, state, step, lr)
+            rule.leave(weight, state, moment.step, moment.lr)
 
         state = bucket.views(memory)
         with torch.no_grad():  # there is no gradient: the weight stands in for it, unread
-            update_slice(self.precision, kernel, weight, weight, state, key, bucket.start)
+            update_slice(self.precision, kernel, weight, weight, state, moment.key, bucket.start)
 
     def move(
         self, rule: Optimizer, weight: torch.Tensor, gradient: torch.Tensor, lr: float, key: int

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -15,6 +14,7 @@ from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.bucket_updates import BucketUpdates
 from lwft_bench.state.engine import Engine, Queue, Wait
+from lwft_bench.state.group_state import GroupState, Moment, num_bytes
 from lwft_bench.state.layout import Bucket, cut
 from lwft_bench.state.precision import Precision
 from lwft_bench.state.staging import Home, Staging
@@ -23,45 +23,6 @@ SURVIVAL = "survival"
 
 Wanted = tuple[str, int]
 """A group's name and the index of one of its parameters."""
-
-
-@dataclass(slots=True)
-class GroupState:
-    """A unit or always-trained part: its parameters, and their state once it was trained."""
-
-    parameters: Sequence[torch.nn.Parameter]
-    rows: Sequence[slice | None]
-    """Of each parameter that is the group's in part only, the rows that are."""
-    numbers: Sequence[int]
-    """The parameters' numbers in the model."""
-    policy: Literal["keep", "reset"]
-    rules: tuple[Optimizer, ...]
-    """Of each parameter, as the optimizer chose."""
-    buckets: tuple[tuple[Bucket, ...], ...]
-    """Of each parameter."""
-    steps: list[int] = field(default_factory=list)
-    """Updates of each parameter since its state began."""
-    trained: set[int] = field(default_factory=set)
-    """Parameters that were ever updated."""
-    moves: int = 0
-    """How often its parameters were moved by the rule for unselected units, all together."""
-    homes: tuple[tuple[Home, ...], ...] | None = None
-    """Of each bucket; None while the group has no state."""
-
-    def piece(self, index: int, tensor: torch.Tensor) -> torch.Tensor:
-        """Of a tensor in the shape of parameter `index`, what is the group's."""
-        rows = self.rows[index]
-        return tensor if rows is None else tensor[rows]
-
-    def key(self, index: int) -> int:
-        """What keys the stochastic rounding of a parameter, or of rows of one."""
-        rows = self.rows[index]
-        return self.numbers[index] if rows is None else mix(0, self.numbers[index], rows.start)
-
-    @property
-    def state_bytes(self) -> int:
-        """Of the group's state when it has one."""
-        return sum(bucket.num_bytes for row in self.buckets for bucket in row)
 
 
 class StateStore:
@@ -102,7 +63,7 @@ class StateStore:
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
-        self._survival = torch.zeros(2, dtype=torch.int64, device=device)
+        self._survival = torch.zeros(4, dtype=torch.int64, device=device)
         self._kernels = BucketUpdates(precision, self._survival)
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
@@ -136,9 +97,7 @@ class StateStore:
         )
         for index, number in enumerate(numbers):
             self._sharing.setdefault(number, []).append((name, index))
-        self.groups[name] = GroupState(
-            parameters, rows, numbers, policy, rules, buckets, [0] * len(parameters)
-        )
+        self.groups[name] = GroupState.of(parameters, rows, numbers, policy, rules, buckets)
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
         """At a new selection: `leaving` groups lose their state if their policy says so, and
@@ -153,7 +112,7 @@ class StateStore:
         """Ends the state of a group with policy `reset`; its next update begins from step 1."""
         group = self.groups[name]
         if group.policy == "reset":
-            self._staging.release(_homes(group, resident=False))
+            self._staging.release(group.homes_where(resident=False))
             group.homes = None
             group.steps = [0] * len(group.parameters)
 
@@ -177,7 +136,7 @@ class StateStore:
             key = mix(self._rounding_seed, step + 1, group.key(index))
             for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
                 part = weight.view(-1)[bucket.start : bucket.stop]
-                work = partial(self._kernels.leave, rule, bucket, part, step, lr, key)
+                work = partial(self._kernels.leave, rule, bucket, part, Moment(step, lr, key, step))
                 if home.resident:
                     self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
                 else:
@@ -218,10 +177,7 @@ class StateStore:
                 bucket,
                 weight[part],
                 gradient[part],
-                step,
-                counted,
-                lr,
-                key,
+                Moment(step, lr, key, counted),
                 self.counts_survival and self._optimizer.kind == "elementwise",
             )
             if not bucket.num_bytes:  # nothing that a queue would have to bring or keep
@@ -258,25 +214,21 @@ class StateStore:
     @property
     def device_bytes(self) -> int:
         """State on the device, staging buckets not counted."""
-        return _num_bytes(self.groups.values(), resident=True)
+        return num_bytes(self.groups.values(), resident=True)
 
     @property
     def host_bytes(self) -> int:
         """State offloaded to the host."""
-        return _num_bytes(self.groups.values(), resident=False)
+        return num_bytes(self.groups.values(), resident=False)
 
     @property
     def host_bytes_allocated(self) -> int:
         """`host_bytes` as torch's allocator for pinned memory rounds them: to powers of two."""
-        return sum(
-            1 << (home.memory.numel() - 1).bit_length()
-            for group in self.groups.values()
-            for home in _homes(group, resident=False)
-        )
+        return sum(group.host_bytes_allocated for group in self.groups.values())
 
     def host_bytes_of(self, name: str) -> int:
         """The part of `host_bytes` that is the group's."""
-        return _num_bytes([self.groups[name]], resident=False)
+        return num_bytes([self.groups[name]], resident=False)
 
     def surviving_update_share(self) -> float | None:
         """Of the elements with a moment (without moments: a gradient) that is not zero, the share whose
@@ -285,17 +237,22 @@ class StateStore:
         Over the updates made while `counts_survival` was on, of the first CHUNK_ELEMENTS of each
         bucket. None before any.
         """
-        changed, moving = self._survival.tolist()
+        changed, moving, _, _ = self._survival.tolist()
         return changed / moving if moving else None
+
+    def stuck_second_moment_share(self) -> float | None:
+        """Of the elements whose second moment was above the squared gradient, the share whose stored
+        second moment did not change: rounding took the step.
+
+        Over the same updates and elements. None without any: float32 moments are not looked at.
+        """
+        _, _, stuck, falling = self._survival.tolist()
+        return stuck / falling if falling else None
 
     @property
     def trained_parameters(self) -> int:
         """Elements of all parameters that were ever updated."""
-        return sum(
-            group.piece(index, group.parameters[index]).numel()
-            for group in self.groups.values()
-            for index in group.trained
-        )
+        return sum(group.trained_parameters for group in self.groups.values())
 
     def trained(self) -> dict[str, list[int]]:
         """Which parameters of each group were ever updated, JSON-able."""
@@ -313,7 +270,7 @@ class StateStore:
         """The groups' state under `<group>/<parameter>.<bucket>.<field>`: views of it, where it is."""
         tensors = {}
         for name in names:
-            for place, bucket, home in _filled(self.groups[name]):
+            for place, bucket, home in self.groups[name].filled():
                 if not home.resident:
                     self._engine.wait(Queue.HOST, home.written, Wait.SAVED)
                     self._engine.host_access([home.memory], [])
@@ -345,7 +302,7 @@ class StateStore:
             for index, counter in enumerate(counters):
                 for home in group.homes[index] if group.homes else ():
                     home.filled = home.resident or counter > 0
-            for place, bucket, home in _filled(group):
+            for place, bucket, home in group.filled():
                 if not home.resident:
                     self._engine.host_access([], [home.memory])
                 for state, view in bucket.views(home.memory).items():
@@ -368,20 +325,3 @@ class StateStore:
     def _bucket_sizes(self) -> set[int]:
         groups = self.groups.values()
         return {bucket.num_bytes for group in groups for row in group.buckets for bucket in row}
-
-
-def _homes(group: GroupState, *, resident: bool) -> Iterator[Home]:
-    for row in group.homes or ():
-        yield from (home for home in row if home.resident == resident)
-
-
-def _num_bytes(groups: Iterable[GroupState], *, resident: bool) -> int:
-    return sum(home.memory.numel() for group in groups for home in _homes(group, resident=resident))
-
-
-def _filled(group: GroupState) -> Iterator[tuple[str, Bucket, Home]]:
-    """Buckets that hold state, each with a name: `<parameter>.<bucket>`."""
-    for parameter, (row, homes) in enumerate(zip(group.buckets, group.homes or (), strict=False)):
-        for number, (bucket, home) in enumerate(zip(row, homes, strict=True)):
-            if home.filled:
-                yield f"{parameter}.{number}", bucket, home

@@ -23,14 +23,14 @@ from lwft_bench.schema.cell import (
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.problems import KeyPath, Problem, validate
 from lwft_bench.suites.cell_ids import labels
-from lwft_bench.suites.changes import Ablation, Assignment, Layer, Method
+from lwft_bench.suites.changes import Ablation, Assignment, Level, Method
 from lwft_bench.suites.entries import Entry
 from lwft_bench.suites.key_paths import COMPONENTS, METHOD_SETTINGS, component_name
-from lwft_bench.suites.settings import Place, Setting, Settings, leaves
+from lwft_bench.suites.settings import Setting, Settings, WrittenAt, leaves
 from lwft_bench.suites.tasks import resolve_task
 from lwft_bench.suites.tuning import Candidate, Tuning, TuningPlan
 
-Model = TypeVar("Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class Expansion:
     tasks: Sequence[Entry[TaskConfig]]
     seeds: Sequence[int]
     base: Sequence[Setting]
-    overrides: Sequence[Layer]
+    overrides: Sequence[Level]
     ablations: Sequence[Ablation]
-    changes: Layer
+    changes: Level
     plugins: tuple[str, ...]
     problems: list[Problem]
     unchecked: frozenset[str] = frozenset()
@@ -140,9 +140,9 @@ class Expansion:
     def _assignments(self, point: Point) -> Iterator[Assignment]:
         """What is set for a point above its cards, weakest first."""
         overrides = [layer for layer in self.overrides if layer.matches(point.names)]
-        layers = [*overrides, Layer(point.ablation), self.changes, Layer(point.tuned)]
+        layers = [*overrides, Level(point.ablation), self.changes, Level(point.tuned)]
         if point.trial and self.tuning and self.tuning.steps:
-            layers.append(Layer((self.tuning.steps,)))
+            layers.append(Level((self.tuning.steps,)))
         for layer in layers:
             for assignment in layer.assignments:
                 if assignment.key in point.method.paths:
@@ -151,8 +151,8 @@ class Expansion:
     def _resolve(self, point: Point, settings: Settings) -> dict[str, Any]:
         """The configurations of a point's cells; whether they are valid `problems` tells."""
 
-        def checked(model: type[Model], section: str, noun: str = "key") -> Model | None:
-            def locate(path: KeyPath) -> Place:
+        def checked(model: type[_Model], section: str, noun: str = "key") -> _Model | None:
+            def locate(path: KeyPath) -> WrittenAt:
                 return settings.locate((section, *path))
 
             if section in self.unchecked:
@@ -250,6 +250,12 @@ def _impossible(
             *settings.locate(("training", "precision")),
             f"{training.precision} works on single elements, and the state of optimizer "
             f"{method.optimizer.name!r} is {kind}; expected float32 or bf16",
+        )
+    if kind != "elementwise" and training.state_dtype is not None:
+        yield Problem(
+            *settings.locate(("training", "state_dtype")),
+            f"{training.state_dtype} moments are for optimizers that work on single elements, and the "
+            f"state of optimizer {method.optimizer.name!r} is {kind}; expected none given (null)",
         )
 
 

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from lwft_bench.plugins.registry import BUILT_IN, Registry, strategies
 from lwft_bench.schema.cell import Cell, ModelConfig, TaskConfig
 from lwft_bench.schema.result import PROTOCOL_VERSION
+from lwft_bench.schema.run import Identity, digest_of
 from lwft_bench.suites.key_paths import COMPONENTS, component_name
 
 METHOD_DOCUMENTATION = {"title", "citation", "description", "provenance", "unknown", "training"}
 """Keys of a card that change no number. (Its `training` is in the cell's.)"""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """`components`: sha256 (hex) of config, strategy, data, model and protocol."""
-
-    components: Mapping[str, str]
-
-    @property
-    def digest(self) -> str:
-        """sha256 (hex) over the components."""
-        return digest_of(dict(self.components))
 
 
 def identify(cell: Cell) -> Identity:
@@ -47,12 +32,6 @@ def identify(cell: Cell) -> Identity:
             "protocol": digest_of(PROTOCOL_VERSION),
         }
     )
-
-
-def digest_of(value: Any) -> str:
-    """sha256 (hex) of a value as canonical JSON: sorted keys, no spaces."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _config(cell: Cell) -> dict[str, Any]:

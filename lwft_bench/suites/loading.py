@@ -12,9 +12,10 @@ from lwft_bench.schema.documents import read_document
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import nearest, unknown
 from lwft_bench.schema.problems import ConfigError, Problem
+from lwft_bench.schema.run import Identity
 from lwft_bench.schema.shipped import is_path, shipped
 from lwft_bench.schema.suite import Published
-from lwft_bench.suites.identity import Identity, identify
+from lwft_bench.suites.identity import identify
 from lwft_bench.suites.reading import SuiteReader
 from lwft_bench.suites.tuning import Tuning
 

@@ -19,7 +19,7 @@ from lwft_bench.schema.cell import MethodConfig, TrainingConfig
 from lwft_bench.schema.errors import UserError
 from lwft_bench.state.accelerator import AcceleratorEngine
 from lwft_bench.state.engine import Engine, SynchronousEngine
-from lwft_bench.state.precision import PRECISIONS
+from lwft_bench.state.precision import precision_of
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Groups, UnitGroup, make_groups
 from lwft_bench.training.loss import CausalLoss
@@ -93,7 +93,7 @@ def assemble(
     optimizer: Optimizer = optimizers.build(method.optimizer)
     store = StateStore(
         optimizer,
-        PRECISIONS[config.precision],
+        precision_of(config.precision, config.state_dtype),
         surroundings.own_engine(),
         device=device,
         on_device=method.state_on_device,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lwft_bench.data.batching import Batch
+from lwft_bench.data.extents import computed_extent, needed_extent
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.loss import DeviceBatch
@@ -33,6 +34,8 @@ class BatchSteps:
             tokens=sum(batch.num_tokens for batch in batches),
             target_tokens=num_targets,
             period=period,
+            computed=computed_extent(batches),
+            needed=needed_extent(batches),
         )
 
     def preflight(self, batches: Sequence[Batch]) -> None:

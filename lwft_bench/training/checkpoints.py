@@ -58,12 +58,6 @@ def load_latest(folder: Path) -> Checkpoint | None:
     return Checkpoint(load_file(found[-1] / "tensors.safetensors"), _from_json(values))
 
 
-def remove_all(folder: Path) -> None:
-    """Once a cell is done nobody goes on from its checkpoints."""
-    for path in _complete(folder):
-        shutil.rmtree(path)
-
-
 def _complete(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{PREFIX}[0-9]*"))
 

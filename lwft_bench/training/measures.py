@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from lwft_bench.data.batching import Batch, DataOrder
+from lwft_bench.data.extents import computed_extent
 from lwft_bench.memory.meters import synchronised_clock
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.extents import Extent
 from lwft_bench.schema.rows import Measurement
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.groups import UnitGroup
@@ -35,8 +37,8 @@ class Measures:
         self._units = assembly.groups.units
         self._order = order
         self._device = assembly.surroundings.device
-        self.num_tokens = 0
-        """Tokens that went through the model so far."""
+        self.computed = Extent()
+        """Of what went through the model so far."""
         self._statistics: dict[str, Callable[..., list[float]]] = {
             "weight_norm": self._weight_norm,
             "weight_rms": self._weight_rms,
@@ -69,13 +71,13 @@ class Measures:
         Args:
             step: The next one.
         """
-        started, tokens_before = synchronised_clock(self._device), self.num_tokens
+        started, before = synchronised_clock(self._device), self.computed
         with self._assembly.surroundings.account.phase("measure"), undisturbed(self._device):
             values = self(statistic, **options)
         return values, Measurement(
             step=step,
             statistic=statistic,
-            tokens=self.num_tokens - tokens_before,
+            computed=self.computed.minus(before),
             seconds=synchronised_clock(self._device) - started,
         )
 
@@ -134,7 +136,7 @@ class Measures:
 
     def _loss(self, batch: Batch) -> float:
         """Summed over target tokens."""
-        self.num_tokens += batch.num_tokens
+        self.computed = self.computed.plus(computed_extent([batch]))
         return float(self._assembly.loss(DeviceBatch.of(batch, self._device)))
 
 

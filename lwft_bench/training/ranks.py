@@ -18,7 +18,7 @@ TIMEOUT = timedelta(hours=24)
 """The first rank evaluates while the others wait. A rank that dies is noticed at once all the same:
 its connections close."""
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
 def launched() -> bool:
@@ -69,7 +69,7 @@ class Ranks:
 
         distributed.destroy_process_group()
 
-    def share(self, items: Sequence[Item]) -> Sequence[Item]:
+    def share(self, items: Sequence[_Item]) -> Sequence[_Item]:
         """This rank's items: every `world`-th."""
         return items[self.rank :: self.world]
 

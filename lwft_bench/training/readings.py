@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
+from lwft_bench.state.precision import CHUNK_ELEMENTS
 from lwft_bench.training.ranks import ALONE, Ranks
-
-CHUNK_ELEMENTS = 2**20
 
 
 def sum_of_squares(tensor: torch.Tensor) -> torch.Tensor:

@@ -16,12 +16,13 @@ from lwft_bench.schema.rows import (
     SelectionRow,
     StateRow,
     StepRow,
+    SwitchRow,
     UnitRow,
     ValidationRow,
 )
+from lwft_bench.state.precision import CHUNK_ELEMENTS
 from lwft_bench.strategies.base import Selection, Unit
 
-CHUNK_ELEMENTS = 2**20
 ROWS: dict[str, type[Row]] = {
     "steps": StepRow,
     "selections": SelectionRow,
@@ -29,6 +30,7 @@ ROWS: dict[str, type[Row]] = {
     "states": StateRow,
     "validation": ValidationRow,
     "measurements": Measurement,
+    "switches": SwitchRow,
 }
 
 
@@ -48,6 +50,7 @@ class Trace:
     states: list[StateRow] = field(default_factory=list)
     validation: list[ValidationRow] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
+    switches: list[SwitchRow] = field(default_factory=list)
 
     @classmethod
     def of(cls, units: Iterable[Unit], probing_steps: int) -> Trace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,15 @@ import numpy as np
 import torch
 
 from lwft_bench.data.batching import DataOrder
-from lwft_bench.memory.meters import allocated_bytes
+from lwft_bench.memory.meters import allocated_bytes, synchronised_clock
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.events import Emit, PhaseBegan, StepsDone
-from lwft_bench.schema.rows import StateRow, ValidationRow
+from lwft_bench.schema.rows import StateRow, SwitchRow, ValidationRow
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.batch_steps import BatchSteps
-from lwft_bench.training.errors import Interrupted
+from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.groups import Group, moved_groups
 from lwft_bench.training.measures import Measures
 from lwft_bench.training.restarts import require_clearing, restarts
@@ -123,6 +124,7 @@ class Trainer:
         if self._place.selected is None:
             self._checksums.record(self._place.at)
         self._train()
+        self._checksums.require_finite()
         self.frozen_unchanged = self._checksums.of_frozen() == frozen_before
 
     def _start_strategy(self) -> None:
@@ -204,6 +206,7 @@ class Trainer:
 
     def _begin_period(self) -> None:
         first = self._place.selected is None
+        started = self._clock_without_measuring()
         selection = self._strategy.select(self._place.at)
         validate_selection(
             selection,
@@ -226,12 +229,17 @@ class Trainer:
         self._place.observed = tuple(sorted(int(unit) for unit in selection.observe))
         with self._account.phase("switch"):
             self._switch(units, selection.restart)
+        seconds = self._clock_without_measuring() - started
+        self.trace.switches.append(SwitchRow(step=self._place.at, seconds=seconds))
         self._place.selected = units
         self._place.period_start = self._place.at
         self._place.period_end = self._place.at + selection.num_steps
         if first:
             self._preflight()
         self._windows.restart_clock()
+
+    def _clock_without_measuring(self) -> float:
+        return synchronised_clock(self._device) - sum(r.seconds for r in self.trace.measurements)
 
     def _switch(self, units: tuple[int, ...], restart: bool | None) -> None:
         before = set(self._place.selected or ())
@@ -306,5 +314,7 @@ class Trainer:
     def _record_validation(self) -> None:
         loss = self._hooks.validate()
         if loss is not None:
+            if not math.isfinite(loss):
+                raise Diverged(f"the validation loss is {loss} after {self._place.at} steps")
             self.trace.validation.append(ValidationRow(step=self._place.at, loss=loss))
         self._windows.restart_clock()

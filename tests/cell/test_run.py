@@ -19,15 +19,16 @@ from lwft_bench.schema.cell import (
     TaskConfig,
     TrainingConfig,
 )
+from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.run import CellRecord
 from lwft_bench.schema.shipped import shipped
-from lwft_bench.training.errors import Interrupted
+from lwft_bench.training.errors import Diverged, Interrupted
 
 GRASS = {"probing_steps": 2, "period": 2, "refresh": 4}
 
 
-def cell(method: str, **training: Any) -> Cell:
+def cell(method: str, validation_examples: int = 4, **training: Any) -> Cell:
     card = MethodConfig(**yaml.safe_load(shipped("methods")[method].read_text()))
     if method.startswith("grass"):
         strategy = card.strategy.model_copy(update=GRASS)
@@ -40,7 +41,7 @@ def cell(method: str, **training: Any) -> Cell:
             name="arith",
             data="generated-arithmetic",
             train_examples=40,
-            validation_examples=4,
+            validation_examples=validation_examples,
             benchmarks=("add-sub", "algebra-choice"),
             items_per_benchmark=4,
         ),
@@ -75,14 +76,23 @@ def test_a_result_has_what_reports_need(grass: tuple[Path, CellResult]) -> None:
     assert result.engagement and result.engagement.passed, result.engagement
     assert result.training and result.training.optimizer_steps == 6
     assert result.training.probing_steps == 2
-    assert result.training.flops > 0
+    operations = result.training.operations
+    assert operations and operations.uncounted == []
+    assert operations.deviation == 0.0, "the planned longest batch, counted on fake tensors"
+    by_purpose = operations.model_dump(exclude={"uncounted", "deviation"})
+    assert sum(by_purpose.values()) == result.training.flops
+    assert operations.useful > operations.probing > operations.padding > 0
+    assert operations.measuring == operations.updates == operations.recomputation == 0
     assert result.memory and result.memory.method == "accounted"
     # Besides the parameters, the two buffers of the rotary embedding: 16 frequencies each.
     assert result.memory.components["weights"] == 4 * (result.training.total_parameters + 32)
     assert result.memory.offloaded_bytes > 0
     assert "optimizer_state" not in result.memory.component_peaks
     assert len(rows(folder / "samples.jsonl")) == 8
-    assert [row["step"] for row in rows(folder / "steps.jsonl")] == list(range(-2, 6))
+    steps = rows(folder / "steps.jsonl")
+    assert [row["step"] for row in steps] == list(range(-2, 6))
+    assert sum(row["flops"] for row in steps) == result.training.flops
+    assert all(row["tokens"] < row["padded_tokens"] <= 4 * 256 for row in steps)
     header, *periods = rows(folder / "selections.jsonl")
     assert header["probing_steps"] == 2
     assert [row["step"] for row in periods] == [0, 2, 4]
@@ -105,7 +115,67 @@ def test_an_interrupted_cell_goes_on(grass: tuple[Path, CellResult], tmp_path: P
     assert run(tmp_path, "grass").weights_digest == grass[1].weights_digest
 
 
+def test_what_cannot_be_accounted_costs_its_figure_alone(
+    grass: tuple[Path, CellResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("no fake kernel\nfor it")
+
+    monkeypatch.setattr("lwft_bench.cell.measuring.dry_run", fails)
+    result = run(tmp_path, "grass")
+    assert result.status == "done" and result.scores == grass[1].scores
+    assert result.weights_digest == grass[1].weights_digest
+    assert result.memory is None and result.training and result.training.flops is None
+    reason = "RuntimeError: no fake kernel for it"
+    assert result.missing == {"operations": reason, "memory": reason}
+    assert not any("flops" in row for row in rows(tmp_path / "steps.jsonl"))
+
+
+def test_weights_that_the_last_update_ruined_have_no_score(tmp_path: Path) -> None:
+    """Losses are computed before updates: none of them sees the last one."""
+    with pytest.raises(Diverged, match="not finite after the last step"):
+        run(tmp_path, "fft", steps=1, lr=1e39, validation_examples=0)
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_cell(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="validation loss is nan after 1 steps"):
+        run(tmp_path, "fft", steps=1, lr=1e30)
+
+
+def test_a_checkpoint_with_a_nan_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lwft_bench.cell import loading
+
+    adapted_model = loading.adapted_model
+
+    def damaged(*arguments: Any) -> Any:
+        adapter, model = adapted_model(*arguments)
+        model.model.layers[1].mlp.up_proj.weight.data[3, 2] = float("nan")
+        return adapter, model
+
+    monkeypatch.setattr(loading, "adapted_model", damaged)
+    with pytest.raises(UserError, match=r"NaN or infinity: model.layers.1.mlp.up_proj.weight"):
+        run(tmp_path, "base")
+
+
 def test_the_untrained_model_is_only_evaluated(tmp_path: Path) -> None:
     result = run(tmp_path, "base")
     assert result.training is None and result.memory is None
     assert result.average is not None and result.weights_digest
+
+
+def test_what_a_method_takes_beside_its_steps_is_in_the_speed_from_end_to_end(
+    grass: tuple[Path, CellResult],
+) -> None:
+    speed = grass[1].throughput
+    assert speed and speed.end_to_end_target_tokens_per_second and speed.switching_seconds > 0
+    training = [row for row in rows(grass[0] / "steps.jsonl") if row["step"] >= 0]
+    seconds = speed.training_seconds + speed.probing_seconds + speed.switching_seconds
+    assert speed.measuring_seconds == 0
+    assert speed.end_to_end_tokens_per_second == pytest.approx(
+        sum(row["tokens"] for row in training) / seconds
+    )
+    assert speed.end_to_end_target_tokens_per_second == pytest.approx(
+        sum(row["target_tokens"] for row in training) / seconds
+    )

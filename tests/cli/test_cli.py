@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 import lwft_bench
-from lwft_bench.cli import app, main
+from lwft_bench.cli import main
+from lwft_bench.cli.commands import app
 from lwft_bench.plugins import registry
 
 HEAVY = ["torch", "transformers", "datasets", "lm_eval", "pandas", "matplotlib", "peft"]

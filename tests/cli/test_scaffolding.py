@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lwft_bench.cli import app
+from lwft_bench.cli.commands import app
 from lwft_bench.cli.scaffolding import write_plugin
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.errors import UserError

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lwft_bench import Changes, load_suite, plan, run
-from lwft_bench.cli import app
+from lwft_bench.cli.commands import app
 from lwft_bench.plugins.registry import REGISTRIES
 from lwft_bench.suites.identity import identify
 from lwft_bench.testing import AdapterTests, OptimizerTests, StrategyTests

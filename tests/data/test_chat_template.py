@@ -82,3 +82,72 @@ def test_what_a_template_cannot_do_is_said(tokenizer: PreTrainedTokenizerFast) -
     template = ChatTemplate(templated(tokenizer, TURNS))
     with pytest.raises(UserError, match="takes no conversation of user, tool: no tools"):
         template.example(Conversation("a", "b", "c", (("user", "a"), ("tool", "b"))))
+
+
+PARTS = """{% for m in messages %}{{ m.role }}: {% for part in m.content %}{{ part.text }}{% endfor %}END
+{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"""
+
+
+def test_content_in_parts_is_given_to_templates_that_want_it(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    template = ChatTemplate(templated(tokenizer, PARTS))
+    assert template.example(Example("1+1?", "2")) == Example(
+        "user: 1+1?END\nassistant: ", "2END", "1+1?"
+    )
+
+
+def test_the_date_is_constant_however_a_template_asks_for_it(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    dated = "{{ strftime_now('%d %B %Y') }} {{ date_string }} " + TURNS.replace(
+        "{{ bos_token }}", ""
+    )
+    written = ChatTemplate(templated(tokenizer, dated)).example(Example("a", "b")).prompt
+    assert written.startswith("26 July 2024 26 Jul 2024 user: a")
+
+
+def test_options_of_a_task_reach_the_template(tokenizer: PreTrainedTokenizerFast) -> None:
+    thinking = TURNS + "{% if enable_thinking is false %}<no>{% endif %}"
+    changed = templated(tokenizer, thinking)
+    assert ChatTemplate(changed).example(Example("a", "b")).prompt.endswith("assistant: ")
+    chosen = ChatTemplate(changed, {"enable_thinking": False})
+    assert chosen.example(Example("a", "b")).prompt.endswith("assistant: <no>")
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (
+            TURNS.replace("{% if add_generation_prompt %}assistant: {% endif %}", ""),
+            "writes 'assistant:' before a reply, and not where one is to follow",
+        ),
+        (
+            TURNS.replace("m.content", "m.content | upper"),
+            "loses or changes what a user says: 'How",
+        ),
+        (TURNS.replace("m.content", "m.text"), "loses or changes what a user says"),
+        (
+            TURNS.replace("m.content", "(m.content if m.role == 'user' else '')"),
+            "does not write replies as they are given",
+        ),
+        (TURNS.replace("m.content", "m.content + 1"), "takes no conversation of user: "),
+        (TURNS.replace("m.content", "m.content.nothing.more"), "takes no conversation of user: "),
+        (TURNS.replace("endfor", "end"), "takes no conversation of user: "),
+    ],
+)
+def test_a_template_that_would_train_on_something_else_is_noticed(
+    tokenizer: PreTrainedTokenizerFast, template: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        ChatTemplate(templated(tokenizer, template))
+
+
+def test_a_question_that_one_example_loses_is_noticed(tokenizer: PreTrainedTokenizerFast) -> None:
+    cutting = TURNS.replace("m.content", "m.content | replace('9', 'nine')")
+    template = ChatTemplate(templated(tokenizer, cutting))
+    assert "user: 1+1?END" in template.example(Example("1+1?", "2")).prompt
+    with pytest.raises(UserError, match=r"loses or changes what a user says: '9\+9\?' does not"):
+        template.example(Example("9+9?", "18"))
+    with pytest.raises(UserError, match=r"loses or changes"):
+        template.item(Item("a", "9+9?", "18"))

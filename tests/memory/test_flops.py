@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from lwft_bench.memory.flops import FlopCount
+from lwft_bench.memory.formulas import multiplies_matrices
 
 
 @pytest.mark.parametrize("mode", [contextlib.nullcontext(), FakeTensorMode()])
@@ -44,3 +46,84 @@ def test_attention_of_the_cpu() -> None:
         assert flops.total == 2 * product
         out.sum().backward()
     assert flops.total == 2 * product + 5 * product
+
+
+PRODUCT = 2 * 3 * 4 * 5
+"""Of [3, 4] and [4, 5]."""
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "expected"),
+    [
+        ("addmm_", lambda: torch.zeros(3, 5).addmm_(torch.ones(3, 4), torch.ones(4, 5)), PRODUCT),
+        (
+            "addmm.out",
+            lambda: torch.addmm(
+                torch.zeros(5), torch.ones(3, 4), torch.ones(4, 5), out=torch.zeros(3, 5)
+            ),
+            PRODUCT,
+        ),
+        (
+            "baddbmm_",
+            lambda: torch.zeros(2, 3, 5).baddbmm_(torch.ones(2, 3, 4), torch.ones(2, 4, 5)),
+            2 * PRODUCT,
+        ),
+        (
+            "addbmm",
+            lambda: torch.zeros(3, 5).addbmm(torch.ones(2, 3, 4), torch.ones(2, 4, 5)),
+            2 * PRODUCT,
+        ),
+        ("mv", lambda: torch.ones(3, 4) @ torch.ones(4), 24),
+        ("addmv_", lambda: torch.zeros(3).addmv_(torch.ones(3, 4), torch.ones(4)), 24),
+        ("dot", lambda: torch.ones(4) @ torch.ones(4), 8),
+        ("addr_", lambda: torch.zeros(3, 4).addr_(torch.ones(3), torch.ones(4)), 24),
+    ],
+)
+def test_what_the_registry_of_torch_lacks(name: str, call: Any, expected: int) -> None:
+    with FlopCount() as flops:
+        call()
+    assert (flops.total, dict(flops.uncounted)) == (expected, {})
+
+
+def test_products_of_experts() -> None:
+    """Six tokens of four features, for three experts; then the gradients of both operands."""
+    tokens = torch.ones(6, 8, dtype=torch.bfloat16, requires_grad=True)
+    experts = torch.ones(3, 8, 16, dtype=torch.bfloat16, requires_grad=True)
+    ends = torch.tensor([1, 4, 6], dtype=torch.int32)
+    with FlopCount() as flops:
+        found = F.grouped_mm(tokens, experts, offs=ends)
+        found.backward(torch.ones_like(found))
+    assert (flops.total, dict(flops.uncounted)) == (3 * 2 * 6 * 8 * 16, {})
+
+
+def test_an_operator_without_a_formula_is_named() -> None:
+    """Of torch's own by what they are called, of others always."""
+
+    @torch.library.custom_op("lwft_bench_tests::mystery", mutates_args=())
+    def mystery(x: torch.Tensor) -> torch.Tensor:
+        return x @ x
+
+    with FlopCount() as flops:
+        torch.linalg.svd(torch.eye(3))
+        mystery(torch.eye(3))
+        torch.eye(3).softmax(0).add_(1)
+    assert dict(flops.uncounted) == {
+        "aten._linalg_svd.default": 1,
+        "lwft_bench_tests.mystery.default": 1,
+    }
+
+
+def test_every_operator_of_torch_that_multiplies_is_known_for_one() -> None:
+    """torch's own list of formulas, as a check of the names that are looked for."""
+    for packet in flop_registry:
+        for overload in getattr(packet, "overloads", lambda: [])():
+            assert multiplies_matrices(getattr(packet, overload)), packet
+
+
+def test_what_is_computed_again_in_the_backward_pass() -> None:
+    linear, x = nn.Linear(4, 4, bias=False), torch.ones(3, 4, requires_grad=True)
+    with FlopCount() as flops:
+        hidden = checkpoint(lambda x: linear(x).sin(), x, use_reentrant=False)
+        hidden.sum().backward()
+    product = 2 * 3 * 4 * 4
+    assert (flops.total, flops.recomputed) == (4 * product, product)

@@ -54,7 +54,9 @@ ITEMS = [{"prompt": "1 + 1 =", "answer": "2"}, {"prompt": "2 + 2 =", "answer": "
 
 def save_tokenizer(folder: Path, *extra: str, end: str | None = "<end>") -> None:
     """One token a byte, the special token `<end>` with id 256, and further tokens behind it."""
-    vocabulary = {piece: index for index, piece in enumerate(pre_tokenizers.ByteLevel.alphabet())}
+    vocabulary = {
+        piece: index for index, piece in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))
+    }
     for piece in ("<end>", *extra):
         vocabulary[piece] = len(vocabulary)
     bytes_ = Tokenizer(models.BPE(vocabulary, []))
@@ -266,6 +268,11 @@ def test_weights_that_are_not_whole_are_refused_from_their_headers(
     assert f"in {last.name}, which is not in the folder" in only_problem(found(folder, model=model))
     shutil.copy(first, last)
     assert f"in {last.name}, which has no such tensor" in only_problem(found(folder, model=model))
+
+
+def test_a_planted_layer_that_is_not_there(folder: Path, weights: Path) -> None:
+    problem = only_problem(found(folder, model={"path": str(weights), "reinitialise": [1, 2]}))
+    assert problem.startswith("model m: reinitialise names layer 2; the model has layers 0 to 1")
 
 
 def test_all_problems_are_told_at_once(folder: Path) -> None:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from lwft_bench.reporting.numbers.statistics import (
+    SEEDS_PART,
+    PairedDifference,
     crossed_mean,
     paired_difference,
-    student_t_quantile,
+    student_quantile,
 )
 
 
@@ -26,15 +28,7 @@ def correctness(seed: int, seeds: int = 4, items: int = 30) -> np.ndarray:
     [(1, 12.706), (2, 4.303), (3, 3.182), (5, 2.571), (9, 2.262), (30, 2.042), (120, 1.980)],
 )
 def test_student_quantile_is_that_of_the_printed_tables(degrees: int, published: float) -> None:
-    assert student_t_quantile(0.95, degrees) == pytest.approx(published, abs=5e-4)
-
-
-def test_student_quantile_agrees_with_scipy() -> None:
-    stats = pytest.importorskip("scipy.stats")
-    for confidence in (0.5, 0.9, 0.95, 0.99):
-        for degrees in range(1, 40):
-            expected = stats.t.ppf(0.5 + confidence / 2, degrees)
-            assert student_t_quantile(confidence, degrees) == pytest.approx(expected, rel=1e-9)
+    assert student_quantile(0.95, degrees) == pytest.approx(published, abs=5e-4)
 
 
 def test_one_seed_has_the_binomial_standard_error() -> None:
@@ -95,26 +89,10 @@ def test_average_over_benchmarks_is_unweighted_and_shares_seeds() -> None:
     assert estimate.num_items == 80
 
 
-def test_paired_interval_is_students_over_seeds() -> None:
-    stats = pytest.importorskip("scipy.stats")
-    ours, other = [correctness(6), correctness(7)], [correctness(8), correctness(9)]
-    per_seed = [
-        np.mean([a[s].mean() - b[s].mean() for a, b in zip(ours, other, strict=True)])
-        for s in range(4)
-    ]
-    expected = stats.ttest_1samp(per_seed, 0).confidence_interval(0.95)
-    paired = paired_difference(ours, other)
-    assert (paired.low, paired.high) == pytest.approx((expected.low, expected.high))
-    assert paired.over_seeds
-
-
-def test_one_shared_seed_gives_the_interval_over_items() -> None:
-    ours, other = correctness(10, seeds=1), correctness(11, seeds=1)
-    differences = (ours - other)[0]
-    margin = 1.959964 * statistics.stdev(differences) / math.sqrt(len(differences))
-    paired = paired_difference([ours], [other])
+def test_one_shared_seed_gives_no_interval() -> None:
+    paired = paired_difference([correctness(10, seeds=1)], [correctness(11, seeds=1)])
     assert not paired.over_seeds
-    assert paired.high - paired.estimate.mean == pytest.approx(margin, rel=1e-5)
+    assert paired.interval is None
 
 
 def test_untrained_model_is_paired_with_every_seed() -> None:
@@ -123,13 +101,68 @@ def test_untrained_model_is_paired_with_every_seed() -> None:
     assert paired_difference([ours], [untrained]) == paired_difference([ours], [repeated])
 
 
-def test_agreeing_seeds_are_not_enough_to_be_beyond_noise() -> None:
-    """One item of 20 more, in every seed: the seeds agree to the bit, the items do not."""
-    other = np.zeros((3, 20))
-    ours = other.copy()
-    ours[:, 0] = 1
-    paired = paired_difference([ours], [other])
-    assert (paired.low, paired.high) == pytest.approx((0.05, 0.05))
-    assert not paired.beyond_noise
-    ours[:, :10] = 1
-    assert paired_difference([ours], [other]).beyond_noise
+def test_interval_is_the_standard_error_with_satterthwaites_degrees_of_freedom() -> None:
+    """Worked out from the mean squares of the two-way analysis of variance."""
+    stats = pytest.importorskip("scipy.stats")
+    table = correctness(6) - correctness(7)
+    table[0] += 0.6  # seeds that differ
+    seeds, items = table.shape
+    by_item, by_seed = table.mean(axis=0), table.mean(axis=1)
+    item, seed = by_item.var(ddof=1) / items, by_seed.var(ddof=1) / seeds
+    rest = table - by_item - by_seed[:, None] + table.mean()
+    rest_of_mean = (rest**2).sum() / ((seeds - 1) * (items - 1)) / (seeds * items)
+    assert seed > rest_of_mean
+    variance = item + seed - rest_of_mean
+    degrees = variance**2 / (item**2 / (items - 1) + SEEDS_PART * seed**2 / (seeds - 1))
+    margin = stats.t.ppf(0.975, degrees) * math.sqrt(variance)
+    found = PairedDifference(crossed_mean([table]))
+    assert found.estimate.degrees == pytest.approx(degrees)
+    assert found.interval == pytest.approx((table.mean() - margin, table.mean() + margin))
+
+
+def test_seeds_that_agree_by_luck_do_not_shrink_the_interval() -> None:
+    """All seeds have the same score, on other items: the interval is not a point."""
+    ours = np.zeros((3, 30))
+    for seed in range(3):
+        ours[seed, 3 * seed : 3 * seed + 5] = 1
+    found = paired_difference([ours], [np.zeros((3, 30))])
+    assert found.estimate.seed_stderr == 0
+    assert found.interval is not None
+    assert found.interval[1] - found.interval[0] > 0.1
+
+
+def test_identical_answers_are_called_so() -> None:
+    table = correctness(8)
+    assert paired_difference([table], [table]).identical
+    assert not paired_difference([table], [correctness(9)]).identical
+
+
+def test_clusters_of_one_item_each_change_nothing() -> None:
+    table = correctness(14)
+    found = crossed_mean([table], [np.arange(table.shape[1])])
+    plain = crossed_mean([table])
+    assert found.stderr == pytest.approx(plain.stderr)
+    assert found.degrees == pytest.approx(plain.degrees)
+
+
+def test_copies_of_an_item_count_as_one() -> None:
+    table = correctness(15, items=12)
+    copied = np.repeat(table, 10, axis=1)
+    clusters = np.repeat(np.arange(12), 10)
+    found, once = crossed_mean([copied], [clusters]), crossed_mean([table])
+    assert found.stderr == pytest.approx(once.stderr)
+    assert found.degrees == pytest.approx(once.degrees)
+    assert crossed_mean([copied]).item_stderr < 0.4 * once.item_stderr
+
+
+def test_standard_error_holds_for_new_clusters_of_unequal_sizes() -> None:
+    rng = np.random.default_rng(16)
+    means, variances = [], []
+    for _ in range(1000):
+        labels = np.repeat(np.arange(24), rng.permutation(np.tile([1, 4, 10], 8)))
+        chance = 0.5 + rng.normal(0, 0.2, 24)[labels] + rng.normal(0, 0.02, (4, 1))
+        table = (rng.random((4, len(labels))) < chance).astype(float)
+        found = crossed_mean([table], [labels])
+        means.append(found.mean)
+        variances.append(found.stderr**2)
+    assert np.mean(variances) == pytest.approx(np.var(means), rel=0.2)

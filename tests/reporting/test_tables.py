@@ -13,6 +13,7 @@ from built import comparison_tables, run_tables
 from lwft_bench.reporting.numbers.comparison import Comparison, compare
 from lwft_bench.reporting.read.records import RunRecords, read_run
 from lwft_bench.reporting.render.table import Table
+from lwft_bench.schema.result import Throughput
 
 if TYPE_CHECKING:
     from conftest import RunMaker
@@ -56,14 +57,19 @@ def test_accuracies_are_those_of_the_samples(run: Path, tables: dict[str, Table]
 
 
 def test_difference_is_paired_over_the_shared_seeds(run: Path, tables: dict[str, Table]) -> None:
-    """lora's third seed failed: two seeds are left, and one degree of freedom."""
+    """lora's third seed failed: two seeds are left, and one degree of freedom.
+
+    The standard error is that of `crossed_mean`, which test_statistics.py works out.
+    """
     per_seed = [
         statistics.fmean(shares(run, f"tiny--lora--arith--seed{seed}").values())
         - statistics.fmean(shares(run, f"tiny--fft--arith--seed{seed}").values())
         for seed in range(2)
     ]
     mean = statistics.fmean(per_seed)
-    margin = 12.7062 * statistics.stdev(per_seed) / 2**0.5
+    values = tables["differences"].values.set_index("method")
+    margin = 12.7062 * values.loc["lora", "stderr"]
+    assert values.loc["lora", "seed_stderr"] == pytest.approx(statistics.stdev(per_seed) / 2**0.5)
     row = tables["main"].values.set_index("method").loc["lora"]
     assert row["difference"] == pytest.approx(mean)
     assert row["difference_low"] == pytest.approx(mean - margin, abs=1e-5)
@@ -73,15 +79,70 @@ def test_difference_is_paired_over_the_shared_seeds(run: Path, tables: dict[str,
 def test_every_pair_of_methods_is_compared(tables: dict[str, Table]) -> None:
     """What is said of a pair one way round is said the other way round, with the other sign."""
     values = tables["pairwise"].values.set_index(["method", "minus"])
-    to_baseline = tables["differences"].values.set_index(["method", "benchmark"])
+    to_baseline = tables["differences"].values.set_index("method")
     labels = {label for label, _ in values.index}
     assert len(values) == len(labels) * (len(labels) - 1)
     for label in labels - {"fft"}:
-        pair, expected = values.loc[(label, "fft")], to_baseline.loc[(label, "average")]
+        pair, expected = values.loc[(label, "fft")], to_baseline.loc[label]
         assert pair["difference"] == pytest.approx(expected["difference"])
         back = values.loc[("fft", label)]
         assert back["difference"] == pytest.approx(-pair["difference"])
         assert back["low"] == pytest.approx(-pair["high"])
+
+
+def test_every_benchmark_is_compared_with_the_baselines(
+    run: Path, tables: dict[str, Table]
+) -> None:
+    values = tables["by_benchmark"].values.set_index(["method", "benchmark"])
+    assert len(values) == len(tables["by_benchmark"].display) * 6
+    lisa, fft = (shares(run, f"tiny--{name}--arith--seed0") for name in ("lisa", "fft"))
+    display = tables["by_benchmark"].display.set_index("method")
+    for benchmark in lisa:
+        found = values.loc[("lisa", benchmark)]
+        per_seed = [
+            shares(run, f"tiny--lisa--arith--seed{seed}")[benchmark]
+            - shares(run, f"tiny--fft--arith--seed{seed}")[benchmark]
+            for seed in range(3)
+        ]
+        assert found["difference"] == pytest.approx(statistics.fmean(per_seed))
+        marked = display.loc["lisa", benchmark].endswith("*")
+        assert marked == (found["beyond_noise"] == "yes") == (found["p_holm"] < 0.05)
+    assert lisa.keys() == fft.keys()
+
+
+def test_ties_with_the_best_are_marked(tables: dict[str, Table]) -> None:
+    """grass at 56 and fft at 55 % cannot be told apart; lisa at 42 % can."""
+    main = tables["main"]
+    marked = main.display["method"][main.display["average"].str.endswith("†")]
+    assert {"grass (temperature=1.0)", "fft"} <= set(marked)
+    assert not {"lisa", "base"} & set(marked)
+    assert (
+        main.values["best_or_tied"].tolist() == main.display["average"].str.endswith("†").tolist()
+    )
+
+
+def test_one_seed_has_no_interval_no_verdict_and_no_best(maker: RunMaker) -> None:
+    records = read_run(maker.fill((0,)))
+    (comparison,) = compare(records)
+    tables = comparison_tables(records, comparison)
+    verdicts = tables["differences"].display["beyond noise"]
+    assert set(verdicts) == {"undecided: one seed"}
+    assert tables["differences"].values["low"].isna().all()
+    assert not tables["main"].display["average"].str.contains("†").any()
+    assert tables["pairwise"].display.iloc[0, 2].endswith("(one seed)")
+    assert "undecided" in tables["equal_memory"].display["best average"].iloc[-1]
+
+
+def test_end_to_end_speed_has_a_column_where_it_was_recorded(
+    tables: dict[str, Table], monkeypatch: pytest.MonkeyPatch, run: Path
+) -> None:
+    assert "tokens/s, end to end" not in tables["main"].display
+    field = "end_to_end_target_tokens_per_second"
+    monkeypatch.setattr(Throughput, field, 500.0, raising=False)
+    records = read_run(run)
+    main = comparison_tables(records, compare(records)[0])["main"]
+    assert main.display.set_index("method").loc["fft", "tokens/s, end to end"] == "500 ± 0"
+    assert "probing, measuring and switches included" in " ".join(main.notes)
 
 
 def test_failed_cells_are_rows(tables: dict[str, Table], records: RunRecords) -> None:
@@ -108,7 +169,7 @@ def test_memory_and_speed_carry_units_and_spread(tables: dict[str, Table], run: 
         ]["target_tokens_per_second"]
         for seed in range(3)
     ]
-    expected = f"{statistics.fmean(rates):,.0f} ± {statistics.stdev(rates):,.0f}"
+    expected = f"{statistics.fmean(rates):,.0f} ± {statistics.stdev(rates) / 3**0.5:,.0f}"
     assert row["tokens/s"] == expected
     notes = " ".join(tables["main"].notes)
     assert "accounted" in notes

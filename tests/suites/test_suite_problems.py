@@ -30,8 +30,8 @@ def test_five_mistakes_are_five_messages(problems: Problems):
         + ", ".join(
             [
                 "steps, batch_size, micro_batch_size, lr, schedule, warmup_steps, max_length",
-                "loss_on, precision, clip, checkpointing, attention, dropout, update, bucket_bytes",
-                "stream_seeds, validate_every, checkpoint_every, device, threads",
+                "loss_on, precision, state_dtype, clip, checkpointing, attention, dropout, update",
+                "bucket_bytes, stream_seeds, validate_every, checkpoint_every, device, threads",
             ]
         ),
         "suite.yaml:9: baseline: unknown method of the suite 'ftt'; did you mean 'fft'?",
@@ -302,6 +302,23 @@ def test_precisions_of_single_elements_go_with_elementwise_optimizers(
         f"optimizer {optimizer.partition(',')[0]!r} is {kind}; expected float32 or bf16"
     )
     load_suite(write("suite.yaml", suite.replace(precision, "bf16")))
+
+
+def test_a_dtype_of_its_own_for_moments_goes_with_elementwise_optimizers(
+    write: Write, problems: Problems
+):
+    write("card.yaml", "{name: c, title: t, citation: c, optimizer: {name: apollo, rank: 4}}")
+    suite = replaced(
+        methods="[fft, card.yaml]", training="{steps: 8, precision: bf16, state_dtype: float32}"
+    )
+    assert problems(suite) == [
+        "suite.yaml:6: training.state_dtype: float32 moments are for optimizers that work on single "
+        "elements, and the state of optimizer 'apollo' is opaque; expected none given (null)"
+    ]
+    assert problems(suite.replace("float32}", "bfloat16}")) == [
+        "suite.yaml:6: training.state_dtype: expected 'float32', 'bf16' or 'bf16-stochastic', found "
+        "'bfloat16'; did you mean 'float32'?"
+    ]
 
 
 def test_full_weights_that_a_strategy_would_suppress_are_refused(write: Write, problems: Problems):

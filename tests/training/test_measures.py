@@ -117,8 +117,9 @@ def test_batches_come_from_the_measuring_stream(tmp_path):
     assert run.trainer._probing_order.state_dict() == {"num_drawn": 16}
     rows = run.trainer.trace.measurements
     assert [row.statistic for row in rows] == ["suppressed_loss", "outlier_share"]
-    assert all(row.tokens > 0 and row.seconds > 0 for row in rows)
-    assert rows[0].tokens % 3 == 0
+    assert [row.computed.micro_batches for row in rows] == [3, 3]
+    assert all(row.computed.tokens > 0 and row.seconds > 0 for row in rows)
+    assert rows[0].computed.tokens % 3 == 0
 
 
 def test_statistics_of_weights_leave_adapters_out(tmp_path):

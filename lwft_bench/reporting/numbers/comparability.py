@@ -16,10 +16,10 @@ from lwft_bench.reporting.read.records import ReportedCell
 SUBTRACTED = ("torch", "hardware", "protocol", "data", "model files", "benchmark versions")
 AVERAGED = (*SUBTRACTED, "strategy source", "resolved config")
 
-Setting = dict[str, str | None]
+_Setting = dict[str, str | None]
 
 
-def setting(cell: ReportedCell) -> Setting:
+def setting(cell: ReportedCell) -> _Setting:
     """What a done cell ran on and with, a value for each of `AVERAGED`; None where not recorded."""
     assert cell.result is not None and cell.config is not None
     components = cell.result.identity_components
@@ -70,7 +70,7 @@ def split_by_setting(cells: Sequence[ReportedCell]) -> list[tuple[str, list[Repo
     return groups
 
 
-def _apart(own: Setting, first: Setting) -> str:
+def _apart(own: _Setting, first: _Setting) -> str:
     """`torch 2.12.0, other data`: short values are shown, digests only named."""
     shown = {"torch", "hardware", "protocol"}
     return ", ".join(

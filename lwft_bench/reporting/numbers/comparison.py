@@ -15,6 +15,7 @@ from lwft_bench.reporting.numbers.comparability import (
 )
 from lwft_bench.reporting.numbers.statistics import (
     Estimate,
+    Labels,
     PairedDifference,
     crossed_mean,
     paired_difference,
@@ -30,6 +31,7 @@ class Row:
     """One method (or one value of an ablated option) over its seeds.
 
     correct: benchmark -> [seeds, items] frame of correctness, from the done cells.
+    clusters: benchmark -> cluster of each item, by its id; only of benchmarks that have such.
     accuracy: benchmark or `AVERAGE` -> estimate; empty when no cell is done.
     differences: the same keys -> this row minus the baseline, where that can be taken.
     over_untrained: this row's average minus that of the untrained model.
@@ -41,9 +43,17 @@ class Row:
     trains: bool
     cells: tuple[ReportedCell, ...]
     correct: dict[str, pd.DataFrame]
+    clusters: dict[str, pd.Series]
     accuracy: dict[str, Estimate]
     differences: dict[str, PairedDifference]
     over_untrained: PairedDifference | None = None
+
+    def labels(self, benchmark: str, items: pd.Index) -> Labels | None:
+        """The clusters of these items, as numbers; None where each is one of its own."""
+        if benchmark not in self.clusters:
+            return None
+        numbers: Labels = pd.factorize(self.clusters[benchmark].loc[items])[0]
+        return numbers
 
     @property
     def done(self) -> list[ReportedCell]:
@@ -150,18 +160,29 @@ def _row(label: str, cells: list[ReportedCell], samples: dict[str, pd.DataFrame]
         for cell in cells
         if cell.done and cell.id in samples
     ]
-    correct = {}
+    correct, clusters = {}, {}
     if found:
-        for benchmark, group in pd.concat(found).groupby("benchmark", sort=False):
+        for name, group in pd.concat(found).groupby("benchmark", sort=False):
             table = group.pivot(index="seed", columns="id", values="correct").dropna(axis="columns")
-            correct[str(benchmark)] = table.astype(float)
-    accuracy = {name: crossed_mean([table.to_numpy()]) for name, table in correct.items()}
-    if correct:
-        accuracy[AVERAGE] = crossed_mean([table.to_numpy() for table in correct.values()])
+            correct[str(name)] = table.astype(float)
+            own = group.drop_duplicates("id").set_index("id")["cluster"]
+            if own.duplicated().any():
+                clusters[str(name)] = own
     first = cells[0]
-    return Row(
-        label, first.method, first.options, first.trains, tuple(cells), correct, accuracy, {}
+    row = Row(
+        label, first.method, first.options, first.trains, tuple(cells), correct, clusters, {}, {}
     )
+    return replace(row, accuracy=_accuracy(row))
+
+
+def _accuracy(row: Row) -> dict[str, Estimate]:
+    """Of each benchmark, and the average over them."""
+    if not row.correct:
+        return {}
+    tables = {name: table.to_numpy() for name, table in row.correct.items()}
+    labels = {name: row.labels(name, table.columns) for name, table in row.correct.items()}
+    single = {name: crossed_mean([table], [labels[name]]) for name, table in tables.items()}
+    return single | {AVERAGE: crossed_mean([*tables.values()], [*labels.values()])}
 
 
 def differences(row: Row, reference: Row) -> dict[str, PairedDifference]:
@@ -183,12 +204,30 @@ def differences(row: Row, reference: Row) -> dict[str, PairedDifference]:
         if row.trains and reference.trains:
             left, right = left.loc[seeds], right.loc[seeds]
         if len(items) and len(left) and len(right):
-            pairs[name] = (left[items].to_numpy(), right[items].to_numpy())
-    found = {name: paired_difference([left], [right]) for name, (left, right) in pairs.items()}
+            labels = row.labels(name, items)
+            pairs[name] = (left[items].to_numpy(), right[items].to_numpy(), labels)
+    num_seeded = row.trains + reference.trains
+    found = {
+        name: paired_difference([left], [right], [labels], num_seeded)
+        for name, (left, right, labels) in pairs.items()
+    }
     if pairs and pairs.keys() == row.correct.keys():
-        tables, references = zip(*pairs.values(), strict=True)
-        found[AVERAGE] = paired_difference(tables, references)
+        tables, references, clusters = zip(*pairs.values(), strict=True)
+        found[AVERAGE] = paired_difference(tables, references, clusters, num_seeded)
     return found
+
+
+def _left_out(rows: Sequence[Row]) -> Iterator[str]:
+    """What was not trained on: the same for all rows, unless a method has a max_length of its own."""
+    trained = [result.training for row in rows for result in row.results if result.training]
+    dropped = max((one.dropped_examples for one in trained), default=0)
+    empty = max((one.empty_examples for one in trained), default=0)
+    if dropped:
+        yield (
+            f"Training left out {dropped} examples: training.max_length left nothing of their target."
+        )
+    if empty:
+        yield f"The data files have {empty} rows with an empty target, which were left out."
 
 
 def _warnings(rows: Sequence[Row], base: Row | None, baseline: str | None) -> Iterator[str]:
@@ -198,6 +237,7 @@ def _warnings(rows: Sequence[Row], base: Row | None, baseline: str | None) -> It
     if len(variants) > 1:
         yield f"The baseline {baseline} has several rows; differences refer to {variants[0]}."
     yield from setting_warnings({row.label: row.done[0] for row in rows if row.done})
+    yield from _left_out(rows)
     memory_methods = {
         result.memory.method
         for row in rows

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
 from lwft_bench.reporting.numbers.comparison import Row
+from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
 from lwft_bench.schema.result import Memory, Throughput, Training
 
 DIFFERENT = 1.01
 """Ratio of two costs from which they are called different."""
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Target tokens per second: mean over seeds and spread.
-
-    spread: standard deviation over seeds; with one seed, half the interquartile range of its steps.
-    """
-
-    mean: float
-    spread: float
-    num_seeds: int
 
 
 def memories(row: Row) -> list[Memory]:
@@ -43,16 +31,20 @@ def peak_bytes(row: Row) -> int | None:
     return max((found.peak_bytes for found in memories(row)), default=None)
 
 
-def speed(row: Row) -> Speed | None:
-    found = throughputs(row)
-    if not found:
-        return None
-    rates = [one.target_tokens_per_second for one in found]
-    if len(rates) > 1:
-        return Speed(fmean(rates), stdev(rates), len(rates))
-    first_quartile, third_quartile = found[0].step_seconds_iqr
-    relative = (third_quartile - first_quartile) / (2 * found[0].step_seconds_median)
-    return Speed(rates[0], rates[0] * relative, 1)
+def speed(row: Row) -> Estimate | None:
+    """Target tokens per second of training steps."""
+    rates = [one.target_tokens_per_second for one in throughputs(row)]
+    return mean_over_seeds(rates) if rates else None
+
+
+def whole_speed(row: Row) -> Estimate | None:
+    """The same end to end: of all that a method does while it trains.
+
+    None where a cell did not record it.
+    """
+    rates = [getattr(one, "end_to_end_target_tokens_per_second", None) for one in throughputs(row)]
+    known = [rate for rate in rates if rate is not None]
+    return mean_over_seeds(known) if known and len(known) == len(rates) else None
 
 
 def mean_or_none(values: list[float | None]) -> float | None:

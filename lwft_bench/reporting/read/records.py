@@ -23,6 +23,7 @@ from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
 from lwft_bench.schema.run import SuiteCell
 from lwft_bench.schema.suite import Published
 
+_SAMPLE = ["cell", "benchmark", "id", "correct", "overlap", "cluster"]
 _NOT_RECORDED = {"probabilities": None, "scores": None, "ages": None}
 
 
@@ -68,7 +69,8 @@ class RunRecords:
     """Everything a report is built from. The frames hold done cells only.
 
     results: one row a cell, whatever its status: every number of its result, with dotted names.
-    samples: cell, benchmark, id, correct, overlap (exact, near, None or `NOT_SOUGHT`); one row an item.
+    samples: cell, benchmark, id, correct, overlap (exact, near, None or `NOT_SOUGHT`), cluster (of
+        items that belong together, such as one template's; else the id); one row an item.
     steps: cell and the columns of steps.jsonl.
     selections: cell, step, num_steps, units, probabilities, scores, ages (lists or None); one row
         a period.
@@ -208,26 +210,56 @@ def _warnings(
     for cell in cells:
         if cell.status == "unreadable":
             yield f"{cell.id} could not be read and is in no figure: {cell.error}."
+    yield from _told_of_results([cell.result for cell in cells if cell.result])
+
+
+def _told_of_results(results: Sequence[CellResult]) -> Iterator[str]:
+    """What results say of their own gaps, each once with the cells that say it."""
+    told: dict[str, list[str]] = {}
+    for result in results:
+        for figure, reason in result.missing.items():
+            told.setdefault(f"No figure for {figure} ({reason})", []).append(result.cell)
+        training = result.training
+        if training and training.lost_to_rounding:
+            groups = ", ".join(training.lost_to_rounding)
+            told.setdefault(f"Rounding lost every update of {groups}", []).append(result.cell)
+        if training and training.dropped_examples:
+            number = training.dropped_examples
+            told.setdefault(
+                f"{number} training examples were left out, since training.max_length leaves nothing "
+                "of their target",
+                [],
+            ).append(result.cell)
+    for what, cells in told.items():
+        yield f"{what}: {', '.join(cells)}."
 
 
 def _flat_result(cell: ReportedCell) -> dict[str, Any]:
     row: dict[str, Any] = {"cell": cell.id, "label": cell.label, "status": cell.status}
     if cell.result is None:
         return row
-    record = cell.result.model_dump(mode="json", exclude={"provenance", "confounds", "failure"})
+    left_out = {"provenance", "confounds", "failure", "missing"}
+    record = cell.result.model_dump(mode="json", exclude=left_out)
     for score in record.pop("scores"):
         row[f"scores.{score['benchmark']}"] = score["value"]
     return row | {key: value for key, value in flatten(record) if not isinstance(value, list)}
 
 
 def _samples(store: RunStore, done: Sequence[str]) -> pd.DataFrame:
-    """Correctness, and whether the question was trained on: the texts stay on disk."""
+    """Correctness, what belongs together, and what was trained on: the texts stay on disk."""
     rows = [
-        (name, sample.benchmark, sample.id, sample.correct, sample.overlap)
+        (
+            name,
+            sample.benchmark,
+            sample.id,
+            sample.correct,
+            sample.overlap,
+            sample.cluster or sample.id,
+        )
         for name in done
         for sample in store.samples(name)
     ]
-    return pd.DataFrame(rows, columns=["cell", "benchmark", "id", "correct", "overlap"])
+    return pd.DataFrame(rows, columns=_SAMPLE)
 
 
 def _selections(

@@ -26,11 +26,15 @@ class ReportedCandidate:
         return ", ".join(f"{key}={value}" for key, value in self.values.items())
 
     @property
+    def losses(self) -> dict[int, float]:
+        """Tuning seed -> validation loss, of the trials that have one."""
+        losses = {trial.seed: validation_loss(trial) for trial in self.trials}
+        return {seed: loss for seed, loss in losses.items() if loss is not None}
+
+    @property
     def loss(self) -> float | None:
         """Mean validation loss over the seeds; None if a trial has none, which makes it lose."""
-        losses = [validation_loss(trial) for trial in self.trials]
-        known = [loss for loss in losses if loss is not None]
-        return fmean(known) if len(known) == len(losses) else None
+        return fmean(self.losses.values()) if len(self.losses) == len(self.trials) else None
 
 
 @dataclass(frozen=True)

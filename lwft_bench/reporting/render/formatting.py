@@ -6,11 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lwft_bench.reporting.numbers.measurements import Speed
+from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
 
 NOTHING = "–"
 """Stands where there is no number."""
+BEYOND = "*"
+"""Marks a difference beyond noise."""
+BEST = " †"
+"""Marks what is best or not separable from it."""
 
 _MIB = 2**20
 
@@ -54,6 +58,12 @@ def loss(value: float) -> str:
     return f"{value:.4f}"
 
 
+def losses(estimate: Estimate) -> str:
+    """The same with its standard error, if there are seeds."""
+    shown = loss(estimate.mean)
+    return shown if math.isnan(estimate.stderr) else f"{shown} ± {loss(estimate.stderr)}"
+
+
 def flops(value: float) -> str:
     exponent = min(5, max(0, (math.floor(math.log10(value)) if value else 0) // 3 - 1))
     prefix = ("k", "M", "G", "T", "P", "E")[exponent]
@@ -69,9 +79,10 @@ def accuracy(estimate: Estimate | None) -> str:
     return f"{100 * estimate.mean:.1f} ± {100 * estimate.stderr:.1f}"
 
 
-def speed(rate: Speed) -> str:
-    """Target tokens per second and their spread."""
-    return f"{rate.mean:,.0f} ± {rate.spread:,.0f}"
+def speed(rate: Estimate) -> str:
+    """Target tokens per second with their standard error, if there are seeds."""
+    shown = f"{rate.mean:,.0f}"
+    return shown if math.isnan(rate.stderr) else f"{shown} ± {rate.stderr:,.0f}"
 
 
 def points(value: float) -> str:
@@ -81,12 +92,33 @@ def points(value: float) -> str:
 
 
 def difference(paired: PairedDifference | None) -> str:
-    """Percentage points and the 95 % interval."""
+    """Percentage points and the 95 % interval, or why there is none."""
     if paired is None:
         return NOTHING
-    if math.isnan(paired.low):  # a single item has no spread
-        return points(paired.estimate.mean)
-    return f"{points(paired.estimate.mean)} [{points(paired.low)}, {points(paired.high)}]"
+    mean, interval = points(paired.estimate.mean), paired.interval
+    if paired.identical:
+        return f"{mean} (identical)"
+    if not paired.over_seeds:
+        return f"{mean} (one seed)"
+    if interval is None:  # a single item has no spread
+        return mean
+    return f"{mean} [{points(interval[0])}, {points(interval[1])}]"
+
+
+def judged(found: Judged | None) -> str:
+    """The same, with a star where it is beyond noise."""
+    if found is None:
+        return NOTHING
+    return difference(found.paired) + (BEYOND if found.beyond_noise else "")
+
+
+def p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def seeds(number: float) -> str:
+    """How many would be needed."""
+    return f"{number:.0f}" if math.isfinite(number) else "more items"
 
 
 def spread(values: Sequence[float], shown: Any) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from lwft_bench.reporting.numbers.comparison import Row, differences
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.families import Judged, judge
 from lwft_bench.reporting.numbers.measurements import peak_bytes, speed
-from lwft_bench.reporting.numbers.statistics import PairedDifference
+from lwft_bench.reporting.numbers.verdicts import seed_variance
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
+from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
+from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE, INTERVAL
 from lwft_bench.schema.suite import AVERAGE
 
 
@@ -20,21 +23,28 @@ def build(context: Context) -> Table | None:
     first: dict[str, Row] = {}
     for row in ablated:
         first.setdefault(row.method, row)
-    against_first = {
-        row.label: differences(row, first[row.method]).get(AVERAGE)
+    pooled = seed_variance(context.comparison, AVERAGE)
+    pairs = {
+        row.label: paired
         for row in ablated
         if row is not first[row.method]
+        and (paired := differences(row, first[row.method]).get(AVERAGE)) is not None
     }
+    against_first = judge(pairs, lambda _: pooled)
     return tabulate(
         context.name("ablations"),
         context.title("ablations"),
         ablated,
-        [*about(context), *_columns(against_first)],
-        notes=["Average accuracy in percent; differences paired by item and seed."],
+        [*about(context), *_columns({row.label for row in first.values()}, against_first)],
+        notes=[
+            "Average accuracy in percent; differences paired by item and seed.",
+            INTERVAL,
+            *([BEYOND_NOISE.format(family(against_first))] if against_first else []),
+        ],
     )
 
 
-def _columns(against_first: dict[str, PairedDifference | None]) -> list[Column[Row]]:
+def _columns(first: set[str], against_first: dict[str, Judged]) -> list[Column[Row]]:
     return [
         Column("method", lambda row: row.method, plain="method"),
         Column("option", lambda row: ", ".join(row.options), plain="option", text=True),
@@ -46,16 +56,18 @@ def _columns(against_first: dict[str, PairedDifference | None]) -> list[Column[R
         ),
         Column(
             "against the first value [95 %]",
-            lambda row: against_first.get(row.label, "first value"),
-            lambda paired: paired if isinstance(paired, str) else show.difference(paired),
+            lambda row: "first value" if row.label in first else against_first.get(row.label),
+            lambda found: found if isinstance(found, str) else show.judged(found),
         ),
         Column(
             None,
             lambda row: against_first.get(row.label),
             plain={
-                "difference": lambda paired: paired.estimate.mean,
-                "difference_low": lambda paired: paired.low,
-                "difference_high": lambda paired: paired.high,
+                "difference": lambda found: found.paired.estimate.mean,
+                "difference_low": lambda found: found.paired.low,
+                "difference_high": lambda found: found.paired.high,
+                "p_holm": lambda found: found.adjusted,
+                "beyond_noise": lambda found: found.verdict,
             },
         ),
         Column("peak memory", peak_bytes, show.memory),

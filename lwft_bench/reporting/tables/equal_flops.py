@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from statistics import fmean, stdev
+from statistics import fmean
 
 from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import DIFFERENT, trainings
+from lwft_bench.reporting.numbers.statistics import mean_over_seeds
+from lwft_bench.reporting.numbers.verdicts import lowest_losses
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
@@ -20,7 +22,9 @@ _NOTE = (
     "At equal operations: the last validation loss that was measured within the budget, nothing "
     "interpolated, so that a method is never credited with more than it paid for; `spent by then` "
     "says how much of the budget that was. The learning rate of a longer run is not yet decayed at "
-    "that point: a run planned for the budget may do better. ±: standard deviation over seeds."
+    "that point: a run planned for the budget may do better. ±: one standard error "
+    "over seeds; †: the lowest at equal operations, and all that are not separable from it (paired by "
+    "seed, Holm's correction for all pairs)."
 )
 
 
@@ -83,14 +87,18 @@ def build(context: Context) -> Table | None:
         context.name("equal_flops"),
         context.title("at equal floating-point operations"),
         lines,
-        _COLUMNS,
+        _columns(lines),
         notes=[_NOTE, *_missing(lines, totals, shared)],
         values=plain_values([cell for line in lines for cell in line.cells], _long(context)),
     )
 
 
 def _total_flops(row: Row) -> dict[int, int]:
-    return {result.seed: result.training.flops for result in row.results if result.training}
+    return {
+        result.seed: result.training.flops
+        for result in row.results
+        if result.training and result.training.flops is not None
+    }
 
 
 def _missing(
@@ -108,6 +116,7 @@ def _reached(records: RunRecords, label: str, cell: ReportedCell, budget: int) -
     """The last validation within the budget, or what is missing and how to get it."""
     assert cell.result is not None and cell.result.training is not None
     training = cell.result.training
+    assert training.flops is not None, "a seed has a budget where every method's was counted"
     without = partial(
         _Cell, label, cell.seed, training.flops, budget, training.validation_loss_after
     )
@@ -136,38 +145,44 @@ def _reached(records: RunRecords, label: str, cell: ReportedCell, budget: int) -
     )
 
 
-def _spread(losses: list[float]) -> str:
-    return f"{fmean(losses):.4f}" + (f" ± {stdev(losses):.4f}" if len(losses) > 1 else "")
+def _ends(line: _Line) -> dict[int, float]:
+    return {cell.seed: cell.end for cell in line.cells if cell.end is not None}
 
 
-def _ends(line: _Line) -> list[float] | None:
-    return [cell.end for cell in line.cells if cell.end is not None] or None
+def _losses(line: _Line) -> dict[int, float]:
+    return {cell.seed: cell.loss for cell in line.reached if cell.loss is not None}
 
 
-def _losses(line: _Line) -> list[float] | None:
-    return [cell.loss for cell in line.reached if cell.loss is not None] or None
+def _mean(losses: dict[int, float], best: bool = False) -> str:
+    return show.losses(mean_over_seeds([*losses.values()])) + (show.BEST if best else "")
 
 
 def _shares(line: _Line) -> list[float]:
     return [cell.flops / cell.budget for cell in line.reached if cell.flops is not None]
 
 
-_COLUMNS: list[Column[_Line]] = [
-    Column("method", lambda line: line.label),
-    Column("FLOP in all", lambda line: fmean(cell.total for cell in line.cells), show.flops),
-    Column("validation loss at equal steps", _ends, _spread),
-    Column("at equal FLOP", _losses, _spread),
-    Column(
-        "spent by then",
-        _shares,
-        lambda shares: show.spread(shares, lambda share: f"{100 * share:.0f} %"),
-    ),
-    Column(
-        "step",
-        lambda line: [cell.step for cell in line.reached],
-        lambda steps: show.spread(steps, str),
-    ),
-]
+def _columns(lines: list[_Line]) -> list[Column[_Line]]:
+    best = lowest_losses({line.label: found for line in lines if (found := _losses(line))})
+    return [
+        Column("method", lambda line: line.label),
+        Column("FLOP in all", lambda line: fmean(cell.total for cell in line.cells), show.flops),
+        Column("validation loss at equal steps", lambda line: _ends(line) or None, _mean),
+        Column(
+            "at equal FLOP",
+            lambda line: (_losses(line), line.label in best) if _losses(line) else None,
+            lambda one: _mean(*one),
+        ),
+        Column(
+            "spent by then",
+            _shares,
+            lambda shares: show.spread(shares, lambda share: f"{100 * share:.0f} %"),
+        ),
+        Column(
+            "step",
+            lambda line: [cell.step for cell in line.reached],
+            lambda steps: show.spread(steps, str),
+        ),
+    ]
 
 
 def _long(context: Context) -> list[Column[_Cell]]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
-from lwft_bench.reporting.numbers.measurements import (
-    DIFFERENT,
-    mean_or_none,
-    memories,
-    peak_bytes,
-    trainings,
-)
-from lwft_bench.reporting.numbers.statistics import Estimate
+from lwft_bench.reporting.numbers.families import Judged
+from lwft_bench.reporting.numbers.measurements import DIFFERENT, memories, peak_bytes
+from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
+from lwft_bench.reporting.numbers.verdicts import Pair, between_in_both, not_separable
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
@@ -21,27 +19,39 @@ from lwft_bench.schema.suite import AVERAGE
 
 _NOTE = (
     "Each row takes one method's peak memory as the budget; the best are chosen among the methods "
-    "whose own peak (the largest over seeds) fits within it. Equal steps, not equal operations."
+    "whose own peak (the largest over seeds) fits within it. Equal steps, not equal operations. "
+    "Beside the best stand all that are not separable from it (Holm's correction for all pairs of "
+    "methods in both columns): the best of several is named too often, and looks better than it is. "
+    "±: one standard error, of losses over seeds."
 )
 
 
 @dataclass(frozen=True)
+class _Best:
+    """What is best of some methods. ties: others that are not separable from it; None if unknown."""
+
+    label: str
+    estimate: Estimate
+    ties: tuple[str, ...] | None
+
+    def named(self, shown: str) -> str:
+        """With its number and what ties with it."""
+        if self.ties is None:
+            return f"{self.label} {shown} (undecided: one seed)"
+        return f"{self.label} {shown}" + (
+            f"; not separable: {show.listing(self.ties)}" if self.ties else ""
+        )
+
+
+@dataclass(frozen=True)
 class _Budget:
-    """The peak memory of one method, and the methods that fit within it, the smallest first."""
+    """The peak memory of one method, the methods that fit within it, and the best of them."""
 
     owner: str
     num_bytes: int
     fitting: tuple[Row, ...]
-
-    @property
-    def lowest_loss(self) -> tuple[str, float] | None:
-        losses = {row.label: loss for row in self.fitting if (loss := _loss(row)) is not None}
-        return min(losses.items(), key=lambda one: one[1], default=None)
-
-    @property
-    def best_average(self) -> tuple[str, Estimate] | None:
-        scores = {row.label: row.accuracy[AVERAGE] for row in self.fitting if row.accuracy}
-        return max(scores.items(), key=lambda one: one[1].mean, default=None)
+    lowest_loss: _Best | None
+    best_average: _Best | None
 
 
 def build(context: Context) -> Table | None:
@@ -51,27 +61,67 @@ def build(context: Context) -> Table | None:
     peaks.sort(key=lambda pair: pair[0])
     if not peaks or peaks[-1][0] <= DIFFERENT * peaks[0][0]:
         return None
+    rows = [row for _, row in peaks]
     obtained = show.listing(
-        list(dict.fromkeys(one.method for _, row in peaks for one in memories(row)))
+        list(dict.fromkeys(one.method for row in rows for one in memories(row)))
     )
     return tabulate(
         context.name("equal_memory"),
         context.title("at equal memory"),
-        [
-            _Budget(owner.label, budget, tuple(row for peak, row in peaks if peak <= budget))
-            for budget, owner in peaks
-        ],
+        _budgets(context, peaks),
         [*about(context), *_COLUMNS],
         notes=[f"{_NOTE} Memory: {obtained}."],
     )
 
 
-def _loss(row: Row) -> float | None:
-    return mean_or_none([one.validation_loss_after for one in trainings(row)])
+def _budgets(context: Context, peaks: Sequence[tuple[int, Row]]) -> Iterator[_Budget]:
+    rows = [row for _, row in peaks]
+    losses = {row.label: found for row in rows if (found := _losses(row))}
+    scored = [row for row in rows if AVERAGE in row.accuracy]
+    by_average, by_loss = between_in_both(context.comparison, scored, losses)
+    averages = {row.label: row.accuracy[AVERAGE] for row in scored}
+    means = {label: mean_over_seeds([*found.values()]) for label, found in losses.items()}
+    for budget, owner in peaks:
+        fitting = tuple(row for peak, row in peaks if peak <= budget)
+        labels = [row.label for row in fitting]
+        yield _Budget(
+            owner.label,
+            budget,
+            fitting,
+            _best({label: means[label] for label in labels if label in means}, by_loss, -1),
+            _best({label: averages[label] for label in labels if label in averages}, by_average, 1),
+        )
+
+
+def _best(found: dict[str, Estimate], pairs: Mapping[Pair, Judged], sign: int) -> _Best | None:
+    """sign: 1 where more is better, else -1."""
+    if not found:
+        return None
+    best = max(found, key=lambda label: sign * found[label].mean)
+    own = [pairs[best, other] for other in found if (best, other) in pairs]
+    known = len(found) == 1 or any(one.adjusted is not None for one in own)
+    ties = tuple(not_separable(best, [*found], pairs)) if known else None
+    return _Best(best, found[best], ties)
+
+
+def _losses(row: Row) -> dict[int, float]:
+    return {
+        result.seed: result.training.validation_loss_after
+        for result in row.results
+        if result.training and result.training.validation_loss_after is not None
+    }
 
 
 def _methods(budget: _Budget) -> list[str]:
     return [row.label for row in budget.fitting]
+
+
+def _plain(what: str) -> dict[str, Callable[[_Best], Any]]:
+    return {
+        f"{what}_of": lambda best: best.label,
+        what: lambda best: best.estimate.mean,
+        f"{what}_not_separable": lambda best: None if best.ties is None else ", ".join(best.ties),
+    }
 
 
 _COLUMNS: list[Column[_Budget]] = [
@@ -81,18 +131,15 @@ _COLUMNS: list[Column[_Budget]] = [
     Column(
         "lowest validation loss",
         lambda budget: budget.lowest_loss,
-        lambda best: f"{best[0]} {best[1]:.4f}",
-        {
-            "lowest_validation_loss_of": lambda best: best[0],
-            "lowest_validation_loss": lambda best: best[1],
-        },
+        lambda best: best.named(show.losses(best.estimate)),
+        _plain("lowest_validation_loss"),
         text=True,
     ),
     Column(
         "best average",
         lambda budget: budget.best_average,
-        lambda best: f"{best[0]} {show.accuracy(best[1])}",
-        {"best_average_of": lambda best: best[0], "best_average": lambda best: best[1].mean},
+        lambda best: best.named(show.accuracy(best.estimate)),
+        _plain("best_average"),
         text=True,
     ),
 ]

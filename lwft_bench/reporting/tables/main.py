@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Collection, Iterator
 
 from lwft_bench.reporting.numbers.comparison import Comparison, Row
 from lwft_bench.reporting.numbers.context import Context
-from lwft_bench.reporting.numbers.measurements import peak_bytes, speed, trainings
-from lwft_bench.reporting.numbers.statistics import Estimate
+from lwft_bench.reporting.numbers.measurements import peak_bytes, speed, trainings, whole_speed
+from lwft_bench.reporting.numbers.verdicts import best_averages
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
 from lwft_bench.reporting.tables.measurement_notes import memory_note, speed_note
+from lwft_bench.reporting.tables.statistics_notes import INTERVAL, STANDARD_ERROR
 from lwft_bench.schema.result import Training
 from lwft_bench.schema.suite import AVERAGE
-
-_UNCERTAINTY = (
-    "average: over benchmarks, unweighted. ± is one standard error over items and seeds (crossed: "
-    "variance of item means plus variance of seed means, their shared residual taken once); with "
-    "one seed, and for an untrained model, over items only."
-)
 
 
 def build(context: Context) -> Table:
@@ -37,18 +31,11 @@ def build(context: Context) -> Table:
 def _columns(comparison: Comparison) -> list[Column[Row]]:
     return [
         Column("method", lambda row: row.label, plain="method"),
-        *(_accuracy(key) for key in (*comparison.benchmarks, AVERAGE)),
+        *(_accuracy(key) for key in comparison.benchmarks),
+        *_average(comparison),
         _difference(comparison),
         Column("peak memory", peak_bytes, show.memory, "peak_memory_bytes"),
-        Column(
-            "tokens/s",
-            speed,
-            show.speed,
-            {
-                "target_tokens_per_second": lambda rate: rate.mean,
-                "target_tokens_per_second_spread": lambda rate: rate.spread,
-            },
-        ),
+        *_speeds(comparison),
         Column(
             "trained / active parameters",
             lambda row: trainings(row) or None,
@@ -67,17 +54,42 @@ def _columns(comparison: Comparison) -> list[Column[Row]]:
     ]
 
 
-def _accuracy(key: str) -> Column[Row]:
+def _accuracy(key: str, best: Collection[str] = ()) -> Column[Row]:
     return Column(
         key,
-        partial(_estimate, key),
-        show.accuracy,
-        {key: lambda estimate: estimate.mean, f"{key}_stderr": lambda estimate: estimate.stderr},
+        lambda row: (row.accuracy[key], row.label in best) if key in row.accuracy else None,
+        lambda one: show.accuracy(one[0]) + (show.BEST if one[1] else ""),
+        {key: lambda one: one[0].mean, f"{key}_stderr": lambda one: one[0].stderr},
     )
 
 
-def _estimate(key: str, row: Row) -> Estimate | None:
-    return row.accuracy.get(key)
+def _average(comparison: Comparison) -> Iterator[Column[Row]]:
+    best = best_averages(comparison)
+    yield _accuracy(AVERAGE, best)
+    yield Column(None, lambda row: row.label in best if best else None, plain="best_or_tied")
+
+
+def _speeds(comparison: Comparison) -> Iterator[Column[Row]]:
+    """End to end, where it was recorded, and of the training steps alone."""
+    if any(whole_speed(row) for row in comparison.rows):
+        yield Column(
+            "tokens/s, end to end",
+            whole_speed,
+            show.speed,
+            {
+                "end_to_end_target_tokens_per_second": lambda rate: rate.mean,
+                "end_to_end_target_tokens_per_second_stderr": lambda rate: rate.stderr,
+            },
+        )
+    yield Column(
+        "tokens/s",
+        speed,
+        show.speed,
+        {
+            "target_tokens_per_second": lambda rate: rate.mean,
+            "target_tokens_per_second_stderr": lambda rate: rate.stderr,
+        },
+    )
 
 
 def _difference(comparison: Comparison) -> Column[Row]:
@@ -111,8 +123,12 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         for name in comparison.benchmarks
     ]
     sizes = show.spread([number for numbers in items for number in numbers], str)
-    obtained = f"percent of {sizes} items a benchmark, mean over seeds, counted from the samples"
-    yield f"Accuracy: {obtained}; {_UNCERTAINTY}"
+    yield (
+        f"Accuracy: percent of {sizes} items a benchmark, mean over seeds, counted from the samples; "
+        "average: over benchmarks, unweighted."
+    )
+    yield from _cluster_note(scored[0])
+    yield STANDARD_ERROR
     if any(
         estimate.stderr == 0 and estimate.mean in (0, 1)
         for row in scored
@@ -122,7 +138,12 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             "Where no item or every item is solved the formula gives ± 0.0; the 95 % bound is then "
             "about 3 divided by the number of items."
         )
-    yield from _difference_note(comparison)
+    yield from _best_note(comparison)
+    if comparison.baseline and any(AVERAGE in row.differences for row in scored):
+        yield (
+            f"Difference: percentage points against {comparison.baseline.label}, paired by item "
+            "and seed. " + INTERVAL + " Which of them are beyond noise: see the differences."
+        )
     for note in (memory_note(comparison), speed_note(comparison)):
         if note:
             yield note
@@ -130,25 +151,25 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         yield "Parameters: those that received at least one update / mean over steps of those updated."
 
 
-def _difference_note(comparison: Comparison) -> Iterator[str]:
-    paired = {
-        row.label: row.differences[AVERAGE]
-        for row in comparison.scored
-        if AVERAGE in row.differences
-    }
-    if not (comparison.baseline and paired):
-        return
-    single = [label for label, one in paired.items() if not one.over_seeds]
-    only = (
-        f" One shared seed only, so the interval is over paired items and leaves seeds out: "
-        f"{show.listing(single)}."
-        if single
-        else ""
-    )
-    counts = [one.estimate.num_seeds for one in paired.values()]
-    shared = f"{show.spread(counts, str)} shared seed{'' if max(counts) == 1 else 's'}"
-    yield (
-        f"Difference: percentage points against {comparison.baseline.label}, paired by item "
-        "and seed, with Student's 95 % interval over the per-seed differences (seeds − 1 "
-        f"degrees of freedom; {shared}).{only} No correction for {len(paired)} comparisons."
-    )
+def _cluster_note(row: Row) -> Iterator[str]:
+    """How many independent samples the items are."""
+    numbers = {name: len(set(clusters)) for name, clusters in row.clusters.items()}
+    if numbers:
+        shown = ", ".join(f"{number} of {name}" for name, number in numbers.items())
+        yield (
+            f"Items of one template, or variants of one question, are one sample each: {shown}. "
+            "Other templates could have been written, and how methods differ on them is what ± and "
+            "intervals cover."
+        )
+
+
+def _best_note(comparison: Comparison) -> Iterator[str]:
+    best = best_averages(comparison)
+    if best:
+        number = len(comparison.scored)
+        yield (
+            f"{show.BEST.strip()}: the best average ({best[0]}) and all that are not separable from "
+            f"it, after Holm's correction for the {number * (number - 1) // 2} pairs of rows."
+        )
+    elif len(comparison.scored) > 1:
+        yield "No average is marked as the best: with one seed that cannot be said."

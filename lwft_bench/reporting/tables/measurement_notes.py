@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from lwft_bench.reporting.numbers.comparability import hardware
 from lwft_bench.reporting.numbers.comparison import Comparison
-from lwft_bench.reporting.numbers.measurements import memories, throughputs
+from lwft_bench.reporting.numbers.measurements import memories, throughputs, whole_speed
 from lwft_bench.reporting.render.formatting import listing, memory, spread
 
+_END_TO_END = (
+    " End to end: the same tokens per second of all that the method does while it trains, warm-up, "
+    "probing, measuring and switches included."
+)
 _OBTAINED = {
     "allocator": (
         "the peak of torch's caching allocator (allocated bytes), read on the device during the run"
@@ -64,16 +68,12 @@ def speed_note(comparison: Comparison) -> str | None:
     every = [one for found in by_row.values() for one in found]
     threads = sorted({one.threads for one in every if one.threads})
     shown_threads = f" ({spread(threads, str)} CPU threads)" if threads else ""
-    over = (
-        "standard deviation over seeds"
-        if max(map(len, by_row.values())) > 1
-        else "half the interquartile range of the steps (one seed)"
-    )
     steps = spread([one.num_steps_timed for one in every], str)
     return (
         f"Tokens/s: target tokens (those in the loss) per second of training on "
-        f"{hardware_names(comparison)}{shown_threads}; mean ± {over}; {steps} timed steps a cell "
+        f"{hardware_names(comparison)}{shown_threads}; {steps} timed steps a cell "
         f"({_cells(by_row)}); warm-up, probing, validation, evaluation and checkpoints excluded."
+        f"{_END_TO_END if any(map(whole_speed, comparison.trained)) else ''}"
     )
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
-from lwft_bench.reporting.numbers.comparison import differences
 from lwft_bench.reporting.numbers.context import Context
-from lwft_bench.reporting.numbers.statistics import PairedDifference
+from lwft_bench.reporting.numbers.families import Judged
+from lwft_bench.reporting.numbers.verdicts import Pair, between
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
+from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
+from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE, INTERVAL
 from lwft_bench.schema.suite import AVERAGE
 
 MOST_IN_PAIRS = 12
 """Methods of which each pair is shown; a larger table cannot be read."""
 
-Pair = tuple[str, str, PairedDifference | None]
+_Line = tuple[Pair, Judged]
 
 
 def build(context: Context) -> Table | None:
@@ -23,49 +26,39 @@ def build(context: Context) -> Table | None:
     rows = [row for row in context.comparison.trained if AVERAGE in row.accuracy]
     if not 3 <= len(rows) <= MOST_IN_PAIRS:
         return None
-    pairs = {
-        (row.label, other.label): differences(row, other).get(AVERAGE)
-        for row in rows
-        for other in rows
-        if row is not other
-    }
+    found = between(context.comparison, rows)
     labels = [row.label for row in rows]
-
-    def against(other: str, label: str) -> PairedDifference | None:
-        return pairs.get((label, other))
-
     return tabulate(
         context.name("pairwise"),
         context.title("differences of averages between methods"),
         labels,
         [
             Column("method", str),
-            *(Column(f"− {label}", partial(against, label), show.difference) for label in labels),
+            *(Column(f"− {label}", partial(_of, found, label), show.judged) for label in labels),
         ],
         notes=[
-            "Row minus column, percentage points of the average, paired by item and seed. 95 % "
-            "interval: Student's over seeds; over items where one seed is shared. No correction for "
-            f"{len(pairs) // 2} comparisons."
+            "Row minus column, percentage points of the average, paired by item and seed.",
+            INTERVAL,
+            *([BEYOND_NOISE.format(family(found))] if found else []),
         ],
         values=plain_values(
-            [(label, other, paired) for (label, other), paired in pairs.items()],
+            sorted(found.items(), key=lambda line: [labels.index(label) for label in line[0]]),
             [*about(context), *_LONG],
         ),
     )
 
 
-_LONG: list[Column[Pair]] = [
-    Column(None, lambda pair: pair[0], plain="method"),
-    Column(None, lambda pair: pair[1], plain="minus"),
-    Column(
-        None,
-        lambda pair: pair[2],
-        plain={
-            "difference": lambda one: one.estimate.mean,
-            "low": lambda one: one.low,
-            "high": lambda one: one.high,
-            "seeds": lambda one: one.estimate.num_seeds,
-            "beyond_noise": lambda one: one.beyond_noise,
-        },
-    ),
+def _of(found: Mapping[Pair, Judged], other: str, label: str) -> Judged | None:
+    return found.get((label, other))
+
+
+_LONG: list[Column[_Line]] = [
+    Column(None, lambda line: line[0][0], plain="method"),
+    Column(None, lambda line: line[0][1], plain="minus"),
+    Column(None, lambda line: line[1].paired.estimate.mean, plain="difference"),
+    Column(None, lambda line: line[1].paired.low, plain="low"),
+    Column(None, lambda line: line[1].paired.high, plain="high"),
+    Column(None, lambda line: line[1].paired.estimate.num_seeds, plain="seeds"),
+    Column(None, lambda line: line[1].adjusted, plain="p_holm"),
+    Column(None, lambda line: line[1].verdict, plain="beyond_noise"),
 ]

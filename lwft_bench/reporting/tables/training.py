@@ -40,9 +40,13 @@ def _mean(pick: Callable[[Training], float | None]) -> Callable[[Row], float | N
 
 
 def _spread(
-    pick: Callable[[Training], float], shown: Callable[[float], str]
+    pick: Callable[[Training], float | None], shown: Callable[[float], str]
 ) -> Callable[[Row], str]:
-    return lambda row: show.spread([pick(one) for one in trainings(row)], shown)
+    def text(row: Row) -> str:
+        values = [value for one in trainings(row) if (value := pick(one)) is not None]
+        return show.spread(values, shown)
+
+    return text
 
 
 def _from_to(
@@ -74,4 +78,5 @@ _COLUMNS: list[Column[Row]] = [
         lambda share: f"{100 * share:.1f} %",
     ),
     Column("truncated examples", _spread(lambda one: one.truncated_examples, str)),
+    Column("examples left out", _spread(lambda one: one.dropped_examples, str)),
 ]

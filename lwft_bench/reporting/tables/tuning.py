@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.statistics import mean_over_seeds
+from lwft_bench.reporting.numbers.verdicts import between_losses, not_separable
 from lwft_bench.reporting.read.records import RunRecords
 from lwft_bench.reporting.read.tunings import ReportedTuning
 from lwft_bench.reporting.render import formatting as show
@@ -15,9 +17,11 @@ from lwft_bench.schema.result import CellResult, Training
 _NOTE = (
     "Chosen: the lowest validation loss after training, mean over the tuning seeds, which are none "
     "of the compared ones; of equal ones the smaller value. No benchmark was looked at. A candidate "
-    "with a trial that is not done has lost. Sensitivity: the worst candidate's loss minus the "
-    "best's, over those that have one. Cost: of all trials, probing included; it is in no other "
-    "table."
+    "with a trial that is not done has lost. ±: one standard error over the tuning seeds. Not "
+    "separable: candidates whose loss differs from the chosen one's by no more than seeds do (paired "
+    "by seed, Holm's correction for all pairs of candidates), so that each could have been chosen. "
+    "Sensitivity: the worst candidate's loss minus the best's, over those that have one. Cost: of "
+    "all trials, probing included; it is in no other table."
 )
 
 
@@ -76,6 +80,17 @@ def _shown_sensitivity(tuning: ReportedTuning) -> str:
     return shown + (f" ({lost} without a loss)" if lost else "")
 
 
+def _not_separable(tuning: ReportedTuning) -> str | None:
+    """Candidates that may be as good as the chosen one, for all that the tuning seeds say."""
+    losses = {one.shown: one.losses for one in tuning.candidates if one.loss is not None}
+    if tuning.chosen is None or len(losses) < 2:
+        return None
+    pairs = between_losses(losses)
+    if all(pair.adjusted is None for pair in pairs.values()):
+        return "undecided: one seed"
+    return ", ".join(not_separable(tuning.chosen.shown, [*losses], pairs)) or "none"
+
+
 def _edge(tuning: ReportedTuning) -> str:
     return ", ".join(f"{end} {key}" for key, end in tuning.edges())
 
@@ -97,10 +112,16 @@ _COLUMNS: list[Column[ReportedTuning]] = [
     Column(None, lambda tuning: tuning.chosen and tuning.chosen.shown, plain="chosen"),
     Column(
         "validation loss",
-        lambda tuning: tuning.chosen.loss if tuning.chosen else None,
-        show.loss,
-        "validation_loss",
+        lambda tuning: (
+            mean_over_seeds(list(tuning.chosen.losses.values())) if tuning.chosen else None
+        ),
+        show.losses,
+        {
+            "validation_loss": lambda found: found.mean,
+            "validation_loss_stderr": lambda found: found.stderr,
+        },
     ),
+    Column("not separable from it", _not_separable, text=True),
     Column("sensitivity", _shown_sensitivity),
     Column(None, _sensitivity, plain="sensitivity"),
     Column(

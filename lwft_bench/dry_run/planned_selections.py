@@ -15,29 +15,29 @@ NUM_SEEDS = 4
 LONGEST_TRACE = 300
 """Selections of one simulated run; what a strategy does shows earlier."""
 
-Units = tuple[int, ...]
+_Units = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Draws:
+class PlannedSelections:
     """selections: those whose step is run. typical: those of them that the mean is taken over.
     visited: every unit that may have been trained by the end, at worst. observed: every unit that may
     be measured without being trained, which all are taken to be at once."""
 
-    selections: tuple[Units, ...]
-    typical: tuple[Units, ...]
-    visited: Units
+    selections: tuple[_Units, ...]
+    typical: tuple[_Units, ...]
+    visited: _Units
     needs: Needs
-    observed: Units = ()
+    observed: _Units = ()
 
 
-def draws(
+def planned_selections(
     method: MethodConfig,
     units: Sequence[Unit],
     steps: int,
     num_samples: int,
     total_parameters: int = 0,
-) -> Draws:
+) -> PlannedSelections:
     """Runs the method's strategy on simulated gradients and looks at what it selects.
 
     If selections overlap, any set of as many units is taken to be possible, whichever were seen.
@@ -83,7 +83,7 @@ def draws(
     ]
     selections = dict.fromkeys([*dearest, cheapest, *typical] if typical else dearest)
     visited = dict.fromkeys([*(unit for chosen in selections for unit in chosen), *drawn])
-    return Draws(
+    return PlannedSelections(
         tuple(selections),
         tuple(typical) or tuple(selections),
         tuple(visited)[:num_visited],

@@ -1,0 +1,25 @@
+"""The extent of batches: as a model is given them, and without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lwft_bench.data.batching import Batch
+from lwft_bench.schema.extents import Extent
+
+
+def computed_extent(batches: Iterable[Batch]) -> Extent:
+    """What the model is given: padding is computed like any token."""
+    extent = Extent()
+    for batch in batches:
+        rows, length = batch.input_ids.shape
+        extent = extent.plus(Extent.of_lengths([length] * rows, batch.num_target_tokens))
+    return extent
+
+
+def needed_extent(batches: Iterable[Batch]) -> Extent:
+    """Without padding."""
+    extent = Extent()
+    for batch in batches:
+        extent = extent.plus(Extent.of_lengths(batch.lengths, batch.num_target_tokens))
+    return extent

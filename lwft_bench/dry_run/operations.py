@@ -1,0 +1,221 @@
+"""Floating-point operations of any batch, from a few small ones on the assembled model itself.
+
+A step's arithmetic is a sum of terms that grow with what a batch has of tokens, pairs of tokens and
+target tokens (`Extent`). The terms' factors follow exactly from five batches of some sixteen tokens,
+run forward and backward without an update. One more batch tells whether they are right.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+
+from lwft_bench.dry_run.dry_run import MEASURING, PROBING, CostClass, DryRun, cost_class
+from lwft_bench.dry_run.steps import BatchShape, batch_of
+from lwft_bench.memory.flops import FlopCount
+from lwft_bench.memory.meters import NoAccount
+from lwft_bench.schema.cell import ClipConfig
+from lwft_bench.schema.extents import Extent
+from lwft_bench.strategies.base import Needs
+from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.groups import moved_groups
+from lwft_bench.training.loss import DeviceBatch
+from lwft_bench.training.readings import Readings
+from lwft_bench.training.step import TrainingStep
+from lwft_bench.training.streams import undisturbed
+
+_Units = tuple[int, ...]
+Factors = tuple[Fraction, ...]
+"""Operations for each one of an Extent's fields."""
+
+SHORT, LONG = 8, 16
+"""Tokens of a row."""
+CHECK = BatchShape(3, 24, 24)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of forward and backward passes. recomputed: the part that computes activations again which were
+    there before (checkpointing). update: the optimizer's own matrix products, once a step."""
+
+    factors: Factors
+    recomputed: Factors
+    update: int = 0
+
+    def passes(self, extent: Extent) -> int:
+        """Operations of the forward and backward passes."""
+        return _sum(self.factors, extent)
+
+    def recomputation(self, extent: Extent) -> int:
+        """Those of them that compute something again."""
+        return _sum(self.recomputed, extent)
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What each kind of step costs.
+
+    uncounted: operators whose arithmetic is in no cost, for want of a formula. deviation: the largest
+    relative difference from what was counted on a batch that the costs were not made from.
+    """
+
+    costs: dict[CostClass, Cost]
+    uncounted: tuple[str, ...]
+    deviation: float
+
+
+def count_operations(
+    assembly: Assembly,
+    device: torch.device,
+    selections: Sequence[_Units],
+    needs: Needs,
+    planned: DryRun,
+) -> Operations:
+    """The costs of every kind of step that `planned` knows.
+
+    selections: with the units that are measured beside those selected, whose gradients cost as much.
+
+    Weights, optimizer state and random streams are left as they are. Nothing is active afterwards.
+    """
+    with undisturbed(device), FlopCount() as counter:
+        trial = _Trial(assembly, device, needs, counter)
+        costs = trial.costs(selections, planned)
+    return Operations(
+        costs,
+        tuple(sorted(counter.uncounted + Counter(planned.uncounted))),
+        trial.deviation,
+    )
+
+
+class _Trial:
+    """Runs small batches through the model, for one rank alone."""
+
+    def __init__(
+        self, assembly: Assembly, device: torch.device, needs: Needs, counter: FlopCount
+    ) -> None:
+        self._assembly = assembly
+        self._device = device
+        self._needs = needs
+        self._counter = counter
+        self._sizes = [group.num_parameters for group in assembly.groups.units]
+        self._readings = Readings(device, len(self._sizes), fake=True)
+        assembly.step.activate([])
+        self._step = TrainingStep(
+            assembly.loss,
+            assembly.store,
+            self._readings,
+            NoAccount(),
+            ClipConfig(),
+            "after_backward",
+        )
+        self.deviation = 0.0
+
+    def costs(self, selections: Sequence[_Units], planned: DryRun) -> dict[CostClass, Cost]:
+        groups = self._assembly.groups
+        costs: dict[CostClass, Cost] = {}
+        if self._needs.probing_steps:
+            self._step.activate([], measured=groups.units)
+            costs[PROBING] = self._cost(self._run_step)
+        if self._needs.measure:
+            costs[MEASURING] = self._cost(self._run_forward)
+        for alike in self._alike(selections):
+            for kind, cost in self._interpolated(alike).items():
+                costs[kind] = Cost(cost.factors, cost.recomputed, planned.updates.get(kind, 0))
+        self._step.activate([])
+        return costs
+
+    def _alike(self, selections: Sequence[_Units]) -> list[dict[CostClass, _Units]]:
+        """A selection of each class; classes together that differ in their lowest unit alone."""
+        found: defaultdict[_Units, dict[CostClass, _Units]] = defaultdict(dict)
+        for units in sorted(selections, key=lambda units: min(units, default=len(self._sizes))):
+            kind = cost_class(units, self._sizes)
+            found[kind[1]][kind] = units
+        return list(found.values())
+
+    def _interpolated(self, alike: dict[CostClass, _Units]) -> dict[CostClass, Cost]:
+        """Layers of one kind add the same each, so the first class and the last give those between;
+        where one batch says otherwise, a class is worked out by itself."""
+        kinds = list(alike)
+        costs = {}
+        for kind in dict.fromkeys((kinds[0], kinds[-1])):
+            self._select(alike[kind])
+            costs[kind] = self._cost(self._run_step)
+        first, last = costs[kinds[0]], costs[kinds[-1]]
+        for kind in kinds[1:-1]:
+            share = Fraction(kind[0] - kinds[0][0], kinds[-1][0] - kinds[0][0])
+            between = Cost(
+                _between(first.factors, last.factors, share),
+                _between(first.recomputed, last.recomputed, share),
+            )
+            self._select(alike[kind])
+            agrees = self._deviation(between, self._run_step) == 0
+            costs[kind] = between if agrees else self._cost(self._run_step)
+        return costs
+
+    def _select(self, units: _Units) -> None:
+        groups = self._assembly.groups
+        everything = self._needs.gradients == "all"
+        updated = [*(groups.units[unit] for unit in units), *groups.always]
+        moved = moved_groups(groups, units, self._assembly.method.unselected)
+        self._step.activate(updated, groups.units if everything else (), moved)
+
+    def _cost(self, run: Callable[[BatchShape], tuple[int, int]]) -> Cost:
+        counts = [
+            run(BatchShape(rows, length, targets))
+            for rows, length, targets in (
+                (1, SHORT, SHORT),
+                (2, SHORT, SHORT),
+                (1, LONG, SHORT),
+                (1, SHORT, LONG),
+            )
+        ]
+        totals, recomputed = zip(*counts, strict=True)
+        cost = Cost(_factors(*totals), _factors(*recomputed))
+        self.deviation = max(self.deviation, self._deviation(cost, run))
+        return cost
+
+    def _deviation(self, cost: Cost, run: Callable[[BatchShape], tuple[int, int]]) -> float:
+        """Relative, on a batch that the cost was not made from."""
+        counted = run(CHECK)[0]
+        return abs(cost.passes(CHECK.extent) - counted) / max(1, counted)
+
+    def _run_step(self, shape: BatchShape) -> tuple[int, int]:
+        """Operations of a forward and backward pass, and those of them that compute again."""
+        before = self._counter.total, self._counter.recomputed
+        self._step.run([self._batch(shape)], shape.num_targets, lr=None)
+        self._readings.discard_step()
+        return self._counter.total - before[0], self._counter.recomputed - before[1]
+
+    def _run_forward(self, shape: BatchShape) -> tuple[int, int]:
+        before = self._counter.total
+        self._assembly.model.eval()
+        with torch.no_grad():
+            self._assembly.loss(self._batch(shape))
+        self._assembly.model.train()
+        return self._counter.total - before, 0
+
+    def _batch(self, shape: BatchShape) -> DeviceBatch:
+        return batch_of(shape, self._device)
+
+
+def _factors(one: int, two_rows: int, long: int, more_targets: int) -> Factors:
+    """From the operations of the four batches of `_cost`."""
+    row = two_rows - one
+    target = Fraction(more_targets - one, LONG - SHORT)
+    constant = one - row - target * SHORT
+    long_row = long - constant - target * SHORT
+    pair = (Fraction(long_row) / LONG - Fraction(row, SHORT)) / (LONG - SHORT)
+    token = Fraction(row, SHORT) - pair * SHORT
+    return constant, token, pair, target
+
+
+def _between(first: Factors, last: Factors, share: Fraction) -> Factors:
+    return tuple(a + share * (b - a) for a, b in zip(first, last, strict=True))
+
+
+def _sum(factors: Factors, extent: Extent) -> int:
+    return round(sum(factor * number for factor, number in zip(factors, extent, strict=True)))

@@ -1,0 +1,174 @@
+"""What a comparison's differences allow to be said, table by table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from lwft_bench.reporting.numbers.comparison import Comparison, Row, differences
+from lwft_bench.reporting.numbers.families import (
+    Judged,
+    SeedVariance,
+    judge,
+    pooled_seed_variance,
+)
+from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
+from lwft_bench.schema.suite import AVERAGE
+
+Pair = tuple[str, str]
+Losses = Mapping[str, Mapping[int, float]]
+"""Label -> seed -> loss."""
+
+
+def against_baseline(comparison: Comparison) -> dict[str, Judged]:
+    """Label -> its average minus the baseline's, of all rows that have one."""
+    pooled = seed_variance(comparison, AVERAGE)
+    pairs = {
+        row.label: row.differences[AVERAGE] for row in comparison.rows if AVERAGE in row.differences
+    }
+    return judge(pairs, lambda _: pooled)
+
+
+def by_benchmark(comparison: Comparison) -> dict[Pair, Judged]:
+    """(Label, benchmark) -> the row's score minus the baseline's: one family."""
+    pooled = {name: seed_variance(comparison, name) for name in comparison.benchmarks}
+    pairs = {
+        (row.label, name): paired
+        for row in comparison.rows
+        for name, paired in row.differences.items()
+        if name != AVERAGE
+    }
+    return judge(pairs, lambda pair: pooled[pair[1]])
+
+
+def against_untrained(comparison: Comparison) -> dict[str, Judged]:
+    """Label -> its average minus the untrained model's."""
+    pooled = seed_variance(comparison, AVERAGE)
+    pairs = {
+        row.label: row.over_untrained for row in comparison.scored if row.over_untrained is not None
+    }
+    return judge(pairs, lambda _: pooled)
+
+
+def between(comparison: Comparison, rows: Sequence[Row]) -> dict[Pair, Judged]:
+    """The average of each of `rows` minus that of each other one, both ways round: one family."""
+    pooled = seed_variance(comparison, AVERAGE)
+    return both_ways(judge(_pairs_of_averages(rows), lambda _: pooled))
+
+
+def between_losses(losses: Losses) -> dict[Pair, Judged]:
+    """A loss of each method minus that of each other one, both ways round: one family.
+
+    Paired by seed. The examples that losses are taken on are the same for all, and stay so.
+    """
+    pooled = _loss_variance(losses)
+    return both_ways(judge(_pairs_of_losses(losses), lambda _: pooled))
+
+
+def between_in_both(
+    comparison: Comparison, rows: Sequence[Row], losses: Losses
+) -> tuple[dict[Pair, Judged], dict[Pair, Judged]]:
+    """Averages and losses of methods that are compared in both: together one family."""
+    variances = {"average": seed_variance(comparison, AVERAGE), "loss": _loss_variance(losses)}
+    pairs = {("average", pair): paired for pair, paired in _pairs_of_averages(rows).items()}
+    pairs |= {("loss", pair): paired for pair, paired in _pairs_of_losses(losses).items()}
+    judged = judge(pairs, lambda key: variances[key[0]])
+    averages, by_loss = (
+        both_ways({pair: found for (kind, pair), found in judged.items() if kind == wanted})
+        for wanted in variances
+    )
+    return averages, by_loss
+
+
+def _pairs_of_averages(rows: Sequence[Row]) -> dict[Pair, PairedDifference]:
+    return {
+        (row.label, other.label): paired
+        for row, other in combinations(rows, 2)
+        if (paired := differences(row, other).get(AVERAGE)) is not None
+    }
+
+
+def _pairs_of_losses(losses: Losses) -> dict[Pair, PairedDifference]:
+    return {
+        (one, other): PairedDifference(
+            mean_over_seeds([losses[one][seed] - losses[other][seed] for seed in seeds])
+        )
+        for one, other in combinations(losses, 2)
+        if (seeds := sorted(losses[one].keys() & losses[other].keys()))
+    }
+
+
+def _loss_variance(losses: Losses) -> SeedVariance | None:
+    shared = sorted(set.intersection(*map(set, losses.values()))) if losses else []
+    return pooled_seed_variance(
+        [np.array([found[seed] for seed in shared]) for found in losses.values()]
+    )
+
+
+def both_ways(judged: Mapping[Pair, Judged]) -> dict[Pair, Judged]:
+    return dict(judged) | {(other, one): found.reversed for (one, other), found in judged.items()}
+
+
+def not_separable(best: str, others: Sequence[str], pairs: Mapping[Pair, Judged]) -> list[str]:
+    """Those of `others` that may be as good as the best one: no difference to it beyond noise."""
+    return [
+        other
+        for other in others
+        if other != best and not ((best, other) in pairs and pairs[best, other].beyond_noise)
+    ]
+
+
+def best_averages(comparison: Comparison) -> list[str]:
+    """The best average and what is not separable from it; empty with fewer than two methods.
+
+    Also empty where seeds are missing, so that nothing can be said of the best trained method.
+    """
+    rows = comparison.scored
+    if len(rows) < 2:
+        return []
+    best = max(rows, key=lambda row: row.accuracy[AVERAGE].mean)
+    pairs = between(comparison, rows)
+    own = [pair for (one, _), pair in pairs.items() if one == best.label]
+    if not any(pair.adjusted is not None for pair in own):
+        return []
+    return [best.label, *not_separable(best.label, [row.label for row in rows], pairs)]
+
+
+def seed_variance(comparison: Comparison, key: str) -> SeedVariance | None:
+    """Of the scores of single seeds, over all trained rows with the seeds that most of them have.
+
+    Args:
+        key: a benchmark, or `AVERAGE`.
+    """
+    means = [found for row in comparison.trained if (found := _seed_means(comparison, row, key))]
+    if not means:
+        return None
+    seeds = max((tuple(sorted(found)) for found in means), key=len)
+    rows = [
+        np.array([found[seed] for seed in seeds])
+        for found in means
+        if all(seed in found for seed in seeds)
+    ]
+    return pooled_seed_variance(rows)
+
+
+def _seed_means(comparison: Comparison, row: Row, key: str) -> dict[int, float]:
+    """Seed -> score; empty where a benchmark is missing."""
+    names = comparison.benchmarks if key == AVERAGE else (key,)
+    if any(name not in row.correct for name in names):
+        return {}
+    average = sum(row.correct[name].mean(axis=1) for name in names) / len(names)
+    return {int(seed): float(score) for seed, score in average.items()}
+
+
+def lowest_losses(losses: Losses) -> list[str]:
+    """The label with the lowest mean and those not separable from it; empty if nothing can be said."""
+    if len(losses) < 2:
+        return []
+    best = min(losses, key=lambda label: float(np.mean([*losses[label].values()])))
+    pairs = between_losses(losses)
+    if not any(found.adjusted is not None for found in pairs.values()):
+        return []
+    return [best, *not_separable(best, [*losses], pairs)]
