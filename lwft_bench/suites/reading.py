@@ -9,9 +9,9 @@ from typing import Any
 
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.plugins.registry import strategies
+from lwft_bench.schema.base import Config
 from lwft_bench.schema.cell import (
     Cell,
-    Config,
     EvaluationConfig,
     MethodConfig,
     ModelConfig,
