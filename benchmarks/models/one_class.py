@@ -28,12 +28,12 @@ from lwft_bench.models.parts import PARTS, find_parts
 from lwft_bench.planning.plan import needed
 from lwft_bench.planning.verification import measured_peak
 from lwft_bench.plugins.registry import strategies
+from lwft_bench.schema.base import Named
 from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
     MethodConfig,
     ModelConfig,
-    Named,
     TaskConfig,
     TrainingConfig,
 )
