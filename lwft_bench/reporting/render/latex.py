@@ -42,7 +42,7 @@ def escaped(text: str) -> str:
 def _symbol(character: str) -> str:
     if character in _SYMBOLS:
         return _SYMBOLS[character]
-    if character.isascii():
+    if character.isascii() and character.isprintable():
         return character
     return f"[U+{ord(character):04X}]"
 

@@ -33,8 +33,8 @@ _NOTE = (
     "Interquartile mean: of the scores of each seed on each benchmark, without the lowest and the "
     "highest quarter. Probability of improvement: that of one seed to score higher than one of the "
     "baseline, mean over benchmarks; 50 % where both are alike (Agarwal et al. 2021); it has no "
-    "interval, since one would not hold with few templates. ± (one standard error) and intervals: by a "
-    "bootstrap within benchmarks, items drawn anew and seeds for all benchmarks at once, with "
+    "interval, since one would not hold with few templates. ± (one standard error) and intervals: "
+    "by a bootstrap within benchmarks, items drawn anew and seeds for all benchmarks at once, with "
     "Student's quantile and Satterthwaite's degrees of freedom; each interval alone."
 )
 
