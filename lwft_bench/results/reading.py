@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import Unreadable, read_record
 from lwft_bench.schema.result import SCHEMA_VERSION, CellResult
 from lwft_bench.schema.run import CellRecord, SuiteRecord
 
@@ -17,7 +18,7 @@ Versioned = TypeVar("Versioned", CellResult, SuiteRecord)
 Parsed = TypeVar("Parsed", Cell, CellRecord)
 
 
-class Unreadable(UserError):
+class Damaged(UserError):
     """A file of a run is missing, cut or changed."""
 
 
@@ -41,10 +42,12 @@ def read_cell_record(folder: Path) -> CellRecord:
 
 def validated(model: type[Versioned], path: Path) -> Versioned:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_record(path))
         version = values.get("schema_version")
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise Unreadable(f"{path} cannot be read: {error}") from None
+    except Unreadable as error:
+        raise Damaged(error.message) from None
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{path} cannot be read: {error}") from None
     if version != SCHEMA_VERSION:
         raise UserError(
             f"{path} has schema version {version}, and this lwft-bench reads {SCHEMA_VERSION}",
@@ -53,11 +56,13 @@ def validated(model: type[Versioned], path: Path) -> Versioned:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise Unreadable(f"{path} is not a {model.__name__}: {error}") from None
+        raise Damaged(f"{path} is not a {model.__name__}: {error}") from None
 
 
 def parsed(model: type[Parsed], path: Path) -> Parsed:
     try:
-        return model.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"{path} cannot be read: {error}") from None
+        return model.model_validate_json(read_record(path))
+    except Unreadable as error:
+        raise Damaged(error.message) from None
+    except ValueError as error:
+        raise Damaged(f"{path} cannot be read: {error}") from None

@@ -21,7 +21,7 @@ from lwft_bench.results.atomic import (
 )
 from lwft_bench.results.lock import run_lock
 from lwft_bench.results.reading import (
-    Unreadable,
+    Damaged,
     parsed,
     read_cell_record,
     read_result_file,
@@ -103,7 +103,7 @@ class RunStore:
         """
         try:
             return self._state(cell_id, identity)
-        except Unreadable as error:
+        except Damaged as error:
             return CellState(State.DAMAGED, (" ".join(error.message.split())[:200],))
 
     def _state(self, cell_id: str, identity: Identity) -> CellState:
@@ -144,7 +144,7 @@ class RunStore:
                 continue
             try:
                 stem = f"{cell_id}--{read_cell_record(folder).digest[:8]}"
-            except Unreadable:
+            except Damaged:
                 stem = f"{cell_id}--damaged"
             target, copies = self.directory / "stale" / stem, 1
             while target.exists():
@@ -202,7 +202,7 @@ class RunStore:
         for path in (self.directory / "work").glob(f"*/{RESULT}"):
             try:
                 self.publish(path.parent.name)
-            except Unreadable:
+            except Damaged:
                 path.rename(path.with_name(f"damaged-{RESULT}"))
 
     def read_result(self, cell_id: str) -> CellResult:
@@ -225,9 +225,7 @@ class RunStore:
         found = []
         for cell in cells:
             if self.has_result(cell.id):
-                with suppress(
-                    Unreadable
-                ):  # told where it is looked at; the next run makes it again
+                with suppress(Damaged):  # told where it is looked at; the next run makes it again
                     found.append(self.read_result(cell.id))
         return found
 

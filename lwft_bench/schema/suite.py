@@ -16,8 +16,8 @@ from pydantic import (
     Tag,
 )
 
+from lwft_bench.schema.base import Config
 from lwft_bench.schema.cell import (
-    Config,
     EvaluationConfig,
     MethodConfig,
     ModelConfig,

@@ -34,6 +34,11 @@ class Place:
     sweep_start: int = 0
     first_of_sweep: int = 0
 
+    def begin_period(self, selected: tuple[int, ...], num_steps: int) -> None:
+        """These train from here on."""
+        self.selected = selected
+        self.period_start, self.period_end = self.at, self.at + num_steps
+
     def tick(self) -> None:
         """A training step is about to be made."""
         if self.at > 0 and self.sweep_start == self.period_start:

@@ -242,7 +242,7 @@ def test_rows_are_valid_json_that_leaves_out_what_there_is_not(store: RunStore) 
     [
         (b'{"step": 0}\n', "steps.jsonl:1: not a StepRow: lr: Field required"),
         (b"\n", "steps.jsonl:1: not a StepRow: Invalid JSON"),
-        (b"\xff\n", "steps.jsonl cannot be read: 'utf-8' codec"),
+        (b"\xff\n", "steps.jsonl:1: cannot be read: not UTF-8"),
     ],
 )
 def test_a_damaged_row_is_named(store: RunStore, content: bytes, told: str) -> None:
