@@ -146,10 +146,10 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
     import torch
 
     # Without weights and memory, nothing else than the config can be at fault.
-    what: str | None = (
-        "its config" if config.path is None else f"{config_folder(config) / 'config.json'}"
-    )
-    if config.trust_remote_code:  # but the code that came with it
+    what: str | None = "its config"
+    if config.path is not None:
+        what = str(config_folder(config) / "config.json")
+    if config.trust_remote_code:  # or the code that came with it
         what = None
     with _user_errors(config, what), torch.device("meta"):
         return _build(config, dtype, attention)
