@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -70,3 +74,53 @@ def test_every_method_and_strategy_is_documented():
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     names = [*shipped("methods"), *registry.strategies.names()]
     assert not [name for name in names if name not in text]
+
+
+PUBLIC = ("lwft_bench", "lwft_bench.strategies", "lwft_bench.adapters", "lwft_bench.optimizers")
+
+
+def test_every_public_name_has_an_entry_in_the_reference():
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^::: (\S+)$", page, re.MULTILINE)
+    assert len(set(entries)) == len(entries)
+    modules = [importlib.import_module(name) for name in (*PUBLIC, "lwft_bench.testing")]
+    names = {
+        name: f"{module.__name__}.{name}" for module in reversed(modules) for name in module.__all__
+    }
+    assert sorted(entries) == sorted(names.values())
+
+
+def test_the_site_has_every_page():
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    shown = set(re.findall(r": (\S+\.md)$", nav, re.MULTILINE))
+    made = {"index.md", "contributing.md", "changelog.md"}
+    assert shown == made | {page.name for page in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.skipif(find_spec("mkdocstrings") is None, reason="comes with the extra `docs`")
+def test_the_site_is_built_strictly(tmp_path: Path):
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+
+
+def test_words_are_explained_once():
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = [
+        word.lower()
+        for entry in re.findall(r"^- (\*\*.+?):", page, re.MULTILINE)
+        for word in re.findall(r"\*\*(.+?)\*\*", entry)
+    ]
+    assert len(words) > 40
+    assert len(set(words)) == len(words)
+
+
+def test_editors_find_the_schema_of_each_suite():
+    for path in shipped("suites").values():
+        line = path.read_text(encoding="utf-8").partition("\n")[0]
+        if "$schema=" in line:
+            assert (path.parent / line.partition("$schema=")[2]).is_file(), path

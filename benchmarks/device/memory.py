@@ -18,11 +18,11 @@ import torch
 from benchmarks.device import nvml
 from benchmarks.device.cells import cell, model
 from benchmarks.device.setting import NotHere, Row, Setting, attempt, release
-from lwft_bench.dry_run.draws import Draws
+from lwft_bench.dry_run.planned_selections import PlannedSelections
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.planning.budget import CONTEXT_BYTES, FRAGMENTED_SHARE, WORKSPACE_BYTES
 from lwft_bench.planning.plan import Needed, Planner, needed
-from lwft_bench.planning.verification import as_planned, measure
+from lwft_bench.planning.verification import as_planned, measured_peak
 from lwft_bench.schema.cell import Cell
 from lwft_bench.strategies.base import Needs
 
@@ -50,7 +50,7 @@ class Kind:
 @dataclass(frozen=True, slots=True)
 class Planned:
     shapes: tuple[BatchShape, ...]
-    drawn: Draws
+    drawn: PlannedSelections
     needed: Needed
 
 
@@ -94,7 +94,7 @@ def planned(kind: Kind, rehearse: bool) -> Planned:
         return Planned(found.batch.shapes, found.drawn, found.needed)
     tokens = kind.rows * (kind.length - 1)
     shapes = (BatchShape(kind.rows, kind.length, tokens),)
-    drawn = Draws((kind.units,), (kind.units,), planner.draws(one).visited, Needs())
+    drawn = PlannedSelections((kind.units,), (kind.units,), planner.draws(one).visited, Needs())
     return Planned(shapes, drawn, needed(one, shapes, drawn, 0))
 
 
@@ -145,7 +145,7 @@ def _without_device() -> None:
 def _row(setting: Setting, kind: Kind, plan: Callable[[], Planned], before: int | None) -> Row:
     found, device = plan(), torch.device(setting.device)
     release(setting.device)
-    measured = measure(made(kind, setting.rehearse), found.shapes, found.drawn, device)
+    measured = measured_peak(made(kind, setting.rehearse), found.shapes, found.drawn, device)
     on_cpu = device.type == "cpu"
     expected = found.needed.peak_bytes if on_cpu else found.needed.rounded_peak_bytes
     row: Row = {

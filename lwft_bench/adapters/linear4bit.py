@@ -9,7 +9,7 @@ from torch import nn
 
 from lwft_bench.plugins.extras import import_extra
 
-BLOCK = 64
+_BLOCK = 64
 """Weights that share one scale."""
 SCALES_BLOCK = 256
 """Scales that share one scale, with double quantisation."""
@@ -40,7 +40,7 @@ class Linear4bit(nn.Linear):
             tables.setdefault("dynamic", self._functional.create_dynamic_map())
             codes, state = self._functional.quantize_4bit(
                 linear.weight.detach(),
-                blocksize=BLOCK,
+                blocksize=_BLOCK,
                 compress_statistics=nested,
                 quant_type="nf4",
             )
@@ -67,7 +67,7 @@ class Linear4bit(nn.Linear):
             absmax=self.absmax,
             shape=torch.Size((self.out_features, self.in_features)),
             dtype=self.dtype,
-            blocksize=BLOCK,
+            blocksize=_BLOCK,
             quant_type="nf4",
             offset=self.absmax_offset if self.nested else None,
             state2=inner,

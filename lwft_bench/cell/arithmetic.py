@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lwft_bench.dry_run.dry_run import MEASURING, PROBING, DryRun, cost_class
-from lwft_bench.dry_run.operations import Operations
+from lwft_bench.dry_run.operations import StepCosts
 from lwft_bench.schema.extents import Extent
-from lwft_bench.schema.result import Operations as OperationsRecord
+from lwft_bench.schema.result import Operations
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.training.trace import Trace
 
@@ -30,9 +30,9 @@ class CellArithmetic:
         return [step.total() for step in self.steps]
 
     @property
-    def record(self) -> OperationsRecord:
+    def record(self) -> Operations:
         total: Counter[str] = sum(self.steps, Counter())
-        return OperationsRecord(
+        return Operations(
             **{purpose: total[purpose] for purpose in PURPOSES},
             uncounted=list(self.uncounted),
             deviation=self.deviation,
@@ -56,7 +56,7 @@ class CellArithmetic:
 
 def cell_arithmetic(
     trace: Trace,
-    operations: Operations,
+    operations: StepCosts,
     planned: DryRun,
     longest: Extent,
     num_ranks: int,
@@ -76,7 +76,8 @@ def cell_arithmetic(
         if row.step < 0:
             found["probing"] = costs[PROBING].passes(computed)
         else:
-            cost = costs[cost_class(trace.selections[row.period].units, sizes)]
+            selection = trace.selections[row.period]
+            cost = costs[cost_class(selection.units, sizes, selection.observed or ())]
             found["useful"] = cost.passes(needed) - cost.recomputation(needed)
             found["recomputation"] = cost.recomputation(computed)
             found["padding"] = cost.passes(computed) - found["recomputation"] - found["useful"]

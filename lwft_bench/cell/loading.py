@@ -7,16 +7,20 @@ from dataclasses import dataclass
 
 import torch
 from peft import PeftModel
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import TokenisedExamples, tokenise
 from lwft_bench.data.examples import Item, TaskData
 from lwft_bench.data.items import load_items
-from lwft_bench.data.overlap import Kind, asked, asked_in, find_overlap
+from lwft_bench.data.overlap import asked, asked_in, find_overlap
 from lwft_bench.data.sources import load_written
+from lwft_bench.models.finiteness import not_finite
 from lwft_bench.models.loading import load_tokenizer
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.rows import OverlapKind
 from lwft_bench.training.adapted import adapted_model, choose_device
 from lwft_bench.training.streams import RandomStreams
 
@@ -37,7 +41,7 @@ class Loaded:
     """Rows of the data files that were left out, as their target is empty."""
     items: Mapping[str, Sequence[Item]]
     """Of each benchmark; none for a trial."""
-    overlap: Mapping[str, Kind]
+    overlap: Mapping[str, OverlapKind]
     """Of items whose question stands in training or validation data, or nearly: by id."""
 
 
@@ -56,6 +60,7 @@ def load(cell: Cell) -> Loaded:
         {} if cell.trial else {name: load_items(cell.task, name) for name in cell.task.benchmarks}
     )
     adapter, model = adapted_model(cell, streams.seed("initialisation"), device)
+    _require_finite(cell, model)
     return Loaded(
         cell=cell,
         device=device,
@@ -71,7 +76,17 @@ def load(cell: Cell) -> Loaded:
     )
 
 
-def _overlap(data: TaskData, items: Mapping[str, Sequence[Item]]) -> dict[str, Kind]:
+def _require_finite(cell: Cell, model: nn.Module) -> None:
+    if broken := not_finite(model.named_parameters()):
+        others = f" and {len(broken) - 1} others" if len(broken) > 1 else ""
+        raise UserError(
+            f"model {cell.model.name}: its weights hold NaN or infinity: {broken[0]}{others}",
+            "The checkpoint is damaged, or it diverged where it was trained; a dtype with less range "
+            "(training.precision) can do it too.",
+        )
+
+
+def _overlap(data: TaskData, items: Mapping[str, Sequence[Item]]) -> dict[str, OverlapKind]:
     trained_on = asked_in(data)
     return {
         its_items[index].id: kind

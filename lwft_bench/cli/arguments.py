@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from lwft_bench.suites.loading import Suite
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
-SuiteFile = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file or a shipped suite.")]
-Settings = Annotated[
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file or a shipped suite.")]
+SetOptions = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set an option everywhere. Repeatable."),
 ]

@@ -13,7 +13,7 @@ from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.problems import ConfigError, KeyPath, format_key, validate
 from lwft_bench.testing import CheckOutcome, check_adapter, check_optimizer, check_strategy
 
-Checked = Mapping[str, Sequence[CheckOutcome]]
+_Checked = Mapping[str, Sequence[CheckOutcome]]
 """Name -> the outcomes of its checks."""
 
 _CHECKERS: dict[str, Callable[[Any, Any], list[CheckOutcome]]] = {
@@ -29,7 +29,7 @@ _DECORATORS = {
 }
 
 
-def check_plugins(kind: str, file_or_name: str, settings: Sequence[str] = ()) -> Checked:
+def check_plugins(kind: str, file_or_name: str, settings: Sequence[str] = ()) -> _Checked:
     """Runs every check on a registered plugin, or on all of its kind that a file registers.
 
     Args:
@@ -48,7 +48,7 @@ def check_plugins(kind: str, file_or_name: str, settings: Sequence[str] = ()) ->
     return {name: _CHECKERS[kind](name, options[name]) for name in names}
 
 
-def as_text(checked: Checked) -> str:
+def outcomes_as_text(checked: _Checked) -> str:
     """A line a check, and under them how many were passed."""
     return "\n\n".join(
         "\n".join([name, *map(_line, outcomes), _total(outcomes)])
@@ -56,7 +56,7 @@ def as_text(checked: Checked) -> str:
     )
 
 
-def all_passed(checked: Checked) -> bool:
+def all_passed(checked: _Checked) -> bool:
     """Whether every plugin passed every check."""
     return all(outcome.passed for outcomes in checked.values() for outcome in outcomes)
 

@@ -20,8 +20,8 @@ from lwft_bench.cli.arguments import (
     Only,
     Plugins,
     Run,
-    Settings,
-    SuiteFile,
+    SetOptions,
+    SuiteName,
     names_in,
     numbers_in,
     suite_of,
@@ -32,20 +32,20 @@ class Retry(StrEnum):
     FAILED = "failed"
 
 
-class Format(StrEnum):
+class _Format(StrEnum):
     MARKDOWN = "markdown"
     LATEX = "latex"
     CSV = "csv"
 
 
-@app.command()
-def run(
-    suite: SuiteFile,
+@app.command("run")
+def run_command(
+    suite: SuiteName,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Default: reports/<name of the suite>.")
     ] = None,
     plugin: Plugins = None,
-    settings: Settings = None,
+    settings: SetOptions = None,
     only: Only = None,
     models: Models = None,
     methods: Methods = None,
@@ -58,6 +58,12 @@ def run(
     save_weights: Annotated[
         bool, typer.Option("--save-weights", help="Keep the fine-tuned models.")
     ] = False,
+    silence: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=1.0, help="Kill a cell that gives no sign of life for so long."
+        ),
+    ] = 1800.0,
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
     ] = False,
@@ -83,19 +89,22 @@ def run(
     from lwft_bench.execution.runner import RunOptions, run_suite
 
     options = RunOptions(
-        workers=workers, retry_failed=retry is Retry.FAILED, save_weights=save_weights
+        workers=workers,
+        retry_failed=retry is Retry.FAILED,
+        save_weights=save_weights,
+        hang_seconds=silence,
     )
     raise typer.Exit(run_suite(loaded, out or Path("reports", loaded.name), options))
 
 
-@app.command()
-def plan(
-    suite: SuiteFile,
+@app.command("plan")
+def plan_command(
+    suite: SuiteName,
     budget: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Of the device, such as 24GiB or 24GB.")
     ] = None,
     plugin: Plugins = None,
-    settings: Settings = None,
+    settings: SetOptions = None,
     only: Only = None,
     models: Models = None,
     methods: Methods = None,
@@ -136,6 +145,26 @@ def plan(
 
 
 @app.command()
+def evaluate(
+    run: Run,
+    benchmarks: Annotated[
+        str, typer.Option(metavar="A,B", help="Shipped benchmarks, or files that define one.")
+    ],
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Cells at once.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Score a finished run on more benchmarks, with the weights that it kept.
+
+    Exit codes: as run.
+    """
+    from lwft_bench.execution.evaluating import evaluate_run
+    from lwft_bench.execution.runner import RunOptions
+
+    names = names_in(benchmarks) or ()
+    raise typer.Exit(evaluate_run(run, names, RunOptions(workers=workers)))
+
+
+@app.command()
 def report(run: Run, debug: Debug = False) -> None:
     """Make a run's report again from its files."""
     from lwft_bench.reporting.report import write_report
@@ -146,7 +175,7 @@ def report(run: Run, debug: Debug = False) -> None:
 @app.command()
 def table(
     run: Run,
-    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    format: Annotated[_Format, typer.Option(help="How to write it.")] = _Format.MARKDOWN,
     name: Annotated[str, typer.Option("--table", metavar="NAME", help="Which table.")] = "main",
     debug: Debug = False,
 ) -> None:
@@ -169,16 +198,18 @@ def profile(
     typer.echo(write_profile(runs, out, names_in(methods)))
 
 
-@app.command()
-def audit(
-    suite: SuiteFile,
-    settings: Settings = None,
+@app.command("audit")
+def audit_command(
+    suite: SuiteName,
+    settings: SetOptions = None,
     debug: Debug = False,
 ) -> None:
     """Count the test questions of a suite that stand in its training data, or nearly do."""
     from lwft_bench.data import contamination
 
-    typer.echo(contamination.as_text(contamination.audit(suite_of(suite, settings).all_cells)))
+    typer.echo(
+        contamination.audit_as_text(contamination.audit(suite_of(suite, settings).all_cells))
+    )
 
 
 @app.command()

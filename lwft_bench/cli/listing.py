@@ -19,12 +19,12 @@ from lwft_bench.schema.shipped import PACKAGE, shipped
 from lwft_bench.suites.architectures import read_architecture
 from lwft_bench.suites.entries import SHIPPED_MODELS, method_of_strategy, read_card
 
-Row = dict[str, Any]
+_Row = dict[str, Any]
 """Has at least `name`, `title`, `origin` ("built-in", "entry point <distribution>" or a plugin's
 path) and `path` (the file, None if unknown)."""
 
 
-def methods() -> Iterator[Row]:
+def methods() -> Iterator[_Row]:
     """Shipped cards, and the strategies of plugins that stand for methods by themselves."""
     for path in shipped("methods").values():
         yield _method_row(read_card(MethodConfig, path).config, registry.BUILT_IN, path)
@@ -35,7 +35,7 @@ def methods() -> Iterator[Row]:
             yield _method_row(method_of_strategy(name), origin, path if path.is_file() else None)
 
 
-def _method_row(method: MethodConfig, origin: str, path: Path | None) -> Row:
+def _method_row(method: MethodConfig, origin: str, path: Path | None) -> _Row:
     return {
         "name": method.name,
         "title": method.title,
@@ -50,7 +50,7 @@ def _method_row(method: MethodConfig, origin: str, path: Path | None) -> Row:
     }
 
 
-def registered(names: registry.Registry) -> Iterator[Row]:
+def registered(names: registry.Registry) -> Iterator[_Row]:
     """What is registered; an entry point that does not import says so as its title."""
     for name in names.names():
         origin = names.origin(name)
@@ -82,7 +82,7 @@ def _imported(names: registry.Registry, name: str) -> tuple[str, str | None]:
     return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0], inspect.getfile(cls)
 
 
-def models() -> Iterator[Row]:
+def models() -> Iterator[_Row]:
     for name in SHIPPED_MODELS:
         yield {
             "name": name,
@@ -102,7 +102,7 @@ def models() -> Iterator[Row]:
         }
 
 
-def tasks() -> Iterator[Row]:
+def tasks() -> Iterator[_Row]:
     for path in shipped("tasks").values():
         task = read_card(TaskConfig, path).config
         yield {
@@ -115,7 +115,7 @@ def tasks() -> Iterator[Row]:
         }
 
 
-def benchmarks() -> Iterator[Row]:
+def benchmarks() -> Iterator[_Row]:
     for name, path in shipped("benchmarks").items():
         value = read_document(path).value
         yield {
@@ -127,7 +127,7 @@ def benchmarks() -> Iterator[Row]:
         }
 
 
-def suites() -> Iterator[Row]:
+def suites() -> Iterator[_Row]:
     for name, path in shipped("suites").items():
         value = read_document(path).value
         yield {
@@ -138,7 +138,7 @@ def suites() -> Iterator[Row]:
         }
 
 
-KINDS: dict[str, Callable[[], Iterator[Row]]] = {
+KINDS: dict[str, Callable[[], Iterator[_Row]]] = {
     "methods": methods,
     "strategies": lambda: registered(registry.strategies),
     "adapters": lambda: registered(registry.adapters),
@@ -150,7 +150,7 @@ KINDS: dict[str, Callable[[], Iterator[Row]]] = {
 }
 
 
-def rows(kind: str) -> list[Row]:
+def rows(kind: str) -> list[_Row]:
     """Everything of one kind.
 
     Raises:
@@ -161,7 +161,7 @@ def rows(kind: str) -> list[Row]:
     return list(KINDS[kind]())
 
 
-def as_text(listed: list[Row]) -> str:
+def list_as_text(listed: list[_Row]) -> str:
     """One line an entry: name, title, origin."""
     width = max((len(row["name"]) for row in listed), default=0)
     return "\n".join(
@@ -170,6 +170,6 @@ def as_text(listed: list[Row]) -> str:
     )
 
 
-def _shown(row: Row) -> str:
+def _shown(row: _Row) -> str:
     origin = str(row["origin"])
     return os.path.relpath(origin) if os.path.isabs(origin) else origin

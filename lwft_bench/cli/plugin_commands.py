@@ -44,7 +44,9 @@ def list_(
     if as_json:
         typer.echo(json.dumps(found[kind] if kind else found, indent=2))
     else:
-        typer.echo("\n\n".join(f"{each}\n{listing.as_text(rows)}" for each, rows in found.items()))
+        typer.echo(
+            "\n\n".join(f"{each}\n{listing.list_as_text(rows)}" for each, rows in found.items())
+        )
     for problem in (problem for registry in REGISTRIES for problem in registry.problems):
         typer.echo(problem, err=True)
 
@@ -79,5 +81,5 @@ def check(
     from lwft_bench.cli import checking
 
     checked = checking.check_plugins(kind.value, file_or_name, settings or ())
-    typer.echo(checking.as_text(checked))
+    typer.echo(checking.outcomes_as_text(checked))
     raise typer.Exit(0 if checking.all_passed(checked) else 1)

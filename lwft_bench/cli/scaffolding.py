@@ -42,7 +42,7 @@ def write_plugin(kind: str, name: str, folder: Path) -> tuple[Path, Path]:
         raise UserError(f"{name!r} is no name for a plugin: {class_name} is used in its file.")
     texts = {
         folder / f"{module}.py": template,
-        folder / f"test_{module}.py": templates.TEST,
+        folder / f"test_{module}.py": templates.TEST_FILE,
     }
     if there := [str(path) for path in texts if path.exists()]:
         raise UserError(f"{' and '.join(there)}: there already, and not overwritten.")

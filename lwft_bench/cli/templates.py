@@ -144,7 +144,7 @@ class {class_name}(Optimizer):
         weight.sub_(state["direction"], alpha=lr)
 '''
 
-TEST = """\
+TEST_FILE = """\
 from lwft_bench.testing import {tests}
 
 

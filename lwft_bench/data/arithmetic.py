@@ -95,7 +95,7 @@ def parse_chain(text: str) -> tuple[Step, ...]:
     return tuple((left, operation, right) for left, operation, right in steps)
 
 
-def evaluate(chain: tuple[Step, ...], numbers: dict[str, int]) -> list[int] | None:
+def _evaluate(chain: tuple[Step, ...], numbers: dict[str, int]) -> list[int] | None:
     """The result of each step, or None unless all are whole numbers from 1 to MAX_RESULT."""
     values = dict(numbers)
     results = []
@@ -112,14 +112,14 @@ def evaluate(chain: tuple[Step, ...], numbers: dict[str, int]) -> list[int] | No
 
 def final_result(chain: tuple[Step, ...], numbers: dict[str, int]) -> int:
     """The answer, for numbers with which the chain works out."""
-    results = evaluate(chain, numbers)
+    results = _evaluate(chain, numbers)
     assert results is not None
     return results[-1]
 
 
 def solution(chain: tuple[Step, ...], numbers: dict[str, int]) -> str:
     """The chain of equations and the answer, as a continuation of the prompt."""
-    results = evaluate(chain, numbers)
+    results = _evaluate(chain, numbers)
     assert results is not None
     values = numbers | dict(zip("pqr", results, strict=False))
     equations = (
@@ -138,7 +138,7 @@ def wrong_solutions(chain: tuple[Step, ...], numbers: dict[str, int]) -> list[st
             (left, operation, right)
             for (left, _, right), operation in zip(chain, operations, strict=True)
         )
-        results = evaluate(changed, numbers)
+        results = _evaluate(changed, numbers)
         if results is not None and results[-1] != right_answer:
             wrong.append(solution(changed, numbers))
     return wrong
@@ -150,7 +150,7 @@ def misread_solutions(chain: tuple[Step, ...], numbers: dict[str, int]) -> list[
         solution(chain, misread)
         for name, value in numbers.items()
         for misread in (numbers | {name: value - 1}, numbers | {name: value + 1})
-        if evaluate(chain, misread) is not None
+        if _evaluate(chain, misread) is not None
     ]
 
 
@@ -200,7 +200,7 @@ def _draw_numbers(rng: Random, text: str, chain: tuple[Step, ...], split: str) -
         if (
             len(set(drawn)) == len(drawn)
             and split_of(drawn) == split
-            and evaluate(chain, numbers) is not None
+            and _evaluate(chain, numbers) is not None
         ):
             return numbers
 

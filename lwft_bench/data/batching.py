@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from lwft_bench.data.examples import Example
-from lwft_bench.data.token_cache import Pair, cached_pairs
+from lwft_bench.data.token_cache import TokenPair, cached_pairs
 from lwft_bench.schema.errors import UserError
 
 IGNORED = -100
@@ -81,7 +81,9 @@ def _split(
     return prompt_ids, tokenizer(target, add_special_tokens=False).input_ids
 
 
-def encode_pairs(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[Pair]:
+def encode_pairs(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase
+) -> list[TokenPair]:
     """`encode_pair` of many, faster."""
     prompts = tokenizer([example.prompt for example in examples]).input_ids
     joints = tokenizer([example.prompt + example.target for example in examples]).input_ids

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 Wording = tuple[str, str, tuple[str, ...]]
-Event = tuple[str, str]
+_Event = tuple[str, str]
 """What happens, and what {a} has more or fewer of it then: "more" or "fewer"."""
 Exchange = tuple[str, str, str]
 """What happens between two people, who has more then, and who has fewer."""
@@ -20,7 +20,7 @@ Exchange = tuple[str, str, str]
 _OPPOSITE = {"more": "fewer", "fewer": "more"}
 
 
-def _yes_or_no(events: Iterable[Event]) -> tuple[Wording, ...]:
+def _yes_or_no(events: Iterable[_Event]) -> tuple[Wording, ...]:
     answers = {"more": ("Yes", ("No",)), "fewer": ("No", ("Yes",))}
     return tuple(
         (f"{text} Is it more {{t}} that {{a}} has now?", *answers[change])
@@ -35,7 +35,7 @@ def _who_has_more(exchanges: Iterable[Exchange]) -> tuple[Wording, ...]:
     )
 
 
-def _endings(events: Iterable[Event]) -> tuple[Wording, ...]:
+def _endings(events: Iterable[_Event]) -> tuple[Wording, ...]:
     return tuple(
         (
             f"{text} What then?",
@@ -50,7 +50,7 @@ def _endings(events: Iterable[Event]) -> tuple[Wording, ...]:
     )
 
 
-_TRAINING_EVENTS: tuple[Event, ...] = (
+_TRAINING_EVENTS: tuple[_Event, ...] = (
     ("{a} finds {t}.", "more"),
     ("{a} found many {t}.", "more"),
     ("{a} buys {t}.", "more"),
@@ -64,7 +64,7 @@ _TRAINING_EVENTS: tuple[Event, ...] = (
     ("{a} gives {t} to {b}.", "fewer"),
     ("{a} gave {b} many {t}.", "fewer"),
 )
-_TEST_EVENTS: tuple[Event, ...] = (
+_TEST_EVENTS: tuple[_Event, ...] = (
     ("{a} picks {t}.", "more"),
     ("{a} picked {t} and {u}.", "more"),
     ("{a} gets {t} from {b}.", "more"),

@@ -10,7 +10,7 @@ from lwft_bench.data.overlap import asked, asked_in, find_overlap
 from lwft_bench.data.sources import load_examples
 from lwft_bench.schema.cell import Cell, TaskConfig
 
-SHOWN = 3
+_SHOWN = 3
 """Questions of a benchmark that are shown as examples."""
 
 
@@ -54,11 +54,11 @@ def _audit(task: TaskConfig) -> Iterator[Audit]:
             num_exact=found.count("exact"),
             num_near=found.count("near"),
             run_length=found.run_length,
-            questions=tuple(questions[index] for index in sorted(found.test)[:SHOWN]),
+            questions=tuple(questions[index] for index in sorted(found.test)[:_SHOWN]),
         )
 
 
-def as_text(audits: Sequence[Audit]) -> str:
+def audit_as_text(audits: Sequence[Audit]) -> str:
     """A table for a terminal, and examples of what was found."""
     width = max(map(len, ("benchmark", *(one.benchmark for one in audits))))
     lines = []

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from lwft_bench.data.stated_numbers import LEAD, STATEMENT, last_stated_number
 
 Extraction = Callable[[str], str | None]
-Comparison = Callable[[str, str], bool]
+_Comparison = Callable[[str, str], bool]
 
 NUMERIC_TOLERANCE = 1e-3
 RESPONSE_MARK = "### Response:"
@@ -157,4 +157,4 @@ def rule(name: str, pattern: str | None = None) -> Extraction:
     return searching(pattern)
 
 
-COMPARISONS: dict[str, Comparison] = {"numeric_match": numeric_match, "exact_match": exact_match}
+COMPARISONS: dict[str, _Comparison] = {"numeric_match": numeric_match, "exact_match": exact_match}

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from lwft_bench.data.json_lines import Row, parse_rows
-from lwft_bench.schema.cell import Config
+from lwft_bench.schema.base import Config
 from lwft_bench.schema.errors import UserError
 
-Record = TypeVar("Record")
+_Record = TypeVar("_Record")
 
 
 class HubSplits(Config):
@@ -25,7 +25,7 @@ class HubSplits(Config):
     """Branch, tag or commit."""
 
 
-def read_hub(source: HubSplits, parse: Callable[[Row], Record]) -> list[Record]:
+def read_hub(source: HubSplits, parse: Callable[[Row], _Record]) -> list[_Record]:
     """Every row through `parse`. Downloads what is not cached, unless HF_HUB_OFFLINE is set.
 
     Raises:

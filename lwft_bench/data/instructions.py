@@ -17,14 +17,15 @@ from lwft_bench.data.json_lines import Row
 from lwft_bench.data.locations import NAME_A_FOLDER, data_folder, find_file
 from lwft_bench.data.prompts import example, prompt
 from lwft_bench.data.row_files import read_rows
-from lwft_bench.schema.cell import Config, Profile, TaskConfig
+from lwft_bench.schema.base import Config
+from lwft_bench.schema.cell import Profile, TaskConfig
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import unknown
 
 if TYPE_CHECKING:
     from lwft_bench.data.benchmarks import BenchmarkConfig
 
-Column = Literal["instruction", "input", "output", "answer"]
+_Column = Literal["instruction", "input", "output", "answer"]
 ITEM_SEED = 0
 """Of the draw, where a task asks for fewer items than a benchmark has: the same for everybody."""
 
@@ -70,7 +71,7 @@ class InstructionRows(Config):
     """Instead of `train`."""
     form: str = "alpaca"
     """How rows are written: `lwft_bench.data.forms`."""
-    columns: dict[Column, str] = {}
+    columns: dict[_Column, str] = {}
     """Form alpaca: its columns -> those of the data, where they are called otherwise."""
     seed: NonNegativeInt = 0
     """Of the draw, where there are more rows than the task asks for."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.regular_files import read_text
 
-Record = TypeVar("Record")
+_Record = TypeVar("_Record")
 
 MAX_PROBLEMS = 10
 """Problems of one file that are shown."""
@@ -178,7 +178,7 @@ def beyond_limits(error: ValueError | RecursionError) -> str:
     return "a number of thousands of digits, which cannot be read"
 
 
-def read_json_lines(path: Path, parse: Callable[[Row], Record]) -> list[Record]:
+def read_json_lines(path: Path, parse: Callable[[Row], _Record]) -> list[_Record]:
     """Every line that is not blank, through `parse`.
 
     Raises:
@@ -195,8 +195,8 @@ def rows_of_lines(path: Path, text: str) -> list[Callable[[], Row]]:
 
 
 def parse_rows(
-    path: Path, rows: Iterable[Callable[[], Row]], parse: Callable[[Row], Record]
-) -> list[Record]:
+    path: Path, rows: Iterable[Callable[[], Row]], parse: Callable[[Row], _Record]
+) -> list[_Record]:
     """Each row through `parse`.
 
     Args:
@@ -205,7 +205,7 @@ def parse_rows(
     Raises:
         UserError: rows are at fault: the first `MAX_PROBLEMS` of them.
     """
-    records: list[Record] = []
+    records: list[_Record] = []
     problems: list[str] = []
     for row in rows:
         try:

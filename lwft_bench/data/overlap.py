@@ -14,11 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from lwft_bench.data.examples import Example, Item, TaskData
-
-Kind = Literal["exact", "near"]
+from lwft_bench.schema.rows import OverlapKind
 
 SHORTEST, LONGEST = 8, 13
 PERCENTILE = 5
@@ -32,10 +30,10 @@ class Overlap:
 
     run_length: int
     """N, in words."""
-    test: dict[int, Kind] = field(default_factory=dict)
-    training: dict[int, Kind] = field(default_factory=dict)
+    test: dict[int, OverlapKind] = field(default_factory=dict)
+    training: dict[int, OverlapKind] = field(default_factory=dict)
 
-    def count(self, kind: Kind) -> int:
+    def count(self, kind: OverlapKind) -> int:
         """Test questions found this way."""
         return sum(found == kind for found in self.test.values())
 

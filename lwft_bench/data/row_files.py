@@ -22,7 +22,7 @@ from lwft_bench.data.json_lines import (
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.regular_files import read_text, require_regular
 
-Record = TypeVar("Record")
+_Record = TypeVar("_Record")
 
 JSON_LINES = (".jsonl", ".ndjson")
 TEXT = (".json", *JSON_LINES, ".csv")
@@ -38,7 +38,7 @@ def kind_of(path: Path) -> str | None:
     return suffix if suffix in (TEXT if packed else SUFFIXES) else None
 
 
-def read_rows(path: Path, parse: Callable[[Row], Record]) -> list[Record]:
+def read_rows(path: Path, parse: Callable[[Row], _Record]) -> list[_Record]:
     """Every row of a file, through `parse`.
 
     A `.json` file holds a list of objects, an object with such a list under `data`, or one object a
@@ -62,7 +62,7 @@ def read_rows(path: Path, parse: Callable[[Row], Record]) -> list[Record]:
     return records
 
 
-def read_own_rows(path: Path, parse: Callable[[Row], Record]) -> list[Record]:
+def read_own_rows(path: Path, parse: Callable[[Row], _Record]) -> list[_Record]:
     """As `read_rows`, but a file whose suffix says nothing has an object a line."""
     return read_json_lines(path, parse) if kind_of(path) is None else read_rows(path, parse)
 

@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerBase
 from lwft_bench.data.caches import cache_folder
 from lwft_bench.data.examples import Example
 
-Pair = tuple[list[int], list[int]]
+TokenPair = tuple[list[int], list[int]]
 """Ids of a prompt and of its target."""
 
 CACHED_FROM = 5000
@@ -34,8 +34,8 @@ CACHED_FROM = 5000
 def cached_pairs(
     examples: Sequence[Example],
     tokenizer: PreTrainedTokenizerBase,
-    encode: Callable[[], list[Pair]],
-) -> list[Pair]:
+    encode: Callable[[], list[TokenPair]],
+) -> list[TokenPair]:
     """What `encode` gives for the examples, from the cache if it is there, and into it if not."""
     if len(examples) < CACHED_FROM or not tokenizer.is_fast:
         return encode()
@@ -63,14 +63,14 @@ def _key(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> str
     return digest.hexdigest()
 
 
-def _read(file: Path) -> list[Pair]:
+def _read(file: Path) -> list[TokenPair]:
     arrays = safetensors.numpy.load_file(file)
     ends = np.cumsum(arrays["lengths"])
     pieces = [piece.tolist() for piece in np.split(arrays["ids"], ends[:-1])]
     return list(zip(pieces[::2], pieces[1::2], strict=True))
 
 
-def _write(file: Path, pairs: Sequence[Pair]) -> None:
+def _write(file: Path, pairs: Sequence[TokenPair]) -> None:
     pieces = [piece for pair in pairs for piece in pair]
     content = safetensors.numpy.save(
         {

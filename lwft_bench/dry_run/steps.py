@@ -11,7 +11,7 @@ from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import Batch
-from lwft_bench.dry_run.draws import Draws
+from lwft_bench.dry_run.planned_selections import PlannedSelections
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.extents import Extent
@@ -19,8 +19,9 @@ from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import AnyAccount, Assembly, Surroundings, assemble
 from lwft_bench.training.groups import moved_groups
 from lwft_bench.training.loss import DeviceBatch
+from lwft_bench.training.traits import Traits
 
-NOTHING = Needs()
+_NOTHING = Needs()
 Before = Literal["probing", "measuring"]
 
 LR = 1e-6
@@ -44,6 +45,11 @@ class BatchShape:
     def extent(self) -> Extent:
         """What its arithmetic grows with."""
         return Extent.of_lengths([self.length] * self.rows, self.num_targets)
+
+
+def longest(shapes: Sequence[BatchShape]) -> int:
+    """Tokens of the longest rows, padding included."""
+    return max(shape.length for shape in shapes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +90,14 @@ class CellSteps(Generic[AnyAccount]):
             flops["measuring"] = self.run_forward()
         return flops
 
-    def select(self, units: Sequence[int], needs: Needs = NOTHING) -> None:
-        """The units train from now on, and what the strategy needs of the others is measured."""
+    def select(
+        self, units: Sequence[int], needs: Needs = _NOTHING, observed: Sequence[int] = ()
+    ) -> None:
+        """The units train from now on, and what the strategy needs of the others is measured.
+
+        Args:
+            observed: Units whose gradients are measured without being trained; all if so needed.
+        """
         groups, store = self.assembly.groups, self.assembly.store
         with self.account.phase("switch"):
             leaving = [groups.units[unit].name for unit in self._selected - set(units)]
@@ -93,7 +105,8 @@ class CellSteps(Generic[AnyAccount]):
             store.leave(leaving, LR)
             store.switch(leaving, [group.name for group in updated])
             moved = moved_groups(groups, units, self.assembly.method.unselected)
-            measured = groups.units if needs.gradients == "all" else ()
+            everything = needs.gradients == "all"
+            measured = groups.units if everything else [groups.units[unit] for unit in observed]
             self.assembly.step.activate(updated, measured, moved)
         self._selected = frozenset(units)
 
@@ -113,7 +126,7 @@ class CellSteps(Generic[AnyAccount]):
         model.train()
         return self.counter.total - before
 
-    def follow(self, drawn: Draws) -> dict[tuple[int, ...], StepCost]:
+    def follow(self, drawn: PlannedSelections) -> dict[tuple[int, ...], StepCost]:
         """A step of each selection, with the state of all visited units there.
 
         A probing step and the forward passes of measurements come first, as in training. Each
@@ -128,7 +141,7 @@ class CellSteps(Generic[AnyAccount]):
         costs = {}
         for number, units in enumerate(drawn.selections):
             with self.account.phase(str(number)):
-                self.select(units, drawn.needs)
+                self.select(units, drawn.needs, drawn.observed)
                 flops = self.run_step()
             updated = [*(groups.units[unit] for unit in units), *groups.always]
             streamed = sum(self.assembly.store.host_bytes_of(group.name) for group in updated)
@@ -143,7 +156,7 @@ def cell_steps(
     surroundings: Surroundings[AnyAccount],
     counter: FlopCount,
     *,
-    own_logits: bool,
+    traits: Traits,
     idle: Sequence[BatchShape] = (),
 ) -> CellSteps[AnyAccount]:
     """Puts an adapted model together with what trains it, as it stands before the first selection."""
@@ -155,7 +168,7 @@ def cell_steps(
         cell.training,
         surroundings,
         rounding_seed=0,
-        own_logits=own_logits,
+        traits=traits,
     )
     device = surroundings.device
     assembly.store.counts_survival = True  # the dearest steps are those that count it

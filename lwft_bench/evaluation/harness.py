@@ -22,13 +22,20 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
+    from lwft_bench.evaluation.left_padding import Together
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores in the order the benchmarks were given, and the samples they are means of."""
+    """Scores in the order the benchmarks were given, and the samples they are means of.
+
+    rows_together: which prompts the model could answer at once without changing the answers; None:
+    nothing was generated.
+    """
 
     scores: list[Score]
     samples: list[SampleRow]
+    rows_together: Together | None = None
 
 
 def evaluate(
@@ -39,8 +46,7 @@ def evaluate(
     on_progress: Callable[[int, int], None] | None = None,
     *,
     profile: Profile = "clean",
-    chat_template: bool = False,
-    chat_options: Mapping[str, Any] | None = None,
+    template: ChatTemplate | None = None,
 ) -> Evaluation:
     """Score `model` on every benchmark, on the device it is on.
 
@@ -53,12 +59,10 @@ def evaluate(
         on_progress: called with (requests answered, requests in all); a multiple-choice item has
             one request a choice.
         profile: the task's, with which the items were made.
-        chat_template: the task's: the items' prompts are put into the tokenizer's.
-        chat_options: the task's arguments for it.
+        template: what the items' prompts are put into; None: they stay as they are.
 
     Raises:
-        UserError: a prompt and its response do not fit into the model's context, or the tokenizer has
-            no chat template.
+        UserError: a prompt and its response do not fit into the model's context.
     """
     import lm_eval.evaluator
 
@@ -67,8 +71,7 @@ def evaluate(
     from lwft_bench.evaluation.lm_eval_tasks import lm_eval_task
 
     benchmarks = {load_benchmark(name).under(profile): items[name] for name in items if items[name]}
-    if chat_template:
-        template = ChatTemplate(tokenizer, chat_options)
+    if template is not None:
         benchmarks = {
             benchmark.in_chat(template.end_of_turn, template.options): [
                 template.item(item) for item in its_items
@@ -97,7 +100,7 @@ def evaluate(
         ]
         scores.append(_score(benchmark, answered))
         samples.extend(answered)
-    return Evaluation(scores, samples)
+    return Evaluation(scores, samples, language_model.rows_together)
 
 
 def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> SampleRow:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
+from transformers import (
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteriaList,
+)
 
 from lwft_bench.data.batching import encode_pair
+from lwft_bench.evaluation.left_padding import (
+    Together,
+    generated_without_padding,
+    rows_together,
+)
+from lwft_bench.evaluation.not_finite import NanWatch, NotFinite
 from lwft_bench.evaluation.stopping import StopTexts
 
 
@@ -31,6 +43,8 @@ class ModelInMemory(HFLM):
             pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size
         )
         self.set_cache_hook(_AnswerHook(on_answer))
+        self.rows_together: Together | None = None
+        """Which rows are generated for at once; None before anything is generated."""
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         return super().generate_until(requests, disable_tqdm=True)
@@ -38,9 +52,33 @@ class ModelInMemory(HFLM):
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = True
     ) -> list[tuple[float, bool]]:
-        return super().loglikelihood(requests, disable_tqdm=True)
+        answers = super().loglikelihood(requests, disable_tqdm=True)
+        for value, _ in answers:
+            if not math.isfinite(value):
+                raise NotFinite(f"a log-likelihood is {value}")
+        return answers
 
     def _model_generate(
+        self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
+    ) -> torch.Tensor:
+        """Without padding where the model's answers would depend on it."""
+        padding = self.tokenizer.pad_token_id
+        if self.rows_together is None:
+            self.rows_together = rows_together(self.model, padding)
+        if self.rows_together == "any":
+            return self._generate(context, max_length, stop, **options)
+        mask, longest = options.pop("attention_mask"), context.shape[1]
+
+        def generate(rows: torch.Tensor) -> torch.Tensor:
+            limit = max_length - longest + rows.shape[1]
+            return self._generate(
+                rows, limit, stop, attention_mask=torch.ones_like(rows), **options
+            )
+
+        single = self.rows_together == "single"
+        return generated_without_padding(context, mask, padding, generate, single=single)
+
+    def _generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
     ) -> torch.Tensor:
         """Greedy rows end one by one; beam search, which has rows to choose from, by its own end."""
@@ -50,14 +88,18 @@ class ModelInMemory(HFLM):
             rows, length = context.shape
             criteria.append(StopTexts(self.tokenizer, texts, prompt_length=length, batch_size=rows))
         options.pop("temperature", None)  # lm-eval's default, which nothing here samples with
-        return self.model.generate(
+        watch = NanWatch(context.device)
+        generated = self.model.generate(
             input_ids=context,
             max_length=max_length,
             stopping_criteria=criteria,
+            logits_processor=LogitsProcessorList([watch]),
             pad_token_id=self.tokenizer.pad_token_id,
             use_cache=True,
             **options,
         )
+        watch.require_numbers()
+        return generated
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         return encode_pair(self.tokenizer, context, continuation)

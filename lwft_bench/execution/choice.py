@@ -58,14 +58,14 @@ def _choice(tuning: Tuning, result_of: ResultOf) -> Choice:
     results = [[result_of(trial) for trial in one.trials] for one in tuning.candidates]
     if any(result is None for found in results for result in found):
         return Choice(tuning, ended=False)
-    losses = [fmean(map(validation_loss, found)) for found in results]
+    losses = [fmean(map(_validation_loss, found)) for found in results]
     best = min(range(len(losses)), key=lambda index: (losses[index], _size(tuning, index)))
     if losses[best] == math.inf:
         return Choice(tuning, ended=True)
     return Choice(tuning, True, tuning.candidates[best], losses[best])
 
 
-def validation_loss(result: CellResult | None) -> float:
+def _validation_loss(result: CellResult | None) -> float:
     """After training; infinity where there is none, so that a trial that failed loses."""
     if result is None or result.training is None:
         return math.inf

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lwft_bench.schema.events import Event, PhaseBegan, StepsDone
 
-Clock = Callable[[], float]
+_Clock = Callable[[], float]
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class RunTracker:
     """The cells of a run that are to do, and how far they are."""
 
     to_do: int
-    clock: Clock = time.monotonic
+    clock: _Clock = time.monotonic
     running: dict[str, RunningCell] = field(default_factory=dict)
     num_done: int = 0
     num_failed: int = 0

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
-aten = torch.ops.aten
+_aten = torch.ops.aten
 
 Formula = Callable[..., int]
 """Operations of a call, from its result and its arguments."""
@@ -116,24 +116,24 @@ def _shapes(tensors: Sequence[torch.Tensor]) -> list[torch.Size]:
 
 
 _OWN: dict[Any, Formula] = {
-    aten.addmm_: _after_addend,
-    aten.baddbmm_: _after_addend,
-    aten.addbmm: _after_addend,
-    aten.addbmm_: _after_addend,
-    aten.mv: _matrix_by_vector,
-    aten.addmv: lambda result, addend, *args, **_: _matrix_by_vector(result, *args[:2]),
-    aten.addmv_: lambda result, addend, *args, **_: _matrix_by_vector(result, *args[:2]),
-    aten.dot: lambda result, left, right, **_: 2 * left.numel(),
-    aten.vdot: lambda result, left, right, **_: 2 * left.numel(),
-    aten.addr: lambda result, addend, left, right, **_: 2 * left.numel() * right.numel(),
-    aten.addr_: lambda result, addend, left, right, **_: 2 * left.numel() * right.numel(),
-    aten._int_mm: lambda result, left, right, **_: _mm(left, right),
-    aten._grouped_mm: _grouped_mm,
-    aten._scaled_grouped_mm: _grouped_mm,
-    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-    aten._scaled_dot_product_fused_attention_overrideable: _attention,
-    aten._scaled_dot_product_fused_attention_overrideable_backward: _attention_backward,
+    _aten.addmm_: _after_addend,
+    _aten.baddbmm_: _after_addend,
+    _aten.addbmm: _after_addend,
+    _aten.addbmm_: _after_addend,
+    _aten.mv: _matrix_by_vector,
+    _aten.addmv: lambda result, addend, *args, **_: _matrix_by_vector(result, *args[:2]),
+    _aten.addmv_: lambda result, addend, *args, **_: _matrix_by_vector(result, *args[:2]),
+    _aten.dot: lambda result, left, right, **_: 2 * left.numel(),
+    _aten.vdot: lambda result, left, right, **_: 2 * left.numel(),
+    _aten.addr: lambda result, addend, left, right, **_: 2 * left.numel() * right.numel(),
+    _aten.addr_: lambda result, addend, left, right, **_: 2 * left.numel() * right.numel(),
+    _aten._int_mm: lambda result, left, right, **_: _mm(left, right),
+    _aten._grouped_mm: _grouped_mm,
+    _aten._scaled_grouped_mm: _grouped_mm,
+    _aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    _aten._scaled_dot_product_fused_attention_overrideable: _attention,
+    _aten._scaled_dot_product_fused_attention_overrideable_backward: _attention_backward,
 }
 """What torch 2.13's registry lacks: products in place, of vectors, of experts, and the attention
 kernels of the CPU and of other devices, counted as torch counts those of CUDA: all pairs of tokens,

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-aten = torch.ops.aten
+_aten = torch.ops.aten
 
 _ON_FRESH_ZEROS = frozenset(
-    (aten.index_add.default, aten.index_put.default, aten.scatter_add.default)
+    (_aten.index_add.default, _aten.index_put.default, _aten.scatter_add.default)
 )
 """What the derivatives of index_select, index and gather call on zeros they have just made."""
 
@@ -48,7 +48,7 @@ def in_place_unwatched(
         args: its positional arguments.
         sole_owner: `references_of_sole_owner()`.
     """
-    if func is aten.add.Tensor:
+    if func is _aten.add.Tensor:
         return _references(args) == sole_owner
     return func in _ON_FRESH_ZEROS and _references(args).python == sole_owner.python
 
@@ -80,7 +80,7 @@ def references_of_sole_owner() -> References:
             args: tuple[Any, ...] = (),
             kwargs: dict[str, Any] | None = None,
         ) -> Any:
-            if func is aten.add.Tensor:
+            if func is _aten.add.Tensor:
                 seen.append(_references(args))
             return func(*args, **(kwargs or {}))
 

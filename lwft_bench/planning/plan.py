@@ -14,10 +14,11 @@ from torch._subclasses.fake_tensor import (
     UnsupportedFakeTensorException,
 )
 
-from lwft_bench.dry_run.draws import Draws, draws
 from lwft_bench.dry_run.fake_cell import fake_cell
-from lwft_bench.dry_run.steps import BatchShape
-from lwft_bench.models.loading import alters_logits, require_shape
+from lwft_bench.dry_run.planned_selections import PlannedSelections, planned_selections
+from lwft_bench.dry_run.steps import BatchShape, longest
+from lwft_bench.dry_run.traits import traits_of
+from lwft_bench.models.loading import require_shape
 from lwft_bench.models.parts import find_parts
 from lwft_bench.planning.batches import PlannedBatch, planned_batch
 from lwft_bench.schema.cell import Cell
@@ -98,7 +99,7 @@ class CellPlan:
 
     cell: Cell
     batch: PlannedBatch
-    drawn: Draws
+    drawn: PlannedSelections
     needed: Needed | None
     problem: str | None = None
 
@@ -119,8 +120,12 @@ class Planner:
             UserError: The model's config cannot be found or lacks a field.
         """
         batch, drawn = self._batch(cell), self.draws(cell)
+        problem = traits_of(cell, longest(batch.shapes)).problem
+        if problem is not None:
+            return CellPlan(cell, batch, drawn, None, problem)
         total = self._groups(cell)[1]
-        key = _text([_relevant(cell), batch.shapes, drawn.selections, drawn.visited, drawn.needs])
+        of_draws = [drawn.selections, drawn.visited, drawn.observed, drawn.needs]
+        key = _text([_relevant(cell), batch.shapes, *of_draws])
         if key not in self._known:
             try:
                 self._known[key] = needed(cell, batch.shapes, drawn, total)
@@ -131,11 +136,12 @@ class Planner:
             return CellPlan(cell, batch, drawn, None, found)
         return CellPlan(cell, batch, drawn, found)
 
-    def draws(self, cell: Cell) -> Draws:
+    def draws(self, cell: Cell) -> PlannedSelections:
         """The selections whose step is run."""
         groups, total = self._groups(cell)
         units = groups.seen_by_strategy()
-        return draws(cell.method, units, cell.training.steps, self._num_samples, total)
+        steps = cell.training.steps
+        return planned_selections(cell.method, units, steps, self._num_samples, total)
 
     def kind(self, cell: Cell) -> str:
         """Cells of one kind need the same, whatever is changed in them alike."""
@@ -153,20 +159,23 @@ class Planner:
     def _groups(self, cell: Cell) -> tuple[Groups, int]:
         """On the meta device: what the strategy chooses among; and the model's parameters."""
         method = cell.method.model_dump(mode="json", include={"adapter", "always_train", "units"})
-        key = _text([cell.model.model_dump(mode="json"), method])
+        shapes = self._batch(cell).shapes
+        key = _text([cell.model.model_dump(mode="json"), method, longest(shapes)])
         if key not in self._units:
             require_shape(cell.model)
             adapter, model = empty_adapted_model(cell)
-            groups = make_groups(model, find_parts(model), cell.method, adapter)
+            untrained = traits_of(cell, longest(shapes)).without_gradient
+            groups = make_groups(model, find_parts(model), cell.method, adapter, untrained)
             self._units[key] = groups, adapter.num_parameters(model)
         return self._units[key]
 
 
-def needed(cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, total_parameters: int) -> Needed:
+def needed(
+    cell: Cell, shapes: Sequence[BatchShape], drawn: PlannedSelections, total_parameters: int
+) -> Needed:
     """Runs the trainer's own steps on fake tensors."""
     run, idle = _distinct(shapes)
-    own_logits = alters_logits(cell.model)
-    with fake_cell(cell, run, own_logits=own_logits, idle=idle) as fake:
+    with fake_cell(cell, run, idle=idle) as fake:
         costs = fake.follow(drawn)
         groups, store = fake.assembly.groups, fake.assembly.store
         report = fake.account.report()
@@ -206,7 +215,7 @@ def _distinct(shapes: Sequence[BatchShape]) -> tuple[list[BatchShape], list[Batc
     return run, idle
 
 
-def _spread(values: dict[tuple[int, ...], int], drawn: Draws) -> Spread:
+def _spread(values: dict[tuple[int, ...], int], drawn: PlannedSelections) -> Spread:
     typical = [values[units] for units in drawn.typical]
     return Spread(min(values.values()), sum(typical) / len(typical), max(values.values()))
 

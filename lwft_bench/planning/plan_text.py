@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lwft_bench.cell.measurements import confounds
+from lwft_bench.cell.model_confounds import model_confounds
+from lwft_bench.dry_run.steps import longest
+from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.planning.budget import Allowance
 from lwft_bench.planning.plan import Spread
-from lwft_bench.planning.suite_plan import Row, SuitePlan
+from lwft_bench.planning.suite_plan import PlanRow, SuitePlan
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.markdown import to_titled_markdown
 from lwft_bench.reporting.render.table import Table
@@ -25,9 +28,9 @@ def as_text(plan: SuitePlan) -> str:
     return "\n".join(map(to_titled_markdown, tables))
 
 
-def _one_a_kind(rows: list[Row]) -> dict[str, Row]:
+def _one_a_kind(rows: list[PlanRow]) -> dict[str, PlanRow]:
     """Label -> plan, cells that differ by their seed alone as one."""
-    found: dict[str, Row] = {}
+    found: dict[str, PlanRow] = {}
     for row in rows:
         found.setdefault(_label(row.plan.cell), row)
     return found
@@ -37,7 +40,7 @@ def _label(cell: Cell) -> str:
     return cell.id.replace(f"--seed{cell.seed}", "")
 
 
-def _needs(plan: SuitePlan, rows: dict[str, Row]) -> Table:
+def _needs(plan: SuitePlan, rows: dict[str, PlanRow]) -> Table:
     display = []
     for label, row in rows.items():
         needed = row.plan.needed
@@ -75,7 +78,7 @@ def _spread(values: Spread) -> str:
     return " / ".join(map(show.memory, each))
 
 
-def _fits(row: Row) -> str:
+def _fits(row: PlanRow) -> str:
     if row.plan.problem is not None:
         return f"not plannable: {row.plan.problem}"
     if row.fits is None:
@@ -92,7 +95,7 @@ def _value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _notes(plan: SuitePlan, rows: dict[str, Row]) -> Iterator[str]:
+def _notes(plan: SuitePlan, rows: dict[str, PlanRow]) -> Iterator[str]:
     sources: dict[str, list[str]] = defaultdict(list)
     for label, row in rows.items():
         shapes = row.plan.batch.shapes
@@ -113,11 +116,16 @@ def _notes(plan: SuitePlan, rows: dict[str, Row]) -> Iterator[str]:
             f"not planned: {show.memory(allowance.context)} for the device's context, "
             f"{show.memory(allowance.workspaces)} for cuBLAS, 2% for fragmentation."
         )
+    refused: dict[str, list[str]] = defaultdict(list)
+    for cell_id, message in plan.refused.items():
+        refused[message].append(cell_id)
+    for message, ids in refused.items():
+        yield f"Refused, as a run would: {', '.join(ids)}: {message}."
     if plan.untrained:
         yield f"Not trained, so not planned: {', '.join(plan.untrained)}."
 
 
-def _memory(rows: dict[str, Row]) -> Iterator[Table]:
+def _memory(rows: dict[str, PlanRow]) -> Iterator[Table]:
     """A line a cell, as in the first table."""
     needed = {label: row.plan.needed for label, row in rows.items() if row.plan.needed}
     for name, title, found in (
@@ -150,7 +158,8 @@ def _confounds(plan: SuitePlan) -> Iterator[Table]:
             continue
         by_seed[cell.seed] = confounds(cell, 1)
         if row.plan.needed:
-            by_seed[cell.seed] |= {
+            traits = traits_of(cell, longest(row.plan.batch.shapes))
+            by_seed[cell.seed] |= model_confounds(cell, traits) | {
                 "planned.trained_parameters": row.plan.needed.trained_parameters,
                 "planned.flops_per_step": row.plan.needed.flops.mean,
             }

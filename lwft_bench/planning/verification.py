@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from lwft_bench.adapters.base import Adapter
-from lwft_bench.dry_run.draws import Draws
-from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps
+from lwft_bench.dry_run.planned_selections import PlannedSelections
+from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps, longest
+from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.memory.accounting import MemoryAccount
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.memory.meters import Account, PhasePeaks, allocated_bytes
-from lwft_bench.models.loading import alters_logits
 from lwft_bench.planning.budget import WORKSPACE_BYTES
 from lwft_bench.planning.plan import by_phase
 from lwft_bench.planning.suite_plan import SuitePlan
@@ -28,7 +28,7 @@ TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class _Measured:
     """allocated: the peak. reserved: what the caching allocator held for it; None on the CPU.
     phases: the peak of each."""
 
@@ -55,7 +55,7 @@ def verify_plan(plan: SuitePlan, tell: Callable[[str], None]) -> bool:
         seen.add(id(needed))
         cell = row.plan.cell
         device = choose_device(cell.training.device)
-        measured = measure(cell, row.plan.batch.shapes, drawn, device)
+        measured = measured_peak(cell, row.plan.batch.shapes, drawn, device)
         planned = needed.peak_bytes if device.type == "cpu" else needed.rounded_peak_bytes
         difference = measured.allocated - planned
         agrees = as_planned(planned, measured, device)
@@ -68,15 +68,15 @@ def verify_plan(plan: SuitePlan, tell: Callable[[str], None]) -> bool:
     return passed
 
 
-def as_planned(planned: int, measured: Measured, device: torch.device) -> bool:
+def as_planned(planned: int, measured: _Measured, device: torch.device) -> bool:
     """Whether the peak is what was planned: by its bytes on the CPU, by blocks on an accelerator."""
     allowed = 0.0 if device.type == "cpu" else TOLERANCE * planned + WORKSPACE_BYTES
     return abs(measured.allocated - planned) <= allowed
 
 
-def measure(
-    cell: Cell, shapes: Sequence[BatchShape], drawn: Draws, device: torch.device
-) -> Measured:
+def measured_peak(
+    cell: Cell, shapes: Sequence[BatchShape], drawn: PlannedSelections, device: torch.device
+) -> _Measured:
     """The peak of the steps that a plan runs, on the device, with the model's own weights.
 
     A model given by its config has random ones, drawn on the device.
@@ -88,12 +88,12 @@ def measure(
     if isinstance(account, PhasePeaks):
         _steps(cell, adapted, shapes, device, account).follow(drawn)
         peaks = {name: peak - before for name, peak in account.peaks.items()}
-        return Measured(max(peaks.values()), account.reserved, by_phase(peaks))
+        return _Measured(max(peaks.values()), account.reserved, by_phase(peaks))
     account.adopt([*adapted[1].parameters(), *adapted[1].buffers()], "weights")
     with account:
         _steps(cell, adapted, shapes, device, account).follow(drawn)
     report = account.report()
-    return Measured(report.peak_bytes, None, by_phase(report.phases))
+    return _Measured(report.peak_bytes, None, by_phase(report.phases))
 
 
 def _steps(
@@ -103,6 +103,6 @@ def _steps(
     device: torch.device,
     account: Account,
 ) -> CellSteps[Account]:
-    own_logits = alters_logits(cell.model)
+    traits = traits_of(cell, longest(shapes))
     surroundings = Surroundings(device, account)
-    return cell_steps(cell, adapted, shapes, surroundings, FlopCount(), own_logits=own_logits)
+    return cell_steps(cell, adapted, shapes, surroundings, FlopCount(), traits=traits)

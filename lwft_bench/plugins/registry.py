@@ -22,7 +22,7 @@ from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import unknown
 
 if TYPE_CHECKING:
-    from lwft_bench.schema.cell import Named
+    from lwft_bench.schema.base import Named
 
 Class = TypeVar("Class", bound=type)
 
@@ -225,6 +225,7 @@ strategies: Registry = Registry(
         "spectrum": "lwft_bench.strategies.spectrum:Spectrum",
         "ist": "lwft_bench.strategies.ist:Ist",
         "hift": "lwft_bench.strategies.hift:Hift",
+        "blockllm": "lwft_bench.strategies.blockllm:BlockLLM",
         "misa": "lwft_bench.strategies.misa:Misa",
         "frugal": "lwft_bench.strategies.frugal:Frugal",
         "absignsgd": "lwft_bench.strategies.absignsgd:DepthBiased",
@@ -233,6 +234,7 @@ strategies: Registry = Registry(
         "rgn": "lwft_bench.strategies.rgn:RelativeGradientNorm",
         "greedy": "lwft_bench.strategies.greedy:Greedy",
         "permuted": "lwft_bench.strategies.permuted:Permuted",
+        "random-probabilities": "lwft_bench.strategies.random_probabilities:RandomProbabilities",
     },
 )
 adapters: Registry = Registry(

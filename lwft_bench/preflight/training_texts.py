@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lwft_bench.preflight.findings import Findings
     from lwft_bench.preflight.structure import Structure
 
-SHOWN = 40
+_SHOWN = 40
 """Characters of a text that a message shows."""
 
 
@@ -113,7 +113,7 @@ def require_embedded(
     position, found = next(
         (i, token) for i, token in enumerate(ids) if token >= structure.num_embeddings
     )
-    text = tokenizer.decode([*ids[max(0, position - 8) : position + 1]])[-SHOWN:]
+    text = tokenizer.decode([*ids[max(0, position - 8) : position + 1]])[-_SHOWN:]
     raise UserError(
         f"{where}: {whose} has the token {tokenizer.convert_ids_to_tokens(found)!r} with id {found} "
         f"(at the end of {text!r}), and the model has {structure.num_embeddings} embeddings",

@@ -142,7 +142,8 @@ def _renderings(table: Table) -> dict[str, str]:
 
 def _replace(path: Path, content: bytes) -> None:
     """Readers see the old file or the new one. Reports can be made again, so no fsync."""
-    partial = path.with_name(f".{path.name}.partial")
+    # Another report may be made now.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with open_new(partial) as file:
         file.write(content)
     os.replace(partial, path)

@@ -35,7 +35,7 @@ def read_lines(path: Path) -> list[str]:
     return read_record(path, MAX_TEXT_BYTES).splitlines()
 
 
-def parse_rows(kind: type[AnyRow], path: Path, lines: list[str], first: int = 1) -> list[AnyRow]:
+def typed_rows(kind: type[AnyRow], path: Path, lines: list[str], first: int = 1) -> list[AnyRow]:
     """The rows that the lines hold. first: the number of the first line in the file.
 
     Raises:

@@ -6,29 +6,25 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     NonNegativeInt,
     PositiveInt,
     model_validator,
 )
-from pydantic_core import CoreSchema
+
+from lwft_bench.schema.base import Config, Named
+from lwft_bench.schema.units import (
+    PARTS_OF_UNIT,
+    ChunkUnits,
+    Part,
+    TrainedPart,
+    UnitKind,
+    UnselectedConfig,
+    one_kind_in_layers,
+)
 
 StatePolicy = Literal["keep", "reset", "restart"]
-Part = Literal["embed", "final_norm", "head", "other"]
-UnitKind = Literal["embed", "layers", "modules", "tensors", "head"]
-TrainedPart = Literal[Part, "norms"]
 Profile = Literal["clean", "published"]
-PARTS_OF_UNIT: dict[UnitKind, tuple[Part, ...]] = {
-    "embed": ("embed", "other"),
-    "layers": (),
-    "modules": (),
-    "tensors": ("final_norm",),
-    "head": ("final_norm", "head"),
-}
-"""The parts that a unit beside the layers is made of; `tensors` leave the final norm to `head`."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 """Fit for a folder's name: cell ids are made of names."""
 MAX_CELL_ID = 200
@@ -37,41 +33,11 @@ CellId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_len
 """A folder's name: nothing that leads out of the run's directory."""
 
 
-class Config(BaseModel):
-    """Base of all configuration: immutable, no unknown keys, infinity survives JSON."""
+class LayerFactor(Config):
+    """A decoder layer and a number that its norm gains are multiplied by."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        ser_json_inf_nan="constants",
-        use_attribute_docstrings=True,  # for the JSON schema: what editors show
-    )
-
-
-class Named(Config):
-    """A registered thing and its options: `{name: grass, temperature: 1.0}` or just `grass`.
-
-    The options are validated against the registered class when a suite is read.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.__pydantic_extra__ or {})
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_bare_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
+    layer: NonNegativeInt
+    factor: Annotated[float, Field(gt=0)]
 
 
 class ModelConfig(Config):
@@ -92,15 +58,28 @@ class ModelConfig(Config):
     """Run code that comes with the model. Off unless asked for by name here."""
     reinitialise: tuple[NonNegativeInt, ...] = ()
     """Decoder layers that lose what they learned: they get the weights that an untrained model has,
-    drawn from the initialisation stream. A control: does a strategy find them?"""
+    drawn from the initialisation stream. A control, of layers that get next to no gradient."""
+    gain: LayerFactor | None = None
+    """Damages a layer: the gains of the norms before its linear maps are multiplied by the factor. A
+    positive control: training that layer repairs it."""
+    rescale: LayerFactor | None = None
+    """Leaves the function as it is: the same gains are multiplied by the factor, and the linear maps
+    that follow them divided by it. A placebo: nothing needs training. A power of two is exact."""
+
+    @property
+    def altered_layers(self) -> tuple[int, ...]:
+        """Decoder layers that a control has changed, sorted."""
+        named = [one.layer for one in (self.gain, self.rescale) if one is not None]
+        return tuple(sorted({*self.reinitialise, *named}))
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
         if (self.path is None) == (self.config is None):
             raise ValueError("expected exactly one of the keys 'path' and 'config'")
-        if self.reinitialise and self.path is None:
+        if self.altered_layers and self.path is None:
+            (key, *_) = [k for k in ("reinitialise", "gain", "rescale") if getattr(self, k)]
             raise ValueError(
-                "reinitialise is for pretrained weights: a model built from a config has none"
+                f"{key} is for pretrained weights: a model built from a config has none"
             )
         return self
 
@@ -145,6 +124,9 @@ class TaskConfig(Config):
     """Arguments of that template, such as `enable_thinking: false`."""
     drop_test_questions: Literal["none", "exact", "near"] = "none"
     """Leaves examples out of training whose question is one of the benchmarks', or nearly one."""
+    permute_targets: bool = False
+    """Gives each training example the target of another, at random: a negative control, in which
+    there is nothing to learn but the form of answers. Validation and benchmarks stay as they are."""
     max_left_out: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the training or validation examples that may be left out because `training.max_length`
     leaves nothing of their target, or because their target is empty. They are counted and warned
@@ -195,9 +177,13 @@ class TrainingConfig(Config):
     clip: ClipConfig = ClipConfig()
     checkpointing: bool = False
     """Recompute each layer's activations in the backward pass."""
-    attention: Literal["eager", "sdpa"] = "sdpa"
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    """`auto`: sdpa where the model has it, else what it has."""
     dropout: bool = True
-    """Keep the model's own dropout on while training."""
+    """Keep the model's own dropout, and the noise of its routers, on while training."""
+    router_loss: Literal["auto", "on", "off"] = "auto"
+    """The loss that balances the routers of a mixture of experts, with the weight of the model's
+    config; `auto`: only if that config asks for it (`output_router_logits`)."""
     update: Literal["in_backward", "after_backward"] = "after_backward"
     bucket_bytes: PositiveInt = 16 * 2**20
     """Size of one of the six device buckets that offloaded optimizer state passes through."""
@@ -240,39 +226,6 @@ class Provenance(Config):
     note: str = ""
 
 
-class ChunkUnits(Config):
-    """Units that are pieces of one stream, all trained parameters in their order, of about equal bytes.
-
-    It is cut between rows (the first dimension), inside tensors too.
-    """
-
-    chunks: PositiveInt
-
-
-def _one_kind_in_layers(kinds: tuple[UnitKind, ...]) -> tuple[UnitKind, ...]:
-    inside = [kind for kind in kinds if kind in ("layers", "modules", "tensors")]
-    if len(inside) > 1:
-        raise ValueError(f"{' and '.join(inside)} are the same parameters: name one of them")
-    return kinds
-
-
-class UnselectedConfig(Config):
-    """A second rule, for the units that are not selected.
-
-    It is applied in the backward pass, to each gradient as soon as it is complete and unclipped, so that
-    one parameter's is all there is beside those of the selected units; when a step has several
-    micro-batches they are there until its last one. It works in the weights' own precision.
-    """
-
-    optimizer: Named
-    """One without state: `sgd` or `sign`."""
-    lr_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """Factor on the learning rate."""
-    range: Literal["all", "deeper"] = "all"
-    """Which of them: all, or those whose depth is above that of the lowest selected one, and whose
-    derivatives the backward pass makes anyway."""
-
-
 class MethodConfig(Config):
     """A method card: a named, citable combination of adapter, strategy, optimizer and state."""
 
@@ -291,7 +244,7 @@ class MethodConfig(Config):
     units: (
         Literal["modules", "tensors"]
         | ChunkUnits
-        | Annotated[tuple[UnitKind, ...], Field(min_length=1), AfterValidator(_one_kind_in_layers)]
+        | Annotated[tuple[UnitKind, ...], Field(min_length=1), AfterValidator(one_kind_in_layers)]
     ) = ("layers",)
     """What the strategy chooses among: decoder `layers`, or in their place `modules`, each module of a
     layer that has a weight matrix, or `tensors`, each parameter by itself, norm gains and the final
@@ -305,9 +258,14 @@ class MethodConfig(Config):
     selected than before, `restart` at every selection after the first."""
     state_on_device: Literal["all", "none"] | PositiveInt = "all"
     """`all`: no offload; `none`: offloaded and streamed; or a budget in bytes."""
-    lr_clock: Literal["step", "sweep"] = "step"
-    """When the learning rate moves on: at every step, or at the first step of each pass over all
-    units, for strategies that make such passes."""
+    lr_clock: Literal["step", "sweep", "first_of_sweep"] = "step"
+    """When the learning rate moves on: at every step; or, for strategies that pass over all units, at
+    the first step of each pass, to what the schedule has for that step (`sweep`), or by one step of
+    the schedule at each step of a pass's first selection (`first_of_sweep`), as the code of HiFT and
+    ChunkFT does: of K units it sees the first K-th of the schedule."""
+    step_counter: Literal["unit", "tensor"] = "unit"
+    """Whose updates an optimizer's bias correction counts, where a tensor is in several units: those of
+    the unit's own rows, or, as ChunkFT's code does, those of all rows together."""
     lr_warmup_after_selection: NonNegativeInt = 0
     """Steps over which the learning rate rises to what the schedule says, anew after each selection."""
     unselected: UnselectedConfig | None = None
@@ -337,6 +295,8 @@ class MethodConfig(Config):
                     f"always_train has {', '.join(both)}, which units: {unit} lets the strategy "
                     "choose: leave it out of one of them"
                 )
+        if self.step_counter == "tensor" and self.state_policy != "keep":
+            raise ValueError("step_counter: tensor goes with state_policy: keep only")
         if "norms" in always and "modules" not in self.unit_kinds:
             raise ValueError(
                 "always_train has norms, which are parameters of layers that `units: modules` leaves "

@@ -20,7 +20,7 @@ from lwft_bench.schema.naming import nearest
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-Model = TypeVar("Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 KeyPath = tuple[str | int, ...]
 
@@ -67,8 +67,8 @@ Locate = Callable[[KeyPath], tuple[str, str]]
 
 
 def validate(
-    model: type[Model], value: Any, locate: Locate, noun: str = "key"
-) -> tuple[Model | None, list[Problem]]:
+    model: type[_Model], value: Any, locate: Locate, noun: str = "key"
+) -> tuple[_Model | None, list[Problem]]:
     """Validate without coercion (no "16" for 16, no `true` for 1).
 
     Args:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from lwft_bench.schema.extents import Extent
 
-Overlap = Literal["exact", "near"]
+OverlapKind = Literal["exact", "near"]
 """How a question of a benchmark stands in training data."""
 
 NOT_SOUGHT: Literal["not sought"] = "not sought"
@@ -101,7 +101,7 @@ class SelectionHeader(Row):
 class SelectionRow(Row):
     """What trains for a period: a line of `selections.jsonl`."""
 
-    omitted = frozenset({"probabilities", "scores", "ages"})
+    omitted = frozenset({"probabilities", "scores", "ages", "observed", "restart"})
 
     step: int
     """The first of the period."""
@@ -114,6 +114,10 @@ class SelectionRow(Row):
     """Of each unit, where the strategy has any."""
     ages: tuple[int, ...] | None = None
     """Of each unit: steps since what its score rests on was last measured."""
+    observed: tuple[int, ...] | None = None
+    """Indices of units that were measured and not trained."""
+    restart: bool | None = None
+    """Whether all state began anew, where the strategy said so itself."""
 
 
 class SampleRow(Row):
@@ -131,7 +135,7 @@ class SampleRow(Row):
     """What the extraction rule found; None: no answer."""
     answer: str = ""
     correct: bool
-    overlap: Overlap | Literal["not sought"] | None = NOT_SOUGHT
+    overlap: OverlapKind | Literal["not sought"] | None = NOT_SOUGHT
     """Whether training examples have the question, or nearly; None: they do not."""
     cluster: str | None = None
     """What items have in common that were not sampled independently: a template, a passage, a story

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from lwft_bench.schema.cell import CellId, Name
 from lwft_bench.schema.suite import Published
 
+EVALUATION = "evaluation"
+"""The component of an identity that training does not depend on: where it alone has changed, and the
+weights were kept, a cell is only scored again."""
 
-class Identity(Protocol):
-    """What a result depends on: equal digests, equal cells."""
 
-    @property
-    def components(self) -> Mapping[str, str]:
-        """Digests of config, strategy, data, model and protocol."""
+@dataclass(frozen=True)
+class Identity:
+    """`components`: sha256 (hex) of config, strategy, data, model and protocol, which training depends
+    on; and, but for trials, of evaluation.
+    """
+
+    components: Mapping[str, str]
 
     @property
     def digest(self) -> str:
-        """sha256 over the components."""
+        """sha256 (hex) over the components."""
+        return digest_of(dict(self.components))
+
+
+def digest_of(value: Any) -> str:
+    """sha256 (hex) of a value as canonical JSON: sorted keys, no spaces."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plain_ablation(ablation: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,11 +47,11 @@ def plain_ablation(ablation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class Record(BaseModel):
+class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CellRecord(Record):
+class CellRecord(_Record):
     """`identity.json` of a cell: written before it starts, so that it can be gone on with."""
 
     digest: str
@@ -45,7 +60,7 @@ class CellRecord(Record):
     """CPU threads the cell was started with, and is resumed with: they can change the last bits."""
 
 
-class SuiteCell(Record):
+class SuiteCell(_Record):
     """One cell as the suite has it."""
 
     id: CellId
@@ -59,14 +74,14 @@ class SuiteCell(Record):
     identity_components: dict[str, str]
 
 
-class CandidateRecord(Record):
+class CandidateRecord(_Record):
     """Values that are tried together, and the ids of their trials."""
 
     values: dict[str, Any]
     trials: tuple[CellId, ...]
 
 
-class TuningRecord(Record):
+class TuningRecord(_Record):
     """What is tried for one model, method, task and ablation, and which of it was chosen."""
 
     model: Name
@@ -82,7 +97,7 @@ class TuningRecord(Record):
     """None while trials are left, and where none has a validation loss: then no cell can run."""
 
 
-class SuiteRecord(Record):
+class SuiteRecord(_Record):
     """`suite.json`: the suite as it was resolved for the last run in this directory."""
 
     schema_version: int

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import torch
 
-from lwft_bench.dry_run.draws import Draws
 from lwft_bench.dry_run.fake_cell import fake_cell
+from lwft_bench.dry_run.planned_selections import PlannedSelections
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.memory.meters import synchronised_clock
 from lwft_bench.planning.budget import WORKSPACE_BYTES
-from lwft_bench.planning.verification import as_planned, measure
+from lwft_bench.planning.verification import as_planned, measured_peak
 from lwft_bench.schema.result import Check
 from lwft_bench.selftest.delays import DelayedEngine, SerialEngine
 from lwft_bench.selftest.steps import Shape, StateOnDevice, Steps
@@ -21,7 +21,7 @@ from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.state.simulated import SimulatedEngine
 from lwft_bench.strategies.base import Needs
 
-CPU = torch.device("cpu")
+_CPU = torch.device("cpu")
 STEPS = 200
 STEPS_WITHOUT_QUEUES = 40
 """On the CPU, where nothing can be overtaken."""
@@ -90,12 +90,12 @@ def _delay(device: torch.device, queue: Queue) -> Check:
 
 def _schedules() -> Iterator[Check]:
     for precision in PRECISIONS:
-        expected = _trained(CPU, "none", precision, steps=24)
+        expected = _trained(_CPU, "none", precision, steps=24)
         engines = [SimulatedEngine(seed) for seed in range(NUM_SCHEDULES)]
         wrong = [
             number
             for number, engine in enumerate(engines)
-            if expected.differences(_trained(CPU, "none", precision, engine, steps=24))
+            if expected.differences(_trained(_CPU, "none", precision, engine, steps=24))
         ]
         moved = min(engine.bytes_in for engine in engines)
         detail = (
@@ -114,12 +114,14 @@ def _memory(device: torch.device) -> Check:
     cell = shape.cell("none", precision="bf16", update="in_backward")
     batch = BatchShape(shape.rows, shape.length, shape.rows * (shape.length - 1))
     pairs = tuple((unit, unit + 1) for unit in range(shape.layers - 1))
-    drawn = Draws(pairs, typical=pairs, visited=tuple(range(shape.layers)), needs=Needs())
+    drawn = PlannedSelections(
+        pairs, typical=pairs, visited=tuple(range(shape.layers)), needs=Needs()
+    )
     with fake_cell(cell, [batch]) as fake:
         fake.follow(drawn)
         report = fake.account.report()
     planned = report.peak_bytes if on_cpu else report.rounded_peak_bytes
-    measured = measure(cell, [batch], drawn, device)
+    measured = measured_peak(cell, [batch], drawn, device)
     found = measured.allocated
     if on_cpu:
         detail = f"planned {planned:,} B, accounted in a real run {found:,} B"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from lwft_bench.state.accelerator import AcceleratorEngine
-from lwft_bench.state.engine import Event, Queue
+from lwft_bench.state.engine import Queue, QueueEvent
 
 SIDE = 2048
 """Of the matrices whose product is the delay: some tens of microseconds to a millisecond, many times
@@ -50,7 +50,7 @@ class DelayedEngine(AcceleratorEngine):
 class SerialEngine(AcceleratorEngine):
     """Waits on the host for everything: what offloading costs where nothing overlaps."""
 
-    def record(self, queue: Queue) -> Event:
+    def record(self, queue: Queue) -> QueueEvent:
         event = super().record(queue)
         event.synchronize()
         return event

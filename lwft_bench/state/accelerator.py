@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from lwft_bench.state.engine import Event, Queue, Wait
+from lwft_bench.state.engine import Queue, QueueEvent, Wait
 
 
 class AcceleratorEngine:
@@ -73,11 +73,11 @@ class AcceleratorEngine:
     def host_access(self, reads: Sequence[torch.Tensor], writes: Sequence[torch.Tensor]) -> None:
         pass
 
-    def record(self, queue: Queue) -> Event:
+    def record(self, queue: Queue) -> QueueEvent:
         # A new event each time: an event that is recorded again no longer stands for the old point.
         return self._streams[queue].record_event()
 
-    def wait(self, queue: Queue, event: Event, why: Wait) -> None:
+    def wait(self, queue: Queue, event: QueueEvent, why: Wait) -> None:
         if event is None:
             return
         if queue is Queue.HOST:

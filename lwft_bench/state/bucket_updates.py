@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.state.group_state import Moment
 from lwft_bench.state.layout import Bucket
 from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
 
-State = dict[str, torch.Tensor]
+_State = dict[str, torch.Tensor]
 
 SECOND_MOMENT = "exp_avg_sq"
 """The name of the field that is a mean of squared gradients, in every optimizer that has one."""
+
+
+class UnselectedRule(NamedTuple):
+    """What moves groups that are not selected: a rule without state, and a factor on the rate."""
+
+    rule: Optimizer
+    lr_scale: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +42,28 @@ class BucketUpdates:
         bucket: Bucket,
         weight: torch.Tensor,
         gradient: torch.Tensor,
-        step: int,
-        lr: float,
-        key: int,
+        moment: Moment,
         counts_survival: bool,
         memory: torch.Tensor,
     ) -> None:
         """One update, on device memory that holds the bucket's state."""
-        state = bucket.views(memory)
-        if step == 1 and self.precision.master:
+        state, precision = bucket.views(memory), self.precision.of(weight)
+        if moment.step == 1 and precision.master:
             state["master"].copy_(weight)
 
-        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
-            rule.update(weight, gradient, state, step, lr)
+        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: _State) -> None:
+            rule.update(weight, gradient, state, moment.counted, moment.lr)
 
         if not counts_survival:
-            update_slice(self.precision, kernel, weight, gradient, state, key, bucket.start)
+            update_slice(precision, kernel, weight, gradient, state, moment.key, bucket.start)
             return
         part = slice(0, CHUNK_ELEMENTS)
         before = weight[part].clone()
-        second = state.get(SECOND_MOMENT) if self.precision.state != torch.float32 else None
+        second = state.get(SECOND_MOMENT) if precision.state != torch.float32 else None
         if second is not None:
             falling = gradient[part].float().square() < second[part]
             second_before = second[part].clone()
-        update_slice(self.precision, kernel, weight, gradient, state, key, bucket.start)
+        update_slice(precision, kernel, weight, gradient, state, moment.key, bucket.start)
         moves = gradient if rule.stateless else state[bucket.fields[0].name]
         moving = moves[part] != 0
         changed = (weight[part] != before) & moving
@@ -72,26 +79,24 @@ class BucketUpdates:
         rule: Optimizer,
         bucket: Bucket,
         weight: torch.Tensor,
-        step: int,
-        lr: float,
-        key: int,
+        moment: Moment,
         memory: torch.Tensor,
     ) -> None:
         """The last update before the state is cleared."""
 
-        def kernel(weight: torch.Tensor, _: torch.Tensor, state: State) -> None:
-            rule.leave(weight, state, step, lr)
+        def kernel(weight: torch.Tensor, _: torch.Tensor, state: _State) -> None:
+            rule.leave(weight, state, moment.step, moment.lr)
 
-        state = bucket.views(memory)
+        state, precision = bucket.views(memory), self.precision.of(weight)
         with torch.no_grad():  # there is no gradient: the weight stands in for it, unread
-            update_slice(self.precision, kernel, weight, weight, state, key, bucket.start)
+            update_slice(precision, kernel, weight, weight, state, moment.key, bucket.start)
 
     def move(
         self, rule: Optimizer, weight: torch.Tensor, gradient: torch.Tensor, lr: float, key: int
     ) -> None:
         """By a rule without state, in the weight's own precision: there is no float32 copy of it."""
 
-        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
+        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: _State) -> None:
             rule.update(weight, gradient, state, 1, lr)
 
         own = Precision(weight.dtype, weight.dtype, stochastic=self.precision.stochastic)

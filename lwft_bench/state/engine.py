@@ -48,7 +48,7 @@ class Wait(StrEnum):
     """host waits for in: a prefetch that nobody wanted reads memory that is no longer ours."""
 
 
-Event = Any
+QueueEvent = Any
 """What `record` gives and `wait` takes; None: nothing to wait for."""
 
 
@@ -81,10 +81,10 @@ class Engine(Protocol):
     def host_access(self, reads: Sequence[torch.Tensor], writes: Sequence[torch.Tensor]) -> None:
         """This process is about to use these pieces by itself."""
 
-    def record(self, queue: Queue) -> Event:
+    def record(self, queue: Queue) -> QueueEvent:
         """The point that the queue has reached when all it was given so far is done."""
 
-    def wait(self, queue: Queue, event: Event, why: Wait) -> None:
+    def wait(self, queue: Queue, event: QueueEvent, why: Wait) -> None:
         """What the queue is given from now on begins after the event."""
 
     def catch_up(self) -> None:
@@ -126,10 +126,10 @@ class SynchronousEngine:
     def host_access(self, reads: Sequence[torch.Tensor], writes: Sequence[torch.Tensor]) -> None:
         pass
 
-    def record(self, queue: Queue) -> Event:
+    def record(self, queue: Queue) -> QueueEvent:
         return None
 
-    def wait(self, queue: Queue, event: Event, why: Wait) -> None:
+    def wait(self, queue: Queue, event: QueueEvent, why: Wait) -> None:
         pass
 
     def catch_up(self) -> None:

@@ -23,7 +23,7 @@ from lwft_bench.state.happens_before import Clock, HappensBefore, Region
 POISON = 0xFF
 """Every byte of memory without meaning: NaN in all floating-point types."""
 
-Part = Callable[[], object]
+_Part = Callable[[], object]
 
 QUEUES = (Queue.IN, Queue.COMPUTE, Queue.OUT)
 
@@ -45,7 +45,7 @@ class _Point:
 class _Operation:
     """parts: what it does, piece by piece. after: the points that come before it."""
 
-    parts: deque[Part]
+    parts: deque[_Part]
     after: list[_Point]
 
 
@@ -92,11 +92,11 @@ class SimulatedEngine:
         def count() -> None:
             self.bytes_in += host.numel() if host.any() else 0
 
-        parts: list[Part] = [count, *_halves(device, host)]
+        parts: list[_Part] = [count, *_halves(device, host)]
         self._give(Queue.IN, "copy in", parts, [host], [device])
 
     def copy_out(self, host: torch.Tensor, device: torch.Tensor) -> None:
-        parts: list[Part] = [
+        parts: list[_Part] = [
             partial(host.fill_, POISON),
             *_halves(host, device),
             partial(device.fill_, POISON),
@@ -146,7 +146,7 @@ class SimulatedEngine:
         self,
         queue: Queue,
         what: str,
-        parts: Sequence[Part],
+        parts: Sequence[_Part],
         reads: Sequence[torch.Tensor],
         writes: Sequence[torch.Tensor],
     ) -> None:
@@ -182,7 +182,7 @@ class SimulatedEngine:
         return bool(waiting) and all(self._done[p.queue] >= p.number for p in waiting[0].after)
 
 
-def _halves(target: torch.Tensor, source: torch.Tensor) -> list[Part]:
+def _halves(target: torch.Tensor, source: torch.Tensor) -> list[_Part]:
     middle = target.numel() // 2
     return [
         partial(target[:middle].copy_, source[:middle]),

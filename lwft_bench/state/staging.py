@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from lwft_bench.memory.meters import Account
-from lwft_bench.state.engine import Engine, Event, Queue, Wait
+from lwft_bench.state.engine import Engine, Queue, QueueEvent, Wait
 
 NUM_SLOTS = 6
 """While one bucket is updated, the next ones come in and the last ones go out. Three would do, but a
@@ -32,9 +32,9 @@ class Home:
     memory: torch.Tensor
     resident: bool
     filled: bool = False
-    written: Event = None
+    written: QueueEvent = None
     """The last write-back."""
-    read: Event = None
+    read: QueueEvent = None
     """The last copy to the device."""
 
 
@@ -43,8 +43,8 @@ class _Slot:
     """incoming: the copy in that nobody has waited for yet. emptied: the last write-back."""
 
     memory: torch.Tensor
-    incoming: Event = None
-    emptied: Event = None
+    incoming: QueueEvent = None
+    emptied: QueueEvent = None
 
 
 class Staging:

@@ -12,9 +12,9 @@ from lwft_bench.memory.accounting import HOST
 from lwft_bench.memory.meters import Account
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
-from lwft_bench.state.bucket_updates import BucketUpdates
+from lwft_bench.state.bucket_updates import BucketUpdates, UnselectedRule
 from lwft_bench.state.engine import Engine, Queue, Wait
-from lwft_bench.state.group_state import GroupState, num_bytes
+from lwft_bench.state.group_state import GroupState, GroupStates, Moment
 from lwft_bench.state.layout import Bucket, cut
 from lwft_bench.state.precision import Precision
 from lwft_bench.state.staging import Home, Staging
@@ -25,12 +25,14 @@ Wanted = tuple[str, int]
 """A group's name and the index of one of its parameters."""
 
 
-class StateStore:
+class StateStore(GroupStates):
     """Keeps, resets, streams and saves state; knows groups by name and no strategy.
 
     on_device: "all"; "none"; or the bytes of state that may stay on the device, given to groups as
     they are first trained. What does not stay lives on the host and passes through device buckets
     of `bucket_bytes`. unselected: the rule, without state, of groups that are not selected.
+    counts_tensors: whether a rule is told how often all rows of a tensor were updated, and not how often
+    the group's own were.
     """
 
     def __init__(
@@ -44,16 +46,20 @@ class StateStore:
         bucket_bytes: int,
         rounding_seed: int,
         account: Account,
-        unselected: Optimizer | None = None,
+        unselected: UnselectedRule | None = None,
+        counts_tensors: bool = False,
     ) -> None:
         self._optimizer = optimizer
         self._unselected = unselected
+        self._counts_tensors = counts_tensors
+        self._sharing: dict[int, list[tuple[str, int]]] = {}
+        """Number of a parameter -> the groups that have rows of it, each with the parameter's index."""
         self._precision = precision
         self._engine = engine
         self._device = device
         self._account = account
         self._rounding_seed = rounding_seed
-        self._sizes = precision, bucket_bytes
+        self._bucket_bytes = bucket_bytes
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
@@ -61,7 +67,7 @@ class StateStore:
         self._kernels = BucketUpdates(precision, self._survival)
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
-        self.groups: dict[str, GroupState] = {}
+        super().__init__()
 
     def add(
         self,
@@ -86,9 +92,16 @@ class StateStore:
             for parameter, number in zip(parameters, numbers, strict=True)
         )
         buckets = tuple(
-            cut((parameter if part is None else parameter[part]).shape, rule, *self._sizes)
+            cut(
+                (parameter if part is None else parameter[part]).shape,
+                rule,
+                self._precision.of(parameter),
+                self._bucket_bytes,
+            )
             for parameter, part, rule in zip(parameters, rows, rules, strict=True)
         )
+        for index, number in enumerate(numbers):
+            self._sharing.setdefault(number, []).append((name, index))
         self.groups[name] = GroupState.of(parameters, rows, numbers, policy, rules, buckets)
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
@@ -128,7 +141,7 @@ class StateStore:
             key = mix(self._rounding_seed, step + 1, group.key(index))
             for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
                 part = weight.view(-1)[bucket.start : bucket.stop]
-                work = partial(self._kernels.leave, rule, bucket, part, step, lr, key)
+                work = partial(self._kernels.leave, rule, bucket, part, Moment(step, lr, key, step))
                 if home.resident:
                     self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
                 else:
@@ -159,6 +172,7 @@ class StateStore:
         group.steps[index] += 1
         group.trained.add(index)
         step = group.steps[index]
+        counted = self._updates_of(group.numbers[index]) if self._counts_tensors else step
         key = mix(self._rounding_seed, step, group.key(index))
         for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
             part = ... if rule.kind == "opaque" else slice(bucket.start, bucket.stop)
@@ -168,9 +182,7 @@ class StateStore:
                 bucket,
                 weight[part],
                 gradient[part],
-                step,
-                lr,
-                key,
+                Moment(step, lr, key, counted),
                 self.counts_survival and self._optimizer.kind == "elementwise",
             )
             if not bucket.num_bytes:  # nothing that a queue would have to bring or keep
@@ -181,8 +193,12 @@ class StateStore:
             else:
                 self._staging.update(home, work)
 
+    def _updates_of(self, number: int) -> int:
+        """Of all rows of a tensor together."""
+        return sum(self.groups[name].steps[index] for name, index in self._sharing[number])
+
     def move(self, name: str, index: int, lr: float) -> None:
-        """Moves a parameter of a group that is not selected, from its `.grad`, at once.
+        """Moves a parameter of a group that is not selected, from its `.grad`, at once. lr: of the step.
 
         No queue has anything to do with it: there is no state.
         """
@@ -194,34 +210,12 @@ class StateStore:
         group.trained.add(index)
         key = mix(self._rounding_seed + 1, group.moves, group.key(index))
         weight, gradient = (group.piece(index, t) for t in (parameter.detach(), parameter.grad))
-        self._kernels.move(self._unselected, weight.view(-1), gradient.reshape(-1), lr, key)
+        rule, scale = self._unselected
+        self._kernels.move(rule, weight.view(-1), gradient.reshape(-1), lr * scale, key)
 
     def catch_up(self) -> None:
         """Weights are about to be used: see `Engine.catch_up`."""
         self._engine.catch_up()
-
-    @property
-    def device_bytes(self) -> int:
-        """State on the device, staging buckets not counted."""
-        return num_bytes(self.groups.values(), resident=True)
-
-    @property
-    def host_bytes(self) -> int:
-        """State offloaded to the host."""
-        return num_bytes(self.groups.values(), resident=False)
-
-    @property
-    def host_bytes_allocated(self) -> int:
-        """`host_bytes` as torch's allocator for pinned memory rounds them: to powers of two."""
-        return sum(
-            1 << (home.memory.numel() - 1).bit_length()
-            for group in self.groups.values()
-            for home in group.homes_where(resident=False)
-        )
-
-    def host_bytes_of(self, name: str) -> int:
-        """The part of `host_bytes` that is the group's."""
-        return num_bytes([self.groups[name]], resident=False)
 
     def surviving_update_share(self) -> float | None:
         """Of the elements with a moment (without moments: a gradient) that is not zero, the share whose
@@ -242,23 +236,6 @@ class StateStore:
         _, _, stuck, falling = self._survival.tolist()
         return stuck / falling if falling else None
 
-    @property
-    def trained_parameters(self) -> int:
-        """Elements of all parameters that were ever updated."""
-        return sum(
-            group.piece(index, group.parameters[index]).numel()
-            for group in self.groups.values()
-            for index in group.trained
-        )
-
-    def trained(self) -> dict[str, list[int]]:
-        """Which parameters of each group were ever updated, JSON-able."""
-        return {name: sorted(group.trained) for name, group in self.groups.items()}
-
-    def moves(self) -> dict[str, int]:
-        """Of each group, JSON-able."""
-        return {name: group.moves for name, group in self.groups.items()}
-
     def saved_tensors(self) -> dict[str, torch.Tensor]:
         """All state and the survival counts, for a checkpoint."""
         return self.state_tensors(self.groups) | {SURVIVAL: self._survival}
@@ -274,10 +251,6 @@ class StateStore:
                 for state, view in bucket.views(home.memory).items():
                     tensors[f"{name}/{place}.{state}"] = view
         return tensors
-
-    def steps(self) -> dict[str, list[int]]:
-        """Step counters of the groups that have state, JSON-able."""
-        return {name: group.steps for name, group in self.groups.items() if group.homes is not None}
 
     def load(
         self,

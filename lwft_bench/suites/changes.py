@@ -19,7 +19,7 @@ from lwft_bench.suites.key_paths import (
     key_paths,
     nearest_key_path,
 )
-from lwft_bench.suites.settings import Place, Setting
+from lwft_bench.suites.settings import Setting, WrittenAt
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Assignment:
 
     key: str
     value: Any
-    place: Place
+    place: WrittenAt
 
     @property
     def setting(self) -> Setting:
@@ -36,7 +36,7 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Level:
     """Assignments for the cells that match: one override, or all of `--set`.
 
     `selected` has the names that were given for "model", "method" and "task"; what was not given is
@@ -56,7 +56,7 @@ class Ablation:
 
     key: str
     values: tuple[Any, ...]
-    place: Place
+    place: WrittenAt
 
     def assignments(self) -> tuple[Assignment, ...]:
         return tuple(Assignment(self.key, value, self.place) for value in self.values)
@@ -94,7 +94,7 @@ def find_components(entry: Entry[MethodConfig], problems: list[Problem]) -> Meth
     return Method(entry, components)
 
 
-def key_path_problems(layer: Layer, methods: Sequence[Method], all_read: bool) -> Iterator[Problem]:
+def key_path_problems(layer: Level, methods: Sequence[Method], all_read: bool) -> Iterator[Problem]:
     """Key paths that no method has, or that a method named beside them has not.
 
     Args:

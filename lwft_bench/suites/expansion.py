@@ -9,28 +9,25 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from lwft_bench.optimizers.base import PRECISIONS_OF_ELEMENTS
-from lwft_bench.plugins.registry import optimizers, strategies
 from lwft_bench.schema.cell import (
     Cell,
-    ChunkUnits,
     EvaluationConfig,
     MethodConfig,
     ModelConfig,
     TaskConfig,
     TrainingConfig,
 )
-from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.problems import KeyPath, Problem, validate
 from lwft_bench.suites.cell_ids import labels
-from lwft_bench.suites.changes import Ablation, Assignment, Layer, Method
+from lwft_bench.suites.changes import Ablation, Assignment, Level, Method
 from lwft_bench.suites.entries import Entry
+from lwft_bench.suites.impossible import impossible
 from lwft_bench.suites.key_paths import COMPONENTS, METHOD_SETTINGS, component_name
-from lwft_bench.suites.settings import Place, Setting, Settings, leaves
+from lwft_bench.suites.settings import Setting, Settings, WrittenAt, leaves
 from lwft_bench.suites.tasks import resolve_task
 from lwft_bench.suites.tuning import Candidate, Tuning, TuningPlan
 
-Model = TypeVar("Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,9 @@ class Expansion:
     tasks: Sequence[Entry[TaskConfig]]
     seeds: Sequence[int]
     base: Sequence[Setting]
-    overrides: Sequence[Layer]
+    overrides: Sequence[Level]
     ablations: Sequence[Ablation]
-    changes: Layer
+    changes: Level
     plugins: tuple[str, ...]
     problems: list[Problem]
     unchecked: frozenset[str] = frozenset()
@@ -140,9 +137,9 @@ class Expansion:
     def _assignments(self, point: Point) -> Iterator[Assignment]:
         """What is set for a point above its cards, weakest first."""
         overrides = [layer for layer in self.overrides if layer.matches(point.names)]
-        layers = [*overrides, Layer(point.ablation), self.changes, Layer(point.tuned)]
+        layers = [*overrides, Level(point.ablation), self.changes, Level(point.tuned)]
         if point.trial and self.tuning and self.tuning.steps:
-            layers.append(Layer((self.tuning.steps,)))
+            layers.append(Level((self.tuning.steps,)))
         for layer in layers:
             for assignment in layer.assignments:
                 if assignment.key in point.method.paths:
@@ -151,8 +148,8 @@ class Expansion:
     def _resolve(self, point: Point, settings: Settings) -> dict[str, Any]:
         """The configurations of a point's cells; whether they are valid `problems` tells."""
 
-        def checked(model: type[Model], section: str, noun: str = "key") -> Model | None:
-            def locate(path: KeyPath) -> Place:
+        def checked(model: type[_Model], section: str, noun: str = "key") -> _Model | None:
+            def locate(path: KeyPath) -> WrittenAt:
                 return settings.locate((section, *path))
 
             if section in self.unchecked:
@@ -195,7 +192,7 @@ class Expansion:
         self.problems.extend(problems)
         training = checked(TrainingConfig, "training")
         if method and method.trains and training and not self.problems:
-            self.problems.extend(_impossible(method, training, point.method, settings))
+            self.problems.extend(impossible(method, training, point.method, settings))
         return {
             "method": method,
             "task": task,
@@ -221,81 +218,6 @@ def _bad_defaults(
     _, problems = validate(model, values, lambda path: settings.locate((section, *path)))
     for problem in problems:
         yield replace(problem, text=f"{problem.text}, which is its default")
-
-
-def _impossible(
-    method: MethodConfig, training: TrainingConfig, point: Method, settings: Settings
-) -> Iterator[Problem]:
-    """Combinations that make no sense, though each part is valid."""
-    strategy, adapter = (point.components[section] for section in ("strategy", "adapter"))
-    needs = strategies.build(method.strategy).needs
-    if needs.suppress and not adapter.can_suppress:
-        yield Problem(
-            *settings.locate(("adapter",)),
-            f"strategy {method.strategy.name!r} measures the loss with units suppressed, which "
-            f"adapter {method.adapter.name!r} cannot do; expected one that adds to frozen weights, "
-            "e.g. lora",
-        )
-    if strategy.may_be_empty and not method.always_train:
-        yield Problem(
-            *settings.locate(("always_train",)),
-            f"strategy {method.strategy.name!r} selects no unit, so that nothing would train; "
-            "expected parts, e.g. [embed, final_norm, head]",
-        )
-    if method.unselected is not None:
-        yield from _impossible_unselected(method, training, settings)
-    if training.steps == 0:
-        yield Problem(
-            *settings.locate(("training", "steps")),
-            "expected at least 1, found 0: the untrained model is the method base",
-        )
-    kind = point.components["optimizer"].kind
-    if kind != "elementwise" and isinstance(method.units, ChunkUnits):
-        yield Problem(
-            *settings.locate(("units",)),
-            f"chunks cut tensors, and the state of optimizer {method.optimizer.name!r} is {kind}; "
-            "expected an elementwise one, e.g. adamw",
-        )
-    if kind != "elementwise" and training.precision in PRECISIONS_OF_ELEMENTS:
-        yield Problem(
-            *settings.locate(("training", "precision")),
-            f"{training.precision} works on single elements, and the state of optimizer "
-            f"{method.optimizer.name!r} is {kind}; expected float32 or bf16",
-        )
-    if kind != "elementwise" and training.state_dtype is not None:
-        yield Problem(
-            *settings.locate(("training", "state_dtype")),
-            f"{training.state_dtype} moments are for optimizers that work on single elements, and the "
-            f"state of optimizer {method.optimizer.name!r} is {kind}; expected none given (null)",
-        )
-
-
-def _impossible_unselected(
-    method: MethodConfig, training: TrainingConfig, settings: Settings
-) -> Iterator[Problem]:
-    assert method.unselected is not None
-    named = method.unselected.optimizer
-    place = settings.locate(("unselected",))
-    try:
-        rule = optimizers.get(named.name)
-    except UserError as error:
-        yield Problem(*place, error.message, error.hint)
-        return
-    noun = f"option of optimizer {named.name!r}"
-    _, problems = validate(rule.Options, named.options, lambda _: place, noun)
-    yield from problems
-    if not rule.stateless:
-        yield Problem(
-            *place,
-            f"optimizer {named.name!r} has state, and units that are not selected have none; expected "
-            "sgd or sign",
-        )
-    if training.precision == "bf16-master" and method.state_policy == "keep":
-        yield Problem(
-            *place,
-            "with bf16-master and state_policy keep, the float32 copies that are kept would undo what "
-            "unselected units did meanwhile; expected state_policy reset or restart",
-        )
 
 
 def _task_settings(task: Entry[TaskConfig]) -> Iterator[Setting]:

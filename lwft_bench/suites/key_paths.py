@@ -28,9 +28,10 @@ METHOD_SETTINGS = (
     "state_on_device",
     "lr_clock",
     "lr_warmup_after_selection",
+    "step_counter",
     "unselected",
 )
-SECTIONS: dict[str, type[BaseModel]] = {
+_SECTIONS: dict[str, type[BaseModel]] = {
     "training": TrainingConfig,
     "evaluation": EvaluationConfig,
     "task": TaskConfig,
@@ -51,13 +52,13 @@ class KeyPaths:
         return KeyPaths(self.names | other.names, self._free + other._free)
 
 
-NOTHING = KeyPaths(frozenset(), ())
+_NOTHING = KeyPaths(frozenset(), ())
 
 
 def key_paths(components: dict[str, type[Any]]) -> KeyPaths:
     """What can be set where these are the adapter, strategy and optimizer classes."""
     found = dict.fromkeys(METHOD_SETTINGS, False) | {"unselected": True, "units": True}
-    for section, model in SECTIONS.items():
+    for section, model in _SECTIONS.items():
         found.update(_fields(model, section))
     for section, cls in components.items():
         found.update(_fields(cls.Options, section))
@@ -69,7 +70,7 @@ def key_paths(components: dict[str, type[Any]]) -> KeyPaths:
 
 def every_key_path() -> KeyPaths:
     """What can be set for some method, made of whatever is registered."""
-    found = NOTHING
+    found = _NOTHING
     for section, registry in COMPONENTS.items():
         for name in registry.names():
             with suppress(UserError):  # a broken entry point, which matters to who uses it

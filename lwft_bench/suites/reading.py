@@ -9,10 +9,10 @@ from typing import Any
 
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.plugins.registry import strategies
+from lwft_bench.schema.base import Config
 from lwft_bench.schema.cell import (
     MAX_CELL_ID,
     Cell,
-    Config,
     EvaluationConfig,
     MethodConfig,
     ModelConfig,
@@ -27,14 +27,14 @@ from lwft_bench.schema.suite import Names, Override, SuiteFile
 from lwft_bench.suites.changes import (
     Ablation,
     Assignment,
-    Layer,
+    Level,
     find_components,
     key_path_problems,
 )
 from lwft_bench.suites.entries import Entry, EntryReader, locate_in, method_of_strategy
 from lwft_bench.suites.expansion import Expansion
 from lwft_bench.suites.published import published_problems
-from lwft_bench.suites.settings import Place, Setting, leaves
+from lwft_bench.suites.settings import Setting, WrittenAt, leaves
 from lwft_bench.suites.tuning import Tuning, read_tuning, tuning_problems
 
 # Where none could be read, these let everything else be checked. No cell is made of them.
@@ -91,7 +91,7 @@ class SuiteReader:
             base=base,
             overrides=list(self._overrides(names)),
             ablations=list(self._ablations()),
-            changes=Layer(tuple(self._changes(settings))),
+            changes=Level(tuple(self._changes(settings))),
             plugins=loaded,
             problems=self.problems,
             unchecked=unchecked,
@@ -172,7 +172,7 @@ class SuiteReader:
             names.add(Path(str(name)).name)
         return names
 
-    def _overrides(self, names: Mapping[str, set[str]]) -> Iterator[Layer]:
+    def _overrides(self, names: Mapping[str, set[str]]) -> Iterator[Level]:
         for index, value in enumerate(self._written("overrides")):
             override, _ = validate(Override, value, self.locate)
             if override is None:
@@ -188,7 +188,7 @@ class SuiteReader:
                         text = unknown(f"{selector} of the suite", name, known)
                         place = self.locate(("overrides", index, selector))
                         self.problems.append(Problem(*place, text))
-            yield Layer(
+            yield Level(
                 tuple(
                     Assignment(key, each, self.locate(("overrides", index, "set", key)))
                     for key, each in override.set.items()
@@ -205,7 +205,7 @@ class SuiteReader:
     def _changes(self, settings: Sequence[str]) -> Iterator[Assignment]:
         for text in settings:
             key, equals, value = text.partition("=")
-            place: Place = ("--set", key)
+            place: WrittenAt = ("--set", key)
             if not equals:
                 self.problems.append(Problem(*place, "expected key=value"))
                 continue
@@ -222,7 +222,7 @@ class SuiteReader:
 
     def _check_key_paths(self, expansion: Expansion) -> None:
         all_read = len(expansion.methods) >= len(self._written("methods"))
-        ablations = (Layer(ablation.assignments()[:1]) for ablation in expansion.ablations)
+        ablations = (Level(ablation.assignments()[:1]) for ablation in expansion.ablations)
         for layer in (*expansion.overrides, *ablations, expansion.changes):
             self.problems += key_path_problems(layer, expansion.methods, all_read)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lwft_bench.schema.problems import KeyPath, Locate, format_key
 
-Place = tuple[str, str]
+WrittenAt = tuple[str, str]
 """`file:line` (or a command-line option) and the key path as written there."""
 
 
@@ -19,7 +19,7 @@ class Setting:
 
     path: KeyPath
     value: Any
-    place: Place
+    place: WrittenAt
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Settings:
     """A tree of values; what is set later wins."""
 
     tree: dict[str | int, Any] = field(default_factory=dict)
-    places: dict[KeyPath, Place] = field(default_factory=dict)
+    places: dict[KeyPath, WrittenAt] = field(default_factory=dict)
 
     def set(self, setting: Setting) -> None:
         node: dict[str | int, Any] = self.tree
@@ -40,7 +40,7 @@ class Settings:
             del self.places[path]
         self.places[setting.path] = setting.place
 
-    def locate(self, path: KeyPath) -> Place:
+    def locate(self, path: KeyPath) -> WrittenAt:
         """The place of a key path.
 
         That of its own value or of the one it lies in; of a whole section, the last one set in it.
@@ -52,7 +52,7 @@ class Settings:
         return inside[-1] if inside else _below(self.places[path[:1]], path[1:])
 
 
-def _below(place: Place, path: KeyPath) -> Place:
+def _below(place: WrittenAt, path: KeyPath) -> WrittenAt:
     where, key = place
     rest = format_key(path)
     return where, key + (rest if rest.startswith("[") or not rest else f".{rest}")

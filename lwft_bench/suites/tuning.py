@@ -12,7 +12,7 @@ from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.naming import unknown
 from lwft_bench.schema.problems import KeyPath, Locate, Problem, validate
 from lwft_bench.schema.suite import Tune
-from lwft_bench.suites.changes import Ablation, Assignment, Layer, Method, key_path_problems
+from lwft_bench.suites.changes import Ablation, Assignment, Level, Method, key_path_problems
 
 _ALIKE_FOR_ALL = ("task", "evaluation", "training.steps", "training.stream_seeds")
 """What methods are compared under, and so is not chosen for each."""
@@ -50,7 +50,7 @@ class Tuning:
 
 
 @dataclass(frozen=True)
-class Grid:
+class _Grid:
     """Key path -> the values it takes. `path` is that of the grid in the suite."""
 
     axes: Mapping[str, Sequence[Assignment]]
@@ -67,12 +67,12 @@ class Grid:
 class TuningPlan:
     """What `tune:` says. `steps` is set for trials only; None: a trial's are its cells' own."""
 
-    common: Grid
-    own: Mapping[str, Grid]
+    common: _Grid
+    own: Mapping[str, _Grid]
     seeds: tuple[int, ...]
     steps: Assignment | None
 
-    def grid(self, method: str) -> Grid:
+    def grid(self, method: str) -> _Grid:
         return self.own.get(method, self.common)
 
 
@@ -87,7 +87,7 @@ def read_tuning(value: Any, locate: Locate) -> TuningPlan | None:
     if tune.steps is not None:
         steps = Assignment("training.steps", tune.steps, locate(("tune", "steps")))
 
-    def grid(written: Mapping[str, Sequence[Any]], path: KeyPath) -> Grid:
+    def grid(written: Mapping[str, Sequence[Any]], path: KeyPath) -> _Grid:
         axes = {
             key: [
                 Assignment(key, each, locate((*path, key, index)))
@@ -95,7 +95,7 @@ def read_tuning(value: Any, locate: Locate) -> TuningPlan | None:
             ]
             for key, values in written.items()
         }
-        return Grid(axes, path)
+        return _Grid(axes, path)
 
     return TuningPlan(
         grid(tune.grid, ("tune", "grid")),
@@ -110,7 +110,7 @@ def tuning_problems(
     methods: Sequence[Method],
     names: set[str],
     seeds: Sequence[int],
-    layers: Sequence[Layer],
+    layers: Sequence[Level],
     ablations: Sequence[Ablation],
     locate: Locate,
 ) -> Iterator[Problem]:
@@ -146,10 +146,10 @@ def tuning_problems(
 
 
 def _grid_problems(
-    grid: Grid,
+    grid: _Grid,
     users: tuple[str, ...],
     methods: Sequence[Method],
-    layers: Sequence[Layer],
+    layers: Sequence[Level],
     ablations: Sequence[Ablation],
     locate: Locate,
 ) -> Iterator[Problem]:
@@ -163,7 +163,7 @@ def _grid_problems(
             continue
         if users:
             first = (Assignment(key, values[0].value, place),)
-            yield from key_path_problems(Layer(first, {"method": users}), methods, True)
+            yield from key_path_problems(Level(first, {"method": users}), methods, True)
         for layer in layers:
             if set(users).isdisjoint(layer.selected.get("method", users)):
                 continue

@@ -247,7 +247,7 @@ def _global_streams() -> dict[str, Any]:
     }
 
 
-CHECKS: dict[str, Callable[[AdapterCase], str]] = {
+ADAPTER_CHECKS: dict[str, Callable[[AdapterCase], str]] = {
     "refuses unknown options": _refuses_unknown_options,
     "trains what it says": _trains_what_it_says,
     "tells modules": _tells_modules,

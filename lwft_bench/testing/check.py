@@ -37,10 +37,10 @@ def check_strategy(strategy: type[Strategy] | str, options: Options = None) -> l
         pydantic.ValidationError: If the options are not the strategy's.
     """
     from lwft_bench.strategies.simulation import Simulation
-    from lwft_bench.testing.strategy_checks import CHECKS
+    from lwft_bench.testing.strategy_checks import STRATEGY_CHECKS
 
     cls, checked = _resolved(strategies, strategy, options)
-    return outcomes(CHECKS, Simulation(cls, checked), cls, MAX_CHECK_SECONDS)
+    return outcomes(STRATEGY_CHECKS, Simulation(cls, checked), cls, MAX_CHECK_SECONDS)
 
 
 def check_adapter(adapter: type[Adapter] | str, options: Options = None) -> list[CheckOutcome]:
@@ -54,10 +54,10 @@ def check_adapter(adapter: type[Adapter] | str, options: Options = None) -> list
         UserError: If there is no adapter of that name.
         pydantic.ValidationError: If the options are not the adapter's.
     """
-    from lwft_bench.testing.adapter_checks import CHECKS, AdapterCase
+    from lwft_bench.testing.adapter_checks import ADAPTER_CHECKS, AdapterCase
 
     cls, checked = _resolved(adapters, adapter, options)
-    return outcomes(CHECKS, AdapterCase(cls, checked), cls, MAX_TORCH_CHECK_SECONDS)
+    return outcomes(ADAPTER_CHECKS, AdapterCase(cls, checked), cls, MAX_TORCH_CHECK_SECONDS)
 
 
 def check_optimizer(
@@ -73,11 +73,11 @@ def check_optimizer(
         UserError: If there is no optimizer of that name, or a package that it needs is missing.
         pydantic.ValidationError: If the options are not the optimizer's.
     """
-    from lwft_bench.testing.optimizer_checks import CHECKS, OptimizerCase
+    from lwft_bench.testing.optimizer_checks import OPTIMIZER_CHECKS, OptimizerCase
 
     cls, checked = _resolved(optimizers, optimizer, options)
     cls(checked)
-    return outcomes(CHECKS, OptimizerCase(cls, checked), cls, MAX_TORCH_CHECK_SECONDS)
+    return outcomes(OPTIMIZER_CHECKS, OptimizerCase(cls, checked), cls, MAX_TORCH_CHECK_SECONDS)
 
 
 def _resolved(

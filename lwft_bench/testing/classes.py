@@ -29,11 +29,12 @@ class PluginTests:
 
     _check: ClassVar[Callable[..., list[CheckOutcome]]]
     _module: ClassVar[str]
+    _checks: ClassVar[str]
     _outcomes: ClassVar[dict[str, CheckOutcome] | None] = None
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """One test for each check, named after it."""
-        metafunc.parametrize("check", list(import_module(self._module).CHECKS))
+        metafunc.parametrize("check", list(getattr(import_module(self._module), self._checks)))
 
     def test_check(self, check: str) -> None:
         """Passes if the check does; its detail is the message."""
@@ -55,6 +56,7 @@ class StrategyTests(PluginTests):
 
     _check = staticmethod(check_strategy)
     _module = "lwft_bench.testing.strategy_checks"
+    _checks = "STRATEGY_CHECKS"
 
 
 class AdapterTests(PluginTests):
@@ -62,6 +64,7 @@ class AdapterTests(PluginTests):
 
     _check = staticmethod(check_adapter)
     _module = "lwft_bench.testing.adapter_checks"
+    _checks = "ADAPTER_CHECKS"
 
 
 class OptimizerTests(PluginTests):
@@ -69,3 +72,4 @@ class OptimizerTests(PluginTests):
 
     _check = staticmethod(check_optimizer)
     _module = "lwft_bench.testing.optimizer_checks"
+    _checks = "OPTIMIZER_CHECKS"

@@ -18,7 +18,7 @@ from lwft_bench.state.precision import PRECISIONS, Precision
 from lwft_bench.state.store import StateStore
 from lwft_bench.testing.outcomes import CheckFailed
 
-CPU = torch.device("cpu")
+_CPU = torch.device("cpu")
 SHAPES = {"matrix": (192, 128), "vector": (128,), "odd": (101, 67)}
 NUM_STEPS, LR = 4, 1e-2
 SMALL_BUCKET, LARGE_BUCKET = 4096, 2**24
@@ -53,8 +53,8 @@ class _Run:
         self.store = StateStore(
             case.optimizer(case.options),
             precision,
-            SynchronousEngine(CPU),
-            device=CPU,
+            SynchronousEngine(_CPU),
+            device=_CPU,
             on_device=on_device,
             bucket_bytes=bucket_bytes,
             rounding_seed=0,
@@ -232,7 +232,7 @@ def _require_finite(weights: Weights, what: str) -> None:
             raise CheckFailed(f"{what}: weights are no longer finite")
 
 
-CHECKS: dict[str, Callable[[OptimizerCase], str]] = {
+OPTIMIZER_CHECKS: dict[str, Callable[[OptimizerCase], str]] = {
     "refuses unknown options": _refuses_unknown_options,
     "says how it is cut": _says_how_it_is_cut,
     "updates every parameter": _updates_every_parameter,

@@ -171,7 +171,7 @@ def _median_call_seconds(trainer: SimulatedTrainer) -> tuple[float, float]:
     return statistics.median(durations[::2]), statistics.median(durations[1::2])
 
 
-CHECKS: dict[str, Callable[[Simulation], str]] = {
+STRATEGY_CHECKS: dict[str, Callable[[Simulation], str]] = {
     "refuses unknown options": _refuses_unknown_options,
     "states its needs": _states_its_needs,
     "varies as it says": _varies_as_it_says,

@@ -18,6 +18,7 @@ from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import MethodConfig, TrainingConfig
 from lwft_bench.schema.errors import UserError
 from lwft_bench.state.accelerator import AcceleratorEngine
+from lwft_bench.state.bucket_updates import UnselectedRule
 from lwft_bench.state.engine import Engine, SynchronousEngine
 from lwft_bench.state.precision import precision_of
 from lwft_bench.state.store import StateStore
@@ -26,6 +27,7 @@ from lwft_bench.training.loss import CausalLoss
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.readings import Readings
 from lwft_bench.training.step import TrainingStep
+from lwft_bench.training.traits import NOTHING_SPECIAL, Traits
 
 AnyAccount = TypeVar("AnyAccount", bound=Account, covariant=True)
 
@@ -79,12 +81,15 @@ def assemble(
     surroundings: Surroundings[AnyAccount],
     *,
     rounding_seed: int,
-    own_logits: bool = False,
+    traits: Traits = NOTHING_SPECIAL,
 ) -> Assembly:
-    """Makes an adapted model ready for steps: all parameters frozen, in training mode."""
+    """Makes an adapted model ready for steps: all parameters frozen, in training mode.
+
+    traits: what is known of the model; parameters that no gradient reaches are left frozen.
+    """
     device, account, ranks = surroundings.device, surroundings.account, surroundings.ranks
     parts = find_parts(model)
-    groups = make_groups(model, parts, method, adapter)
+    groups = make_groups(model, parts, method, adapter, traits.without_gradient)
     model.requires_grad_(False)
     if config.checkpointing:
         for layer in parts.layers:
@@ -101,6 +106,7 @@ def assemble(
         rounding_seed=rounding_seed,
         account=account,
         unselected=_rule_of_unselected(method),
+        counts_tensors=method.step_counter == "tensor",
     )
     numbers = {id(p): number for number, (_, p) in enumerate(model.named_parameters())}
     for group in groups.all:
@@ -118,16 +124,17 @@ def assemble(
         )
     _require_own_rule(optimizer, store)
     readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
-    loss = CausalLoss(model, account, own_logits=own_logits)
-    scale = method.unselected.lr_scale if method.unselected else 1.0
-    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks, scale)
+    loss = CausalLoss(model, account, own_logits=traits.own_logits, router_loss=config.router_loss)
+    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
     return Assembly(
         model, adapter, method, groups, store, readings, loss, step, config, surroundings
     )
 
 
-def _rule_of_unselected(method: MethodConfig) -> Optimizer | None:
-    return None if method.unselected is None else optimizers.build(method.unselected.optimizer)
+def _rule_of_unselected(method: MethodConfig) -> UnselectedRule | None:
+    if method.unselected is None:
+        return None
+    return UnselectedRule(optimizers.build(method.unselected.optimizer), method.unselected.lr_scale)
 
 
 def _require_own_rule(optimizer: Optimizer, store: StateStore) -> None:

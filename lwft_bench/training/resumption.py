@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -22,14 +22,32 @@ class Place:
     """Where a trainer is.
 
     at: the step to be done next; negative while probing. sweep_start: the step at which the strategy's
-    current pass over all units began.
+    current pass over all units began. first_of_sweep: steps of first selections of passes, the very
+    first step not counted.
     """
 
     at: int
     selected: tuple[int, ...] | None = None
+    observed: tuple[int, ...] = ()
     period_start: int = 0
     period_end: int = 0
     sweep_start: int = 0
+    first_of_sweep: int = 0
+
+    def begin_period(self, selected: tuple[int, ...], num_steps: int) -> None:
+        """These train from here on."""
+        self.selected = selected
+        self.period_start, self.period_end = self.at, self.at + num_steps
+
+    def tick(self) -> None:
+        """A training step is about to be made."""
+        if self.at > 0 and self.sweep_start == self.period_start:
+            self.first_of_sweep += 1
+
+    def scheduled_step(self, clock: Literal["step", "sweep", "first_of_sweep"]) -> int:
+        """The step of the schedule whose learning rate holds."""
+        by_clock = {"step": self.at, "sweep": self.sweep_start}
+        return by_clock.get(clock, self.first_of_sweep)
 
 
 class Carried(Protocol):
@@ -78,13 +96,16 @@ class Resumption:
             )
         self._ranks.barrier()
 
-    def restore(self) -> Place | None:
-        """Takes everything from the newest checkpoint; None if there is none.
+    def restore(self, passed_over: Callable[[str], None]) -> Place | None:
+        """Takes everything from the newest checkpoint that is whole; None if there is none.
+
+        Args:
+            passed_over: Is told of those that are damaged.
 
         Raises:
             UserError: it was written by another number of ranks.
         """
-        checkpoint = checkpoints.load_latest(self._folder)
+        checkpoint = checkpoints.load_latest(self._folder, passed_over)
         if checkpoint is None:
             return None
         values = checkpoint.values
@@ -103,6 +124,7 @@ class Resumption:
         place = Place(**values["place"])
         if place.selected is not None:
             place.selected = tuple(place.selected)
+        place.observed = tuple(place.observed)
         return place
 
     def _tensors(self) -> dict[str, torch.Tensor]:

@@ -20,9 +20,9 @@ from lwft_bench.schema.rows import (
     UnitRow,
     ValidationRow,
 )
+from lwft_bench.state.precision import CHUNK_ELEMENTS
 from lwft_bench.strategies.base import Selection, Unit
 
-CHUNK_ELEMENTS = 2**20
 ROWS: dict[str, type[Row]] = {
     "steps": StepRow,
     "selections": SelectionRow,
@@ -68,6 +68,8 @@ class Trace:
                 probabilities=None if probabilities is None else tuple(map(float, probabilities)),
                 scores=None if scores is None else tuple(map(float, scores)),
                 ages=None if ages is None else tuple(map(int, ages)),
+                observed=tuple(sorted(int(unit) for unit in selection.observe)) or None,
+                restart=selection.restart,
             )
         )
 

@@ -13,7 +13,7 @@ from lwft_bench.cli.checking import all_passed, check_plugins
 from lwft_bench.cli.commands import app
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.errors import UserError
-from lwft_bench.testing.strategy_checks import CHECKS
+from lwft_bench.testing.strategy_checks import STRATEGY_CHECKS
 
 TWO = """\
 import random
@@ -58,7 +58,7 @@ def test_a_strategy_by_name():
     lines = result.output.splitlines()
     assert lines[0] == "lisa"
     assert lines[-1] == "  13 of 13 checks passed"
-    assert all(name in result.output for name in CHECKS)
+    assert all(name in result.output for name in STRATEGY_CHECKS)
 
 
 def test_every_strategy_of_a_file(plugin: Path):

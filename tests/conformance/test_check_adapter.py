@@ -13,7 +13,7 @@ from torch import nn
 from lwft_bench import UserError, check_adapter
 from lwft_bench.adapters.full import Full
 from lwft_bench.adapters.lora import Lora
-from lwft_bench.testing.adapter_checks import CHECKS, AdapterCase
+from lwft_bench.testing.adapter_checks import ADAPTER_CHECKS, AdapterCase
 from lwft_bench.testing.outcomes import outcomes
 
 
@@ -146,13 +146,13 @@ BROKEN = [
 
 
 def test_every_check_is_seen_to_fail():
-    assert {check for check, _, _ in BROKEN} == set(CHECKS)
+    assert {check for check, _, _ in BROKEN} == set(ADAPTER_CHECKS)
 
 
 @pytest.mark.parametrize(("check", "adapter", "detail"), BROKEN)
 def test_broken_adapter_fails_its_check(check, adapter, detail):
     case = AdapterCase(adapter, adapter.Options())
-    (outcome,) = outcomes({check: CHECKS[check]}, case, adapter, 60.0)
+    (outcome,) = outcomes({check: ADAPTER_CHECKS[check]}, case, adapter, 60.0)
     assert not outcome.passed
     assert re.search(detail, outcome.detail), outcome.detail
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from lwft_bench import Optimizer, UserError, check_optimizer
 from lwft_bench.optimizers import Field
 from lwft_bench.plugins.registry import optimizers
-from lwft_bench.testing.optimizer_checks import CHECKS, OptimizerCase
+from lwft_bench.testing.optimizer_checks import OPTIMIZER_CHECKS, OptimizerCase
 from lwft_bench.testing.outcomes import outcomes
 
 
@@ -122,13 +122,13 @@ BROKEN = [
 
 
 def test_every_check_is_seen_to_fail():
-    assert {check for check, _, _ in BROKEN} == set(CHECKS)
+    assert {check for check, _, _ in BROKEN} == set(OPTIMIZER_CHECKS)
 
 
 @pytest.mark.parametrize(("check", "optimizer", "detail"), BROKEN)
 def test_broken_optimizer_fails_its_check(check, optimizer, detail):
     case = OptimizerCase(optimizer, optimizer.Options())
-    (outcome,) = outcomes({check: CHECKS[check]}, case, optimizer, 60.0)
+    (outcome,) = outcomes({check: OPTIMIZER_CHECKS[check]}, case, optimizer, 60.0)
     assert not outcome.passed
     assert re.search(detail, outcome.detail), outcome.detail
 

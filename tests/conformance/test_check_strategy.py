@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from lwft_bench.strategies import Needs, PluginOptions, Selection, Strategy
 from lwft_bench.testing import check_strategy
 from lwft_bench.testing.outcomes import MAX_CHECK_SECONDS
-from lwft_bench.testing.strategy_checks import CHECKS, MAX_CALL_SECONDS
+from lwft_bench.testing.strategy_checks import MAX_CALL_SECONDS, STRATEGY_CHECKS
 
 
 class Uniform(Strategy):
@@ -220,13 +220,15 @@ BROKEN = [
 
 
 def test_every_check_is_seen_to_fail():
-    assert {check for check, _, _ in BROKEN} == set(CHECKS)
+    assert {check for check, _, _ in BROKEN} == set(STRATEGY_CHECKS)
 
 
 @pytest.mark.parametrize(("check", "strategy", "detail"), BROKEN)
 def test_broken_strategy_fails_its_check(check, strategy, detail, monkeypatch):
     # That check alone: the others would sleep, too.
-    monkeypatch.setattr("lwft_bench.testing.strategy_checks.CHECKS", {check: CHECKS[check]})
+    monkeypatch.setattr(
+        "lwft_bench.testing.strategy_checks.STRATEGY_CHECKS", {check: STRATEGY_CHECKS[check]}
+    )
     (outcome,) = check_strategy(strategy)
     assert outcome.name == check
     assert not outcome.passed
@@ -246,13 +248,13 @@ def test_failure_names_the_line_of_the_strategy():
 def test_a_strategy_that_hangs_fails_instead(monkeypatch):
     monkeypatch.setattr("lwft_bench.testing.check.MAX_CHECK_SECONDS", 0.05)
     outcomes = {outcome.name: outcome for outcome in check_strategy(NeverReturns)}
-    assert list(outcomes) == list(CHECKS)
+    assert list(outcomes) == list(STRATEGY_CHECKS)
     assert not outcomes["selects validly"].passed
     assert f"TimeoutError: not done after 0.05 s ({__file__}:" in outcomes["selects validly"].detail
 
 
 def test_checks_end_within_a_minute():
-    assert len(CHECKS) * MAX_CHECK_SECONDS < 60
+    assert len(STRATEGY_CHECKS) * MAX_CHECK_SECONDS < 60
 
 
 def test_what_it_observes_may_decide_whether_it_varies():

@@ -4,7 +4,7 @@ import pytest
 
 from lwft_bench.plugins.registry import BUILT_IN, strategies
 from lwft_bench.testing import check_strategy
-from lwft_bench.testing.strategy_checks import CHECKS
+from lwft_bench.testing.strategy_checks import STRATEGY_CHECKS
 
 ONE_ACTIVE = {"num_active": 1}
 """With these options a strategy can be tried on a model of one layer instead of refusing it."""
@@ -20,7 +20,7 @@ CASES = [
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_shipped_strategies_pass_every_check(name, options):
     outcomes = check_strategy(name, options)
-    assert [outcome.name for outcome in outcomes] == list(CHECKS)
+    assert [outcome.name for outcome in outcomes] == list(STRATEGY_CHECKS)
     assert [outcome for outcome in outcomes if not outcome.passed] == []
     if options == ONE_ACTIVE:
         assert not any(outcome.detail.startswith("refused") for outcome in outcomes)

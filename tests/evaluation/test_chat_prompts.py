@@ -74,7 +74,8 @@ def test_prompts_have_the_same_token_ids(tokenizer: PreTrainedTokenizerFast, beg
     model.register_forward_pre_hook(note, with_kwargs=True)
     items = [Item(str(n), prompt, "2") for n, prompt in enumerate(PROMPTS)]
     config = EvaluationConfig(batch_size=1, max_new_tokens=2)
-    evaluation = evaluate(model, tokenizer, {"add-sub": items}, config, chat_template=True)
+    template = ChatTemplate(tokenizer)
+    evaluation = evaluate(model, tokenizer, {"add-sub": items}, config, template=template)
     prompts = [
         ids[:length]
         for ids, length in zip(trained.token_ids, trained.num_prompt_tokens, strict=True)
@@ -94,7 +95,8 @@ def test_a_reply_ends_with_its_turn(
         "{% endfor %}"
     )
     config = EvaluationConfig(batch_size=8)
-    evaluation = evaluate(model, tokenizer, {"add-sub": items}, config, chat_template=True)
+    template = ChatTemplate(tokenizer)
+    evaluation = evaluate(model, tokenizer, {"add-sub": items}, config, template=template)
     assert {sample.response for sample in evaluation.samples} == {" The answer "}
 
 

@@ -10,7 +10,7 @@ import torch
 
 from lwft_bench.planning.plan import Planner, needed
 from lwft_bench.plugins.registry import optimizers
-from lwft_bench.schema.cell import Named
+from lwft_bench.schema.base import Named
 from tests.planning.shapes import LLAMA_2_7B, shaped_cell
 from tests.planning.test_plan import ARCHITECTURES, FULL, planned_and_accounted, small_cell
 from tests.training.small_cards import small_cards
@@ -34,7 +34,7 @@ def trained(folder: Path, name: str = "sign", steps: int = 6, **options: Any) ->
 def test_every_element_moves_by_the_rate_or_not_at_all(tmp_path: Path) -> None:
     before = trained(tmp_path / "a", steps=3).weights()
     run = trained(tmp_path / "b", steps=4)
-    (active,) = run.trainer.trace.selections[-1]["units"]
+    (active,) = run.trainer.trace.selections[-1].units
     for name, weight in run.weights().items():
         moved = (weight - before[name]).abs()
         if f".layers.{active}." in name:

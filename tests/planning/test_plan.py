@@ -9,11 +9,11 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from lwft_bench.dry_run import steps
-from lwft_bench.dry_run.draws import draws
+from lwft_bench.dry_run.planned_selections import planned_selections
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.models.loading import empty_model
 from lwft_bench.planning.plan import Planner, needed
-from lwft_bench.planning.verification import measure
+from lwft_bench.planning.verification import measured_peak
 from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
@@ -65,7 +65,7 @@ def small_cell(method: MethodConfig, model: dict[str, Any], **training: Any) -> 
 def planned_and_accounted(cell: Cell, shapes: tuple[BatchShape, ...]) -> tuple[int, int]:
     drawn = Planner(num_samples=1).draws(cell)
     planned = needed(cell, shapes, drawn, 0).peak_bytes
-    return planned, measure(cell, shapes, drawn, CPU).allocated
+    return planned, measured_peak(cell, shapes, drawn, CPU).allocated
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_tensor_that_stays_in_the_step_is_seen(monkeypatch: pytest.MonkeyPatch
         return run_step(self, update=update)
 
     monkeypatch.setattr(steps.CellSteps, "run_step", leaking)
-    assert measure(cell, FULL, drawn, CPU).allocated == planned + 2**20
+    assert measured_peak(cell, FULL, drawn, CPU).allocated == planned + 2**20
 
 
 def test_left_out_micro_batches_change_nothing() -> None:
@@ -117,9 +117,9 @@ def test_torchs_profiler_saw_the_same_peak() -> None:
     """
     cell = small_cell(CARDS["fft"], ARCHITECTURES["llama"], precision="float32")
     drawn = Planner().draws(cell)
-    measure(cell, FULL, drawn, CPU)  # first uses allocate tables of their own
+    measured_peak(cell, FULL, drawn, CPU)  # first uses allocate tables of their own
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        accounted = measure(cell, FULL, drawn, CPU).allocated
+        accounted = measured_peak(cell, FULL, drawn, CPU).allocated
     events = profiled.profiler.kineto_results.events()
     sizes = [e.nbytes() for e in events if e.name() == "[memory]"]
     live = peak = 0
@@ -153,22 +153,22 @@ def units(number: int) -> list[Unit]:
 
 
 def test_the_dearest_selection_is_run_whether_drawn_or_not() -> None:
-    drawn = draws(CARDS["lisa"], units(8), 20, 2)
+    drawn = planned_selections(CARDS["lisa"], units(8), 20, 2)
     assert drawn.selections[0] == (0, 7)
     assert drawn.selections[1] == (6, 7)
-    assert draws(CARDS["lisa"], units(8), 20, 0).selections == ((0, 7),)
+    assert planned_selections(CARDS["lisa"], units(8), 20, 0).selections == ((0, 7),)
 
 
 def test_selections_that_are_always_the_same_are_taken_as_they_are() -> None:
-    assert draws(CARDS["fft"], units(8), 20, 2).selections == (tuple(range(8)),)
-    badam = draws(CARDS["badam"], units(4), 20, 2)
+    assert planned_selections(CARDS["fft"], units(8), 20, 2).selections == (tuple(range(8)),)
+    badam = planned_selections(CARDS["badam"], units(4), 20, 2)
     assert all(len(chosen) == 1 for chosen in badam.selections)
     assert badam.selections[0] == (0,)
 
 
 def test_few_steps_visit_few_units() -> None:
     """Period 2, two at a time."""
-    assert len(draws(CARDS["lisa"], units(40), 6, 0).visited) == 6
+    assert len(planned_selections(CARDS["lisa"], units(40), 6, 0).visited) == 6
 
 
 def test_state_of_all_visited_units_is_there() -> None:

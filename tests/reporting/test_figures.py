@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lwft_bench.reporting.figures.labels import place_labels
-from lwft_bench.reporting.figures.probabilities import spread
+from lwft_bench.reporting.figures.probabilities import _spread
 from lwft_bench.reporting.figures.style import styles
 from lwft_bench.reporting.numbers.comparison import compare
 from lwft_bench.reporting.read.records import read_run
@@ -67,5 +67,5 @@ def test_labels_keep_clear_of_each_other_and_of_the_points(spacing: float) -> No
 def test_the_spread_of_equal_numbers_is_not_negative():
     values = np.random.default_rng(0).random((1, 50)).repeat(5, axis=0)
     assert (values.mean(axis=0) != values[0]).any()  # roundings, in both directions
-    assert (spread(values) >= 0).all()
-    assert spread(values).max() < 1e-15
+    assert (_spread(values) >= 0).all()
+    assert _spread(values).max() < 1e-15

@@ -13,7 +13,7 @@ import pytest
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render import formatting
-from lwft_bench.reporting.render.latex import escape, to_latex
+from lwft_bench.reporting.render.latex import escaped, to_latex
 from lwft_bench.reporting.render.markdown import to_markdown
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.report import Format, print_table
@@ -48,11 +48,11 @@ def test_markdown_rows_have_as_many_cells_as_the_header(run: Path) -> None:
 
 
 def test_latex_escapes_every_special_character() -> None:
-    assert escape("50% & a_b #1 ${x}$") == r"50\% \& a\_b \#1 \$\{x\}\$"
-    assert escape("\\") == r"\textbackslash{}"
-    assert escape("a--b---c") == "a-{}-b-{}-{}-c"
-    assert escape("± −") == r"$\pm$ $-$"
-    assert escape("日") == "[U+65E5]"
+    assert escaped("50% & a_b #1 ${x}$") == r"50\% \& a\_b \#1 \$\{x\}\$"
+    assert escaped("\\") == r"\textbackslash{}"
+    assert escaped("a--b---c") == "a-{}-b-{}-{}-c"
+    assert escaped("± −") == r"$\pm$ $-$"
+    assert escaped("日") == "[U+65E5]"
 
 
 def test_latex_rows_have_as_many_cells_as_columns(run: Path) -> None:
@@ -106,3 +106,12 @@ def test_counts_and_operations_have_units() -> None:
     assert formatting.count(7_240_000_000) == "7.24 B"
     assert formatting.flops(3.21e12) == "3.21 TFLOP"
     assert formatting.flops(5.4e20) == "540 EFLOP"
+
+
+def test_a_bracket_in_a_broken_heading_is_no_option_of_the_line_end() -> None:
+    frame = pd.DataFrame(
+        {"method": ["a"], "difference [95 %]": ["1"], "difference *starred": ["2"]}
+    )
+    text = to_latex(Table("t", "t", frame, frame))
+    assert r"{difference\\{}[95 \%]}" in text
+    assert r"{difference\\{}*starred}" in text

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from lwft_bench.dry_run.draws import Draws
 from lwft_bench.dry_run.fake_cell import fake_cell
+from lwft_bench.dry_run.planned_selections import PlannedSelections
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.optimizers.adamw import AdamW
 from lwft_bench.optimizers.random_bits import mix
-from lwft_bench.planning.verification import measure
+from lwft_bench.planning.verification import measured_peak
 from lwft_bench.selftest.steps import Shape
 from lwft_bench.state.precision import PRECISIONS, STATE_DTYPES, precision_of, update_slice
 from lwft_bench.strategies.base import Needs
@@ -134,11 +134,13 @@ def test_planned_to_the_byte(precision: str, state_dtype: str, on_device: Any) -
     cell = cell.model_copy(update={"training": training})
     batch = BatchShape(shape.rows, shape.length, shape.rows * (shape.length - 1))
     pairs = tuple((unit, unit + 1) for unit in range(shape.layers - 1))
-    drawn = Draws(pairs, typical=pairs, visited=tuple(range(shape.layers)), needs=Needs())
+    drawn = PlannedSelections(
+        pairs, typical=pairs, visited=tuple(range(shape.layers)), needs=Needs()
+    )
     with fake_cell(cell, [batch]) as fake:
         fake.follow(drawn)
         planned = fake.account.report().peak_bytes
-    assert measure(cell, [batch], drawn, CPU).allocated == planned
+    assert measured_peak(cell, [batch], drawn, CPU).allocated == planned
 
 
 @pytest.mark.parametrize("state_dtype", ["float32", "bf16-stochastic"])

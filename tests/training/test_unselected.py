@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from lwft_bench.planning.plan import Planner, needed
-from lwft_bench.schema.cell import MethodConfig, Named, UnselectedConfig
+from lwft_bench.schema.base import Named
+from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.units import UnselectedConfig
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.loss import DeviceBatch
@@ -50,7 +52,7 @@ def test_which_layers_move_in_a_step(tmp_path: Path, range_: str) -> None:
     before = trained(tmp_path / "0", bread(range_), 1).weights()
     for steps in range(2, 8):
         run = trained(tmp_path / str(steps), bread(range_), steps)
-        (active,) = run.trainer.trace.selections[-1]["units"]
+        (active,) = run.trainer.trace.selections[-1].units
         after = run.weights()
         moved = {
             int(name.split(".layers.")[1].split(".")[0])
@@ -76,7 +78,7 @@ def test_an_inactive_weight_takes_one_gradient_step(
     for batch in batches:
         (before.assembly.loss(DeviceBatch.of(batch, CPU)) / num_targets).backward()
     run = trained(tmp_path / "b", bread(), 1, family, **settings)
-    (active,) = run.trainer.trace.selections[0]["units"]
+    (active,) = run.trainer.trace.selections[0].units
     after = dict(run.model.named_parameters())
     inactive = [
         name
@@ -105,9 +107,9 @@ def test_inactive_layers_go_by_the_rate_of_the_step(tmp_path: Path) -> None:
         weights.append(stopped)
     rates = [learning_rate(config, step) for step in range(4)]
     for step, (one, other) in enumerate(itertools.pairwise(weights)):
-        row = [row for row in other.trainer.trace.selections if row["step"] <= step][-1]
+        row = [row for row in other.trainer.trace.selections if row.step <= step][-1]
         groups = other.assembly.groups.units
-        still = [group for group in groups if group.unit not in row["units"]]
+        still = [group for group in groups if group.unit not in row.units]
         assert len(still) == len(groups) - 7
         before, after = one.weights(), other.weights()
         for group in still:
@@ -122,7 +124,7 @@ def test_a_rate_that_rises_after_each_selection(tmp_path: Path) -> None:
     card = CARDS["badam"].model_copy(update={"lr_warmup_after_selection": 4})
     card = card.model_copy(update={"strategy": Named(name="badam", order="random", period=6)})
     run = trained(tmp_path / "whole", card, 12)
-    rates = [row["lr"] / LR for row in run.trainer.trace.steps]
+    rates = [row.lr / LR for row in run.trainer.trace.steps]
     assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1] * 2)
     config = training(12, **CONSTANT)
     with pytest.raises(Interrupted):
@@ -164,7 +166,7 @@ class TestFrugal:
         units = [group.name for group in run.assembly.groups.units]
         assert {n for name in units if name in counters for n in counters[name]} == {1}
         assert {n for name in ("embed", "norms", "head") for n in counters[name]} == {21}
-        selections = [set(row["units"]) for row in run.trainer.trace.selections]
+        selections = [set(row.units) for row in run.trainer.trace.selections]
         assert {len(units) for units in selections} == {7}
         again = [len(a & b) / 7 for a, b in itertools.pairwise(selections)]
         assert 0.1 < sum(again) / len(again) < 0.5, "a quarter, and not none"

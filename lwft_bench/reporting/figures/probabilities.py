@@ -44,7 +44,7 @@ def build(context: Context) -> Drawn | None:
             panel.errorbar(
                 units + shift,
                 mean,
-                yerr=spread(values),
+                yerr=_spread(values),
                 fmt="o",
                 color=colors[label],
                 markerfacecolor=colors[label] if filled else "white",
@@ -70,7 +70,7 @@ def build(context: Context) -> Drawn | None:
     return figure, caption
 
 
-def spread(values: np.ndarray) -> np.ndarray:
+def _spread(values: np.ndarray) -> np.ndarray:
     """[2, units]: how far the mean over seeds is above the smallest and below the largest.
 
     The mean of equal numbers can miss them by a rounding, in either direction.

@@ -13,13 +13,21 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lwft_bench.reporting.read.records import ReportedCell
 
-SUBTRACTED = ("torch", "hardware", "protocol", "data", "model files", "benchmark versions")
+SUBTRACTED = (
+    "torch",
+    "hardware",
+    "protocol",
+    "data",
+    "evaluation",
+    "model files",
+    "benchmark versions",
+)
 AVERAGED = (*SUBTRACTED, "strategy source", "resolved config")
 
-Setting = dict[str, str | None]
+_Setting = dict[str, str | None]
 
 
-def setting(cell: ReportedCell) -> Setting:
+def setting(cell: ReportedCell) -> _Setting:
     """What a done cell ran on and with, a value for each of `AVERAGED`; None where not recorded."""
     assert cell.result is not None and cell.config is not None
     components = cell.result.identity_components
@@ -29,6 +37,7 @@ def setting(cell: ReportedCell) -> Setting:
         "hardware": hardware(cell),
         "protocol": components.get("protocol"),
         "data": components.get("data"),
+        "evaluation": components.get("evaluation", "in the data's and the config's digest"),
         "model files": components.get("model"),
         "benchmark versions": ", ".join(versions),
         "strategy source": components.get("strategy"),
@@ -70,7 +79,7 @@ def split_by_setting(cells: Sequence[ReportedCell]) -> list[tuple[str, list[Repo
     return groups
 
 
-def _apart(own: Setting, first: Setting) -> str:
+def _apart(own: _Setting, first: _Setting) -> str:
     """`torch 2.12.0, other data`: short values are shown, digests only named."""
     shown = {"torch", "hardware", "protocol"}
     return ", ".join(

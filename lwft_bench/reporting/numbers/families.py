@@ -8,7 +8,7 @@ Few seeds tell little about how seeds differ, and a correction for many comparis
 far out in the tails. So a difference is judged by its own variance over seeds or by that of all
 methods together, whichever is larger. Where methods' seeds differ alike, this keeps to the 5 %; of
 eight methods of which one has 2.5 times the others' standard deviation, some mark is false in up to
-8 % (tests/reporting/test_coverage.py).
+7 % (tests/reporting/test_coverage.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lwft_bench.reporting.numbers.statistics import (
     two_sided_p,
 )
 
-SEEDS_PART = 1.6
+_SEEDS_PART = 1.6
 """As the one of intervals; larger, since a mark must not be false in more than 5 % of all cases."""
 POWER = 0.8
 MOST_SEEDS = 1000
@@ -161,7 +161,7 @@ def _judged_by(paired: PairedDifference, pooled: SeedVariance | None) -> tuple[f
         own = max(own, of_all)
     items, rest = found.item_stderr**2, found.rest_stderr**2
     variance = max(items + own - rest, items, own)
-    part = 1.0 if pooled is not None and pooled.degrees > found.num_seeds - 1 else SEEDS_PART
+    part = 1.0 if pooled is not None and pooled.degrees > found.num_seeds - 1 else _SEEDS_PART
     return math.sqrt(variance), satterthwaite(
         variance, (items, found.item_degrees), (math.sqrt(part) * own, degrees)
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 _SPACING = 0.2
 _NEGLIGIBLE = 1e-15
 """A share of the largest probability, from which on a smaller one is taken for 0."""
 
 
-def without_replacement(probabilities: Floats, count: int) -> Floats:
+def without_replacement(probabilities: _Floats, count: int) -> _Floats:
     """Each unit's probability to be among `count` drawn one after the other, each by its weight.
 
     Exact but for rounding. Drawing by weight without replacement is a race: unit j arrives after
@@ -56,14 +56,14 @@ def without_replacement(probabilities: Floats, count: int) -> Floats:
     return included
 
 
-def with_replacement(probabilities: Floats, count: int) -> Floats:
+def with_replacement(probabilities: _Floats, count: int) -> _Floats:
     """Each unit's probability to be drawn at least once in `count` independent draws."""
-    included: Floats = 1 - (1 - probabilities) ** count
+    included: _Floats = 1 - (1 - probabilities) ** count
     return included
 
 
-def effective_number(probabilities: Floats) -> Floats:
+def effective_number(probabilities: _Floats) -> _Floats:
     """exp(H) along the last axis: as many units, all alike, have the same entropy H."""
     logarithms = np.log(np.where(probabilities > 0, probabilities, 1.0))
-    number: Floats = np.exp(-(probabilities * logarithms).sum(axis=-1))
+    number: _Floats = np.exp(-(probabilities * logarithms).sum(axis=-1))
     return number

@@ -15,7 +15,7 @@ from lwft_bench.reporting.numbers import inclusion
 from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Draws:
     """
 
     periods: int
-    observed: Floats
-    expected: Floats
-    stderr: Floats
+    observed: _Floats
+    expected: _Floats
+    stderr: _Floats
 
     @property
-    def deviations(self) -> Floats:
+    def deviations(self) -> _Floats:
         """[units], in standard errors; 0 where the draw was certain and went as it must."""
         distance = self.observed - self.expected
         certain = self.stderr < 1e-9
@@ -81,17 +81,17 @@ def period_edges(periods: pd.DataFrame) -> list[int]:
     return [*periods["step"], last["step"] + last["num_steps"]]
 
 
-def probabilities(periods: pd.DataFrame) -> Floats:
+def probabilities(periods: pd.DataFrame) -> _Floats:
     """[periods, units], each period's own or those last drawn from."""
     return np.array(periods["probabilities"].ffill().bfill().tolist(), dtype=np.float64)
 
 
-def effective_units(periods: pd.DataFrame) -> Floats:
+def effective_units(periods: pd.DataFrame) -> _Floats:
     """[periods]: exp of the entropy of the probabilities."""
     return inclusion.effective_number(probabilities(periods))
 
 
-def trained_shares(cells: Sequence[tuple[ReportedCell, pd.DataFrame]], num_units: int) -> Floats:
+def trained_shares(cells: Sequence[tuple[ReportedCell, pd.DataFrame]], num_units: int) -> _Floats:
     """[units]: share of all cells' training steps in which a unit trained."""
     trained, total = np.zeros(num_units), 0
     for cell, periods in cells:
@@ -127,7 +127,7 @@ def draws(cells: Sequence[tuple[ReportedCell, pd.DataFrame]], num_units: int) ->
 
 
 @lru_cache(maxsize=4096)  # probabilities stay the same over many periods
-def _included(weights: tuple[float, ...], count: int, independent: int | None) -> Floats:
+def _included(weights: tuple[float, ...], count: int, independent: int | None) -> _Floats:
     if independent is not None:
         return inclusion.with_replacement(np.array(weights), independent)
     return inclusion.without_replacement(np.array(weights), count)

@@ -34,7 +34,7 @@ _SYMBOLS = {
 }
 
 
-def escape(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that pdflatex sets as it is; what its fonts lack becomes its code point in brackets."""
     return re.sub("-(?=-)", "-{}", "".join(map(_symbol, text)))  # no dash out of two hyphens
 
@@ -56,13 +56,13 @@ def to_latex(table: Table) -> str:
     left = {columns[0], *table.text_columns}
     alignment = "".join("l" if column in left else "r" for column in columns)
     body = [_line(list(row)) for row in table.display.itertuples(index=False)]
-    notes = " ".join(escape(note) for note in table.notes)
+    notes = " ".join(escaped(note) for note in table.notes)
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,graphicx} and \usepackage[T1]{fontenc}",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{escape(table.title)}}}",
+            rf"\caption{{{escaped(table.title)}}}",
             rf"\label{{tab:{re.sub('[^A-Za-z0-9.-]', '-', table.name)}}}",
             r"\setlength{\tabcolsep}{3pt}",
             r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
@@ -84,16 +84,21 @@ def _header(text: str, left: bool) -> str:
     """Over two lines where it can be broken near its middle, so that figures set the width."""
     breaks = [match.end() for match in re.finditer(r"[ -]", text)]
     if len(text) < 10 or not breaks:
-        return escape(text)
+        return escaped(text)
     middle = min(breaks, key=lambda position: abs(2 * position - len(text)))
-    upper, lower = escape(text[:middle].rstrip(" ")), escape(text[middle:])
+    upper, lower = escaped(text[:middle].rstrip(" ")), _begun(escaped(text[middle:]))
     return rf"\shortstack[{'l' if left else 'r'}]{{{upper}\\{lower}}}"
 
 
 def _line(cells: list[str]) -> str:
-    return _ended(" & ".join(map(escape, cells)))
+    return _ended(" & ".join(map(escaped, cells)))
 
 
 def _ended(row: str) -> str:
-    """The row with its end; a bracket in front would be taken for an option of the row before."""
-    return ("{}" if row[0] in "[*" else "") + row + r" \\"
+    """The row with its end."""
+    return _begun(row) + r" \\"
+
+
+def _begun(line: str) -> str:
+    """A bracket or star in front would be taken for an option of the line's end before."""
+    return ("{}" if line[:1] in ("[", "*") else "") + line

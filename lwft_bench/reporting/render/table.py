@@ -10,7 +10,7 @@ import pandas as pd
 
 from lwft_bench.reporting.render.formatting import NOTHING
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 Plain = Mapping[str, Callable[[Any], Any]]
 """Names of columns in the CSV file, and what each takes from a column's value."""
 
@@ -35,7 +35,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Column(Generic[Item]):
+class Column(Generic[_Item]):
     """One column of a table, for people and for programs at once.
 
     name: the heading; None where only programs read it.
@@ -47,12 +47,12 @@ class Column(Generic[Item]):
     """
 
     name: str | None
-    value: Callable[[Item], Any]
+    value: Callable[[_Item], Any]
     show: Callable[[Any], str] = str
     plain: str | Plain | None = None
     text: bool = False
 
-    def shown(self, item: Item) -> str:
+    def shown(self, item: _Item) -> str:
         value = self.value(item)
         return NOTHING if value is None else self.show(value)
 
@@ -63,7 +63,7 @@ class Column(Generic[Item]):
             return ()
         return (self.plain,) if isinstance(self.plain, str) else tuple(self.plain)
 
-    def plainly(self, item: Item) -> tuple[Any, ...]:
+    def plainly(self, item: _Item) -> tuple[Any, ...]:
         """What stands under each of `names`."""
         if self.plain is None:
             return ()
@@ -76,8 +76,8 @@ class Column(Generic[Item]):
 def tabulate(
     name: str,
     title: str,
-    items: Iterable[Item],
-    columns: Sequence[Column[Item]],
+    items: Iterable[_Item],
+    columns: Sequence[Column[_Item]],
     *,
     notes: Iterable[str] = (),
     values: pd.DataFrame | None = None,
@@ -103,7 +103,7 @@ def tabulate(
     )
 
 
-def plain_values(items: Iterable[Item], columns: Sequence[Column[Item]]) -> pd.DataFrame:
+def plain_values(items: Iterable[_Item], columns: Sequence[Column[_Item]]) -> pd.DataFrame:
     """What programs read: a row for each of `items`, in basic units."""
     return pd.DataFrame(
         [[value for column in columns for value in column.plainly(item)] for item in items],

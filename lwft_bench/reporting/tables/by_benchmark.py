@@ -14,7 +14,7 @@ from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
 from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE, INTERVAL
 
-Line = tuple[Pair, Judged]
+_Line = tuple[Pair, Judged]
 
 
 def build(context: Context) -> Table | None:
@@ -45,7 +45,7 @@ def _of(found: Mapping[Pair, Judged], benchmark: str, label: str) -> Judged | No
     return found.get((label, benchmark))
 
 
-_LONG: list[Column[Line]] = [
+_LONG: list[Column[_Line]] = [
     Column(None, lambda line: line[0][0], plain="method"),
     Column(None, lambda line: line[0][1], plain="benchmark"),
     Column(None, lambda line: line[1].paired.estimate.mean, plain="difference"),

@@ -20,7 +20,7 @@ _SEEDS = (
     "difference of the size seen would be found in 80 of 100 cases, with the same items; `more "
     "items` (or templates) where 1,000 are not enough."
 )
-Line = tuple[str, Judged]
+_Line = tuple[str, Judged]
 
 
 def build(context: Context) -> Table | None:
@@ -59,7 +59,7 @@ def _in_short(found: Mapping[str, Judged]) -> Iterator[str]:
     )
 
 
-_COLUMNS: list[Column[Line]] = [
+_COLUMNS: list[Column[_Line]] = [
     Column("method", lambda line: line[0], plain="method"),
     Column(
         "difference [95 %]",

@@ -18,7 +18,7 @@ from lwft_bench.schema.suite import AVERAGE
 MOST_IN_PAIRS = 12
 """Methods of which each pair is shown; a larger table cannot be read."""
 
-Line = tuple[Pair, Judged]
+_Line = tuple[Pair, Judged]
 
 
 def build(context: Context) -> Table | None:
@@ -52,7 +52,7 @@ def _of(found: Mapping[Pair, Judged], other: str, label: str) -> Judged | None:
     return found.get((label, other))
 
 
-_LONG: list[Column[Line]] = [
+_LONG: list[Column[_Line]] = [
     Column(None, lambda line: line[0][0], plain="method"),
     Column(None, lambda line: line[0][1], plain="minus"),
     Column(None, lambda line: line[1].paired.estimate.mean, plain="difference"),
