@@ -16,9 +16,10 @@ from lwft_bench.dry_run.dry_run import DryRun
 from lwft_bench.memory.meters import Account, PhasePeaks
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
-from lwft_bench.schema.cell import Cell, ChunkUnits, MethodConfig
+from lwft_bench.schema.cell import Cell, MethodConfig
 from lwft_bench.schema.result import Memory, Throughput, Training
 from lwft_bench.schema.rows import StepRow
+from lwft_bench.schema.units import ChunkUnits
 from lwft_bench.state.precision import Precision, precision_of
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.rounding import lost_periods

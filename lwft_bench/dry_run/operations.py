@@ -84,6 +84,8 @@ def count_operations(
 ) -> StepCosts:
     """The costs of every kind of step that `planned` knows.
 
+    selections: with the units that are measured beside those selected, whose gradients cost as much.
+
     Weights, optimizer state and random streams are left as they are. Nothing is active afterwards.
     """
     with undisturbed(device), FlopCount() as counter:

@@ -59,8 +59,9 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     that ends every text by it no longer does.
 
     Raises:
-        UserError: it cannot be found or read, has no token to pad with, or has more tokens than
-            the model has embeddings.
+        UserError: it cannot be found or read, has no token to pad with, or pads or ends texts with
+            a token that the model has no embedding for. Others may lack one (Gemma 3's for
+            pictures) while no text has them.
     """
     from transformers import AutoTokenizer
 
@@ -77,7 +78,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
             raise UserError(f"model {config.name}: the tokenizer has no end-of-sequence token")
         tokenizer.pad_token = tokenizer.eos_token
     vocab_size = _transformers_config(config).get_text_config().vocab_size
-    if len(tokenizer) > vocab_size:
+    needed = [tokenizer.pad_token_id, tokenizer.eos_token_id]
+    if max(number for number in needed if number is not None) >= vocab_size:
         raise UserError(
             f"model {config.name}: the tokenizer has {len(tokenizer)} tokens and the model only"
             f" {vocab_size} embeddings (vocab_size)"
@@ -173,18 +175,18 @@ def require_shape(config: ModelConfig) -> None:
     from transformers import CONFIG_MAPPING
 
     built = type(_transformers_config(config))
-    if config.config is None:
-        given = read_json_object(config_folder(config) / "config.json")
-    else:
-        given = config.config
+    given, place = config.config, ""
+    if given is None:
+        file = config_folder(config) / "config.json"
+        given, place = read_json_object(file), f" ({file})"
     if built not in CONFIG_MAPPING.values() or hasattr(built(), "text_config"):
         return  # a model's own code, or a config of configs: its defaults are its own affair
     for field in SHAPE_FIELDS:
         name = built.attribute_map.get(field, field)
         if field not in given and name not in given:
             raise UserError(
-                f"model {config.name}: its config lacks {name}, without which its shape would be"
-                f" a guess (transformers would take {getattr(built(), name, None)})",
+                f"model {config.name}: its config{place} lacks {name}, without which its shape would"
+                f" be a guess (transformers would take {getattr(built(), name, None)})",
                 f"Add `{name}` to the config.",
             )
 

@@ -13,7 +13,7 @@ from lwft_bench.plugins.registry import register_optimizer
 if TYPE_CHECKING:
     import torch
 
-CHUNK_ELEMENTS = 2**20
+_CHUNK_ELEMENTS = 2**20
 """Signs are made for at most this many elements at a time."""
 
 
@@ -56,8 +56,8 @@ class Sign(Stateless):
         lr: float,
     ) -> None:
         self._decay(weight, lr)
-        for start in range(0, weight.numel(), CHUNK_ELEMENTS):
-            part = slice(start, start + CHUNK_ELEMENTS)
+        for start in range(0, weight.numel(), _CHUNK_ELEMENTS):
+            part = slice(start, start + _CHUNK_ELEMENTS)
             weight[part].add_(gradient[part].sign(), alpha=-lr)
 
 

@@ -6,68 +6,31 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     NonNegativeInt,
     PositiveInt,
     model_validator,
 )
-from pydantic_core import CoreSchema
+
+from lwft_bench.schema.base import Config, Named
+from lwft_bench.schema.units import (
+    PARTS_OF_UNIT,
+    ChunkUnits,
+    Part,
+    TrainedPart,
+    UnitKind,
+    UnselectedConfig,
+    one_kind_in_layers,
+)
 
 StatePolicy = Literal["keep", "reset", "restart"]
-Part = Literal["embed", "final_norm", "head", "other"]
-UnitKind = Literal["embed", "layers", "modules", "tensors", "head"]
-TrainedPart = Literal[Part, "norms"]
 Profile = Literal["clean", "published"]
-PARTS_OF_UNIT: dict[UnitKind, tuple[Part, ...]] = {
-    "embed": ("embed", "other"),
-    "layers": (),
-    "modules": (),
-    "tensors": ("final_norm",),
-    "head": ("final_norm", "head"),
-}
-"""The parts that a unit beside the layers is made of; `tensors` leave the final norm to `head`."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 """Fit for a folder's name: cell ids are made of names."""
-
-
-class Config(BaseModel):
-    """Base of all configuration: immutable, no unknown keys, infinity survives JSON."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        ser_json_inf_nan="constants",
-        use_attribute_docstrings=True,  # for the JSON schema: what editors show
-    )
-
-
-class Named(Config):
-    """A registered thing and its options: `{name: grass, temperature: 1.0}` or just `grass`.
-
-    The options are validated against the registered class when a suite is read.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.__pydantic_extra__ or {})
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_bare_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
+MAX_CELL_ID = 200
+"""Characters: file systems take 255 bytes, and some stand in front of and behind an id."""
+CellId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=MAX_CELL_ID)]
+"""A folder's name: nothing that leads out of the run's directory."""
 
 
 class LayerFactor(Config):
@@ -263,39 +226,6 @@ class Provenance(Config):
     note: str = ""
 
 
-class ChunkUnits(Config):
-    """Units that are pieces of one stream, all trained parameters in their order, of about equal bytes.
-
-    It is cut between rows (the first dimension), inside tensors too.
-    """
-
-    chunks: PositiveInt
-
-
-def _one_kind_in_layers(kinds: tuple[UnitKind, ...]) -> tuple[UnitKind, ...]:
-    inside = [kind for kind in kinds if kind in ("layers", "modules", "tensors")]
-    if len(inside) > 1:
-        raise ValueError(f"{' and '.join(inside)} are the same parameters: name one of them")
-    return kinds
-
-
-class UnselectedConfig(Config):
-    """A second rule, for the units that are not selected.
-
-    It is applied in the backward pass, to each gradient as soon as it is complete and unclipped, so that
-    one parameter's is all there is beside those of the selected units; when a step has several
-    micro-batches they are there until its last one. It works in the weights' own precision.
-    """
-
-    optimizer: Named
-    """One without state: `sgd` or `sign`."""
-    lr_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """Factor on the learning rate."""
-    range: Literal["all", "deeper"] = "all"
-    """Which of them: all, or those whose depth is above that of the lowest selected one, and whose
-    derivatives the backward pass makes anyway."""
-
-
 class MethodConfig(Config):
     """A method card: a named, citable combination of adapter, strategy, optimizer and state."""
 
@@ -314,7 +244,7 @@ class MethodConfig(Config):
     units: (
         Literal["modules", "tensors"]
         | ChunkUnits
-        | Annotated[tuple[UnitKind, ...], Field(min_length=1), AfterValidator(_one_kind_in_layers)]
+        | Annotated[tuple[UnitKind, ...], Field(min_length=1), AfterValidator(one_kind_in_layers)]
     ) = ("layers",)
     """What the strategy chooses among: decoder `layers`, or in their place `modules`, each module of a
     layer that has a weight matrix, or `tensors`, each parameter by itself, norm gains and the final

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -11,10 +12,17 @@ from lwft_bench.state.group_state import Moment
 from lwft_bench.state.layout import Bucket
 from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
 
-State = dict[str, torch.Tensor]
+_State = dict[str, torch.Tensor]
 
 SECOND_MOMENT = "exp_avg_sq"
 """The name of the field that is a mean of squared gradients, in every optimizer that has one."""
+
+
+class UnselectedRule(NamedTuple):
+    """What moves groups that are not selected: a rule without state, and a factor on the rate."""
+
+    rule: Optimizer
+    lr_scale: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class BucketUpdates:
         if moment.step == 1 and precision.master:
             state["master"].copy_(weight)
 
-        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
+        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: _State) -> None:
             rule.update(weight, gradient, state, moment.counted, moment.lr)
 
         if not counts_survival:
@@ -76,7 +84,7 @@ class BucketUpdates:
     ) -> None:
         """The last update before the state is cleared."""
 
-        def kernel(weight: torch.Tensor, _: torch.Tensor, state: State) -> None:
+        def kernel(weight: torch.Tensor, _: torch.Tensor, state: _State) -> None:
             rule.leave(weight, state, moment.step, moment.lr)
 
         state, precision = bucket.views(memory), self.precision.of(weight)
@@ -88,7 +96,7 @@ class BucketUpdates:
     ) -> None:
         """By a rule without state, in the weight's own precision: there is no float32 copy of it."""
 
-        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
+        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: _State) -> None:
             rule.update(weight, gradient, state, 1, lr)
 
         own = Precision(weight.dtype, weight.dtype, stochastic=self.precision.stochastic)

@@ -12,9 +12,9 @@ from lwft_bench.memory.accounting import HOST
 from lwft_bench.memory.meters import Account
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
-from lwft_bench.state.bucket_updates import BucketUpdates
+from lwft_bench.state.bucket_updates import BucketUpdates, UnselectedRule
 from lwft_bench.state.engine import Engine, Queue, Wait
-from lwft_bench.state.group_state import GroupState, Moment, num_bytes
+from lwft_bench.state.group_state import GroupState, GroupStates, Moment
 from lwft_bench.state.layout import Bucket, cut
 from lwft_bench.state.precision import Precision
 from lwft_bench.state.staging import Home, Staging
@@ -25,7 +25,7 @@ Wanted = tuple[str, int]
 """A group's name and the index of one of its parameters."""
 
 
-class StateStore:
+class StateStore(GroupStates):
     """Keeps, resets, streams and saves state; knows groups by name and no strategy.
 
     on_device: "all"; "none"; or the bytes of state that may stay on the device, given to groups as
@@ -46,7 +46,7 @@ class StateStore:
         bucket_bytes: int,
         rounding_seed: int,
         account: Account,
-        unselected: Optimizer | None = None,
+        unselected: UnselectedRule | None = None,
         counts_tensors: bool = False,
     ) -> None:
         self._optimizer = optimizer
@@ -67,7 +67,7 @@ class StateStore:
         self._kernels = BucketUpdates(precision, self._survival)
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
-        self.groups: dict[str, GroupState] = {}
+        super().__init__()
 
     def add(
         self,
@@ -198,7 +198,7 @@ class StateStore:
         return sum(self.groups[name].steps[index] for name, index in self._sharing[number])
 
     def move(self, name: str, index: int, lr: float) -> None:
-        """Moves a parameter of a group that is not selected, from its `.grad`, at once.
+        """Moves a parameter of a group that is not selected, from its `.grad`, at once. lr: of the step.
 
         No queue has anything to do with it: there is no state.
         """
@@ -210,30 +210,12 @@ class StateStore:
         group.trained.add(index)
         key = mix(self._rounding_seed + 1, group.moves, group.key(index))
         weight, gradient = (group.piece(index, t) for t in (parameter.detach(), parameter.grad))
-        self._kernels.move(self._unselected, weight.view(-1), gradient.reshape(-1), lr, key)
+        rule, scale = self._unselected
+        self._kernels.move(rule, weight.view(-1), gradient.reshape(-1), lr * scale, key)
 
     def catch_up(self) -> None:
         """Weights are about to be used: see `Engine.catch_up`."""
         self._engine.catch_up()
-
-    @property
-    def device_bytes(self) -> int:
-        """State on the device, staging buckets not counted."""
-        return num_bytes(self.groups.values(), resident=True)
-
-    @property
-    def host_bytes(self) -> int:
-        """State offloaded to the host."""
-        return num_bytes(self.groups.values(), resident=False)
-
-    @property
-    def host_bytes_allocated(self) -> int:
-        """`host_bytes` as torch's allocator for pinned memory rounds them: to powers of two."""
-        return sum(group.host_bytes_allocated for group in self.groups.values())
-
-    def host_bytes_of(self, name: str) -> int:
-        """The part of `host_bytes` that is the group's."""
-        return num_bytes([self.groups[name]], resident=False)
 
     def surviving_update_share(self) -> float | None:
         """Of the elements with a moment (without moments: a gradient) that is not zero, the share whose
@@ -254,19 +236,6 @@ class StateStore:
         _, _, stuck, falling = self._survival.tolist()
         return stuck / falling if falling else None
 
-    @property
-    def trained_parameters(self) -> int:
-        """Elements of all parameters that were ever updated."""
-        return sum(group.trained_parameters for group in self.groups.values())
-
-    def trained(self) -> dict[str, list[int]]:
-        """Which parameters of each group were ever updated, JSON-able."""
-        return {name: sorted(group.trained) for name, group in self.groups.items()}
-
-    def moves(self) -> dict[str, int]:
-        """Of each group, JSON-able."""
-        return {name: group.moves for name, group in self.groups.items()}
-
     def saved_tensors(self) -> dict[str, torch.Tensor]:
         """All state and the survival counts, for a checkpoint."""
         return self.state_tensors(self.groups) | {SURVIVAL: self._survival}
@@ -282,10 +251,6 @@ class StateStore:
                 for state, view in bucket.views(home.memory).items():
                     tensors[f"{name}/{place}.{state}"] = view
         return tensors
-
-    def steps(self) -> dict[str, list[int]]:
-        """Step counters of the groups that have state, JSON-able."""
-        return {name: group.steps for name, group in self.groups.items() if group.homes is not None}
 
     def load(
         self,

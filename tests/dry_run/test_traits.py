@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from lwft_bench.dry_run.planned_selections import draws
+from lwft_bench.dry_run.planned_selections import planned_selections
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.models.parts import find_parts
 from lwft_bench.planning.plan import needed
-from lwft_bench.planning.verification import measure
+from lwft_bench.planning.verification import measured_peak
 from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.groups import make_groups
@@ -107,9 +107,9 @@ def test_plan_is_the_account_of_a_real_step(config: dict[str, Any], precision: s
     adapter, model = empty_adapted_model(tiny)
     untrained = traits_of(tiny, 8).without_gradient
     groups = make_groups(model, find_parts(model), card, adapter, untrained)
-    drawn = draws(card, groups.seen_by_strategy(), 4, 0)
+    drawn = planned_selections(card, groups.seen_by_strategy(), 4, 0)
     plan = needed(tiny, SHAPES, drawn, 0)
-    assert plan.peak_bytes == measure(tiny, SHAPES, drawn, CPU).allocated
+    assert plan.peak_bytes == measured_peak(tiny, SHAPES, drawn, CPU).allocated
 
 
 def test_weights_that_stay_in_float32_do_so_without_weights_too() -> None:

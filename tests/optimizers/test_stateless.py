@@ -10,7 +10,7 @@ import torch
 
 from lwft_bench.planning.plan import Planner, needed
 from lwft_bench.plugins.registry import optimizers
-from lwft_bench.schema.cell import Named
+from lwft_bench.schema.base import Named
 from tests.planning.shapes import LLAMA_2_7B, shaped_cell
 from tests.planning.test_plan import ARCHITECTURES, FULL, planned_and_accounted, small_cell
 from tests.training.small_cards import small_cards

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from lwft_bench.planning.plan import Planner, needed
-from lwft_bench.schema.cell import MethodConfig, Named, UnselectedConfig
+from lwft_bench.schema.base import Named
+from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.units import UnselectedConfig
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.loss import DeviceBatch
