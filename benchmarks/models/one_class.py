@@ -205,7 +205,7 @@ def same_steps(cell: Cell, trained: Any, trainer: Trainer) -> str:
     share = apart(trained, expected) / moved
     if share > TOLERANCE:
         unstable = apart(plain(cell, trainer, noise=ROUNDING), expected) / moved
-        if share > unstable:
+        if share > 2 * unstable:
             return f"{share:.1e} apart, {unstable:.1e} by noise alone"
     return "equal"
 
