@@ -258,8 +258,8 @@ def guarded(task: Callable[[], Any]) -> Any:
         return f"crashed: {type(error).__name__}: {text} ({place})"
 
 
-def survey(model_type: str, tell: Callable[[dict[str, Any]], None]) -> None:
-    """Tells one finding after the other."""
+def survey(model_type: str, tell: Callable[[dict[str, Any]], None], *, quick: bool = False) -> None:
+    """Tells one finding after the other. quick: only full training and its plan, in float32."""
     full = make_cell(model_type, "fft")
     tell({"model": guarded(lambda: parts_of(full))})
     traits = guarded(lambda: traits_of(full, length_of(order_of())))
@@ -273,7 +273,7 @@ def survey(model_type: str, tell: Callable[[dict[str, Any]], None]) -> None:
                 "attention": getattr(traits, "attention", None),
             }
         )
-    for method in ("fft", "lisa"):
+    for method in ("fft",) if quick else ("fft", "lisa"):
         cell = make_cell(model_type, method)
         done = guarded(lambda cell=cell: train(cell))
         if isinstance(done, str):
@@ -285,6 +285,9 @@ def survey(model_type: str, tell: Callable[[dict[str, Any]], None]) -> None:
         tell({f"{method}.engaged": verdict})
         step = guarded(lambda c=cell, m=model, t=trainer: same_steps(c, m, t))
         tell({f"{method}.steps": step})
+    if quick:
+        tell({"quick": True, "plan.float32": guarded(lambda: planned(full))})
+        return
     tell({"lora.reach": guarded(lambda: adapter_reach_of(make_cell(model_type, "lora")))})
     tell({"lora.engaged": guarded(lambda: train(make_cell(model_type, "lora"))[2])})
     for precision in ("float32", "bf16"):
