@@ -221,6 +221,8 @@ def planned(cell: Cell) -> str:
     shapes = [BatchShape.of(batch) for batch in order_of().longest_batch()]
     adapter, model = empty_adapted_model(cell)
     traits = traits_of(cell, longest(shapes))
+    if traits.problem is not None:
+        return f"refused: {traits.problem}"
     groups = make_groups(model, find_parts(model), cell.method, adapter, traits.without_gradient)
     drawn = planned_selections(cell.method, groups.seen_by_strategy(), STEPS, 0)
     plan = needed(cell, shapes, drawn, adapter.num_parameters(model))
