@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.device.setting import Row, release
 from lwft_bench.memory.meters import synchronised_clock
-from lwft_bench.reporting.numbers.statistics import CONFIDENCE, student_t_quantile
+from lwft_bench.reporting.numbers.statistics import CONFIDENCE, student_quantile
 from lwft_bench.schema.cell import Cell
 from lwft_bench.selftest.steps import Shape, Steps
 
@@ -102,7 +102,7 @@ def ratio(first: Turns, second: Turns) -> Row:
     logs = [math.log(a / b) for a, b in zip(first.seconds, second.seconds, strict=False)]
     row: Row = {"ratio": math.exp(mean(logs))}
     if len(logs) > 2:
-        margin = student_t_quantile(CONFIDENCE, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
+        margin = student_quantile(CONFIDENCE, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
         low, high = (math.exp(mean(logs) + sign * margin) for sign in (-1, 1))
         row |= {"low_ratio": low, "high_ratio": high}
     return row

@@ -14,7 +14,7 @@ from lwft_bench.dry_run.dry_run import DryRun
 from lwft_bench.memory.meters import Account, PhasePeaks
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
-from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.cell import Cell, ChunkUnits, MethodConfig
 from lwft_bench.schema.result import Memory, Throughput, Training
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.state.precision import Precision, precision_of
@@ -162,8 +162,12 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         "always_train": method.always_train
         if method.always_train == "all"
         else ", ".join(method.always_train) or "nothing",
-        "units": method.units if method.units == "modules" else ", ".join(method.units),
+        "units": f"{method.units.chunks} chunks"
+        if isinstance(method.units, ChunkUnits)
+        else ", ".join(method.unit_kinds),
         "lr_clock": method.lr_clock,
+        "lr_warmup_after_selection": method.lr_warmup_after_selection,
+        "unselected": _unselected(method),
     }
     for kind, named, registry in (
         ("adapter", method.adapter, adapters),
@@ -190,6 +194,12 @@ def _rounding(precision: Precision, optimizer: type[Optimizer]) -> str:
     if precision.state == torch.float32:
         return "none"
     return "stochastic" if precision.state_stochastic else "nearest"
+
+
+def _unselected(method: MethodConfig) -> str:
+    """What moves the units that are not selected."""
+    rule = method.unselected
+    return f"{rule.optimizer.name} x {rule.lr_scale:g}, {rule.range}" if rule else "unmoved"
 
 
 def _dtype(dtype: torch.dtype) -> str:

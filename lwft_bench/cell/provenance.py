@@ -32,9 +32,11 @@ def provenance(started: datetime) -> dict[str, Any]:
     """
     found = versions()
     device = accelerator() if "torch" in sys.modules else None
-    engine = {"offload_engine": verdict(device, str(found["torch"]))} if device else {}
+    engine = {}
     if device:
-        engine["verified_devices"] = VERIFIED_DEVICES
+        # As the self-test does: a distribution's version need not say which build it is.
+        build = str(sys.modules["torch"].__version__)
+        engine = {"offload_engine": verdict(device, build), "verified_devices": VERIFIED_DEVICES}
     return {
         "versions": found,
         "commit": commit(),

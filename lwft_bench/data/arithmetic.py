@@ -71,9 +71,12 @@ def benchmark_items(benchmark: str, count: int, seed: int = TEST_SEED) -> list[I
         if benchmark == MULTIPLE_CHOICE:
             choices = _choices(rng, chain, numbers)
             if len(choices) == NUM_CHOICES:
-                items[prompt] = Item(identifier, prompt, solution(chain, numbers), choices)
+                items[prompt] = Item(
+                    identifier, prompt, solution(chain, numbers), choices, cluster=text
+                )
         else:
-            items[prompt] = Item(identifier, prompt, str(final_result(chain, numbers)))
+            result = str(final_result(chain, numbers))
+            items[prompt] = Item(identifier, prompt, result, cluster=text)
     return list(items.values())
 
 

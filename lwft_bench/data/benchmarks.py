@@ -139,6 +139,9 @@ class BenchmarkConfig(Config):
     """Instead of the keys from `extraction` on, under profile `published`."""
     num_items: PositiveInt
     """How many items there are, or are made."""
+    clusters: Literal["opening"] | None = None
+    """Items of instructions that begin alike but for their numbers are variants of one and no
+    independent samples. Generated items know their templates."""
     contamination: str
     """What is known of the overlap between training sets and this one."""
 

@@ -47,12 +47,13 @@ def benchmark_items(benchmark: str, count: int, seed: int = TEST_SEED) -> list[I
     rng = _rng(f"test {benchmark}", seed)
     items: dict[str, Item] = {}
     while len(items) < count:
-        prompt, answer, wrong = _draw(rng, benchmark, TEST[benchmark], "test")
+        wording = rng.choice(TEST[benchmark])
+        prompt, answer, wrong = _draw(rng, benchmark, wording, "test")
         choices = [answer, *wrong]
         rng.shuffle(choices)
         if prompt not in items:
             identifier = f"{benchmark}-{len(items)}"
-            items[prompt] = Item(identifier, prompt, answer, tuple(choices))
+            items[prompt] = Item(identifier, prompt, answer, tuple(choices), cluster=wording[0])
     return list(items.values())
 
 
@@ -69,7 +70,7 @@ def _examples(split: str, seed: int) -> Iterator[Example]:
     rng = _rng(split, seed)
     while True:
         benchmark = rng.choice(BENCHMARKS)
-        prompt, answer, _ = _draw(rng, benchmark, TRAINING[benchmark], split)
+        prompt, answer, _ = _draw(rng, benchmark, rng.choice(TRAINING[benchmark]), split)
         yield Example(prompt, answer)
 
 
@@ -80,10 +81,10 @@ def _rng(purpose: str, seed: int) -> Random:
 
 
 def _draw(
-    rng: Random, benchmark: str, wordings: tuple[Wording, ...], split: str
+    rng: Random, benchmark: str, wording: Wording, split: str
 ) -> tuple[str, str, tuple[str, ...]]:
-    """Prompt, answer and wrong answers: a wording with a cast of the given split."""
-    text, answer, wrong = rng.choice(wordings)
+    """Prompt, answer and wrong answers: the wording with a cast of the given split."""
+    text, answer, wrong = wording
     before = "Then" if benchmark == ENDINGS else "The answer is"
     while True:
         slots = _slots(rng)

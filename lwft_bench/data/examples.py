@@ -33,6 +33,8 @@ class Item:
     choices: tuple[str, ...] = ()
     question: str | None = None
     """As of an `Example`."""
+    cluster: str | None = None
+    """What it has in common with others that were not sampled independently of it; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -190,6 +191,7 @@ def instruction_items(
             prompt(instruction, task.profile, chat=task.chat_template),
             instruction.answer,
             question=question_of(instruction.instruction),
+            cluster=_opening(instruction.instruction) if benchmark.clusters else None,
         )
 
     if found:
@@ -218,3 +220,9 @@ def _refuse_input(row: Row, found: Instruction, profile: Profile) -> None:
     """The published template is known only for rows without input, which all of its data are."""
     if profile == "published" and found.input.strip():
         raise row.error("input", "nothing, as profile published has no place for it", found.input)
+
+
+def _opening(text: str) -> str:
+    """The first sentence, whatever its numbers: stories told again with others share it."""
+    without_numbers = re.sub(r"\d[\d.,]*", "#", text.lower())
+    return re.split(r"[.?!]", without_numbers, maxsplit=1)[0].strip()

@@ -29,7 +29,11 @@ class PlannedSelections:
 
 
 def planned_selections(
-    method: MethodConfig, units: Sequence[Unit], steps: int, num_samples: int
+    method: MethodConfig,
+    units: Sequence[Unit],
+    steps: int,
+    num_samples: int,
+    total_parameters: int = 0,
 ) -> PlannedSelections:
     """Runs the method's strategy on simulated gradients and looks at what it selects.
 
@@ -40,6 +44,7 @@ def planned_selections(
 
     Args:
         num_samples: Typical selections; 0: the dearest ones alone.
+        total_parameters: Of the whole model; 0: as many as the units have.
     """
     simulation = Simulation(
         strategies.get(method.strategy.name),
@@ -47,6 +52,7 @@ def planned_selections(
         len(units),
         total_steps=max(1, steps),
         units=tuple(units),
+        total_parameters=total_parameters,
     )
     traces = [_selections(simulation, seed) for seed in range(NUM_SEEDS)]
     seen = sorted({chosen for trace in traces for chosen in trace})

@@ -17,6 +17,7 @@ from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.extents import Extent
 from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import AnyAccount, Assembly, Surroundings, assemble
+from lwft_bench.training.groups import moved_groups
 from lwft_bench.training.loss import DeviceBatch
 
 _NOTHING = Needs()
@@ -89,9 +90,11 @@ class CellSteps(Generic[AnyAccount]):
         with self.account.phase("switch"):
             leaving = [groups.units[unit].name for unit in self._selected - set(units)]
             updated = [*(groups.units[unit] for unit in units), *groups.always]
+            store.leave(leaving, LR)
             store.switch(leaving, [group.name for group in updated])
+            moved = moved_groups(groups, units, self.assembly.method.unselected)
             measured = groups.units if needs.gradients == "all" else ()
-            self.assembly.step.activate(updated, measured=measured)
+            self.assembly.step.activate(updated, measured, moved)
         self._selected = frozenset(units)
 
     def run_step(self, *, update: bool = True) -> int:

@@ -84,8 +84,13 @@ def evaluate(
             language_model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0, log_samples=True
         )
     scores, samples = [], []
-    for benchmark in benchmarks:
-        answered = [_sample(benchmark, logged) for logged in results["samples"][benchmark.name]]
+    for benchmark, its_items in benchmarks.items():
+        clusters = {item.id: item.cluster for item in its_items}
+        answered = [
+            sample.model_copy(update={"cluster": clusters[sample.id]})
+            for logged in results["samples"][benchmark.name]
+            for sample in [_sample(benchmark, logged)]
+        ]
         scores.append(_score(benchmark, answered))
         samples.extend(answered)
     return Evaluation(scores, samples)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from lwft_bench.models.sources import (
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import nearest
+from lwft_bench.schema.regular_files import Unreadable, read_json_object
 
 if TYPE_CHECKING:
     import torch
@@ -46,8 +47,13 @@ SHAPE_FIELDS = (
 
 
 _ANY_TEXT = "The answer is 5."
-_TOLD = (OSError, ValueError, KeyError)
-"""What transformers raises with a message for its user."""
+TOKENIZER_JSON = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "config.json",
+)
 
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
@@ -61,7 +67,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     folder = tokenizer_folder(config)
-    with _user_errors(config), _readable(config, f"the tokenizer in {folder}"):
+    _require_json(config, folder, TOKENIZER_JSON)
+    with _user_errors(config, f"the tokenizer in {folder} ({', '.join(TOKENIZER_JSON[:2])})"):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code, local_files_only=True
         )
@@ -138,7 +145,9 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
     """
     import torch
 
-    with torch.device("meta"):
+    # Without weights and memory, nothing else than the config can be at fault.
+    what = "its config" if config.path is None else f"{config_folder(config) / 'config.json'}"
+    with _user_errors(config, what), torch.device("meta"):
         return _build(config, dtype, attention)
 
 
@@ -159,11 +168,11 @@ def require_shape(config: ModelConfig) -> None:
     """
     from transformers import CONFIG_MAPPING
 
+    built = type(_transformers_config(config))
     if config.config is None:
-        given = json.loads((config_folder(config) / "config.json").read_text(encoding="utf-8"))
+        given = read_json_object(config_folder(config) / "config.json")
     else:
         given = config.config
-    built = type(_transformers_config(config))
     if built not in CONFIG_MAPPING.values() or hasattr(built(), "text_config"):
         return  # a model's own code, or a config of configs: its defaults are its own affair
     for field in SHAPE_FIELDS:
@@ -195,7 +204,8 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
 
     if config.config is None:
         folder = config_folder(config)
-        with _user_errors(config), _readable(config, f"{folder / 'config.json'}"):
+        _require_json(config, folder, ("config.json",))
+        with _user_errors(config, f"{folder / 'config.json'}"):
             return AutoConfig.from_pretrained(
                 folder, trust_remote_code=config.trust_remote_code, local_files_only=True
             )
@@ -206,7 +216,7 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
             f"model {config.name}: config.model_type: transformers knows no {model_type!r}"
             + (f"; did you mean {close!r}?" if close else "")
         )
-    with _user_errors(config), _readable(config, "the key `config` of the suite"):
+    with _user_errors(config, "the key `config` of the suite"):
         built = AutoConfig.for_model(**config.config)
     # transformers keeps a key that it does not know as an attribute, and ignores it.
     known = vars(CONFIG_MAPPING[model_type]())
@@ -220,28 +230,35 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
     return built
 
 
-@contextmanager
-def _readable(config: ModelConfig, what: str) -> Iterator[None]:
-    """What a library raises of a broken file depends on where it is broken."""
-    try:
-        yield
-    except (UserError, MemoryError, *_TOLD):
-        raise
-    except Exception as error:
-        reason = shorten(f"{type(error).__name__}: {error}", 200)
-        raise UserError(f"model {config.name}: {what} cannot be read: {reason}") from error
+def _require_json(config: ModelConfig, folder: Path, names: Sequence[str]) -> None:
+    """Files that are there are whole JSON objects: told with file and line, as libraries do not."""
+    for name in names:
+        if (folder / name).exists():
+            try:
+                read_json_object(folder / name)
+            except Unreadable as error:
+                raise UserError(f"model {config.name}: {error.message}") from error
 
 
 @contextmanager
-def _user_errors(config: ModelConfig) -> Iterator[None]:
-    """What transformers says of unusable model files and configs, as a UserError."""
+def _user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]:
+    """What transformers says of unusable model files and configs, as a UserError.
+
+    what: a file that nothing but reading it can go wrong with: then every error is its own, as what
+    a library raises of a broken file depends on where it is broken.
+    """
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
+    known = (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError)
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError) as error:
-        message = str(error)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        if what is None and not isinstance(error, known):
+            raise
+        message = str(error) if isinstance(error, known) else f"{type(error).__name__}: {error}"
         hint = None
         if "trust_remote_code" in message:
             hint = "If you trust the code that comes with it: `trust_remote_code: true`"
@@ -250,4 +267,7 @@ def _user_errors(config: ModelConfig) -> Iterator[None]:
         elif isinstance(error, SafetensorError):
             hint = "Is a *.safetensors file cut short, or a git-lfs pointer (`git lfs pull`)?"
         where = f" ({config.path})" if config.path else ""
-        raise UserError(f"model {config.name}{where}: {shorten(message, 300)}", hint) from error
+        found = f"{what} cannot be used: " if what else ""
+        raise UserError(
+            f"model {config.name}{where}: {found}{shorten(message, 300)}", hint
+        ) from error

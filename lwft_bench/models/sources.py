@@ -11,6 +11,7 @@ from pathlib import Path
 from lwft_bench.models.gguf import converted, gguf_digest, gguf_file, is_gguf
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import read_json_object
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """The model that ships with the package."""
@@ -125,7 +126,7 @@ def has_chat_template(config: ModelConfig) -> bool:
     if (folder / "chat_template.jinja").is_file():
         return True
     settings = folder / "tokenizer_config.json"
-    return settings.is_file() and bool(json.loads(settings.read_text("utf-8")).get("chat_template"))
+    return settings.is_file() and bool(read_json_object(settings).get("chat_template"))
 
 
 def model_digest(config: ModelConfig) -> str:

@@ -60,6 +60,10 @@ class Optimizer:
     """Elements; a multiple of ALIGNMENT."""
     state_dtype: ClassVar[str | None] = None
     """Of moments, where it is not the precision policy's."""
+    stateless: ClassVar[bool] = False
+    """Whether it has no fields for any parameter."""
+    leaves: ClassVar[bool] = False
+    """Whether `leave` is there: a last update when a unit's state is about to be cleared."""
 
     def __init__(self, options: PluginOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
@@ -88,4 +92,13 @@ class Optimizer:
         lr: float,
     ) -> None:
         """One step in place on a slice. `step` counts this parameter's updates from 1."""
+        raise NotImplementedError
+
+    def leave(
+        self, weight: torch.Tensor, state: dict[str, torch.Tensor], step: int, lr: float
+    ) -> None:
+        """A last update in place, without a gradient, before the slice's state is cleared.
+
+        Called only where `leaves` is set, after `step` updates, the last of them with rate `lr`.
+        """
         raise NotImplementedError

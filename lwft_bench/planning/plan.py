@@ -133,8 +133,9 @@ class Planner:
 
     def draws(self, cell: Cell) -> PlannedSelections:
         """The selections whose step is run."""
-        units = self._groups(cell)[0].seen_by_strategy()
-        return planned_selections(cell.method, units, cell.training.steps, self._num_samples)
+        groups, total = self._groups(cell)
+        units = groups.seen_by_strategy()
+        return planned_selections(cell.method, units, cell.training.steps, self._num_samples, total)
 
     def kind(self, cell: Cell) -> str:
         """Cells of one kind need the same, whatever is changed in them alike."""
@@ -177,6 +178,7 @@ def needed(
         always = sum(group.num_parameters for group in groups.always)
         sizes = [group.num_parameters for group in groups.units]
         active = {units: always + sum(sizes[u] for u in units) for units in drawn.selections}
+        trained = range(len(sizes)) if cell.method.unselected else drawn.visited
         return Needed(
             peak_bytes=report.peak_bytes,
             step_peaks=_spread(peaks, drawn),
@@ -189,7 +191,7 @@ def needed(
             moved_bytes=_spread(moved, drawn),
             flops=_spread(flops, drawn),
             active_parameters=_spread(active, drawn),
-            trained_parameters=always + sum(sizes[unit] for unit in drawn.visited),
+            trained_parameters=always + sum(sizes[unit] for unit in trained),
             total_parameters=total_parameters,
             num_selections=len(drawn.selections),
         )

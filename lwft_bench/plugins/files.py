@@ -40,12 +40,17 @@ def load_plugin(path: str | Path) -> None:
         del sys.modules[module_name]
         for registry in REGISTRIES:
             registry.forget(str(file))
-        what = (
-            error.message
-            if isinstance(error, UserError)
-            else f"{type(error).__name__}: {getattr(error, 'msg', error)}"
-        )
-        raise UserError(f"{path}:{_line_in(file, error)}: {what}") from error
+        raise UserError(f"{path}:{_line_in(file, error)}: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, UserError):
+        return error.message
+    try:
+        text = str(getattr(error, "msg", error))
+    except Exception:  # an exception of a plugin's own may have no text to give
+        text = "its text cannot be had"
+    return f"{type(error).__name__}: {text}"
 
 
 def _line_in(file: Path, error: BaseException) -> int:

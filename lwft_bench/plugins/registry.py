@@ -225,6 +225,9 @@ strategies: Registry = Registry(
         "spectrum": "lwft_bench.strategies.spectrum:Spectrum",
         "ist": "lwft_bench.strategies.ist:Ist",
         "hift": "lwft_bench.strategies.hift:Hift",
+        "misa": "lwft_bench.strategies.misa:Misa",
+        "frugal": "lwft_bench.strategies.frugal:Frugal",
+        "absignsgd": "lwft_bench.strategies.absignsgd:DepthBiased",
         "grass": "lwft_bench.strategies.grass:Grass",
         "grass-static": "lwft_bench.strategies.grass:GrassStatic",
         "rgn": "lwft_bench.strategies.rgn:RelativeGradientNorm",
@@ -251,6 +254,9 @@ optimizers: Registry = Registry(
         "adamw8bit": "lwft_bench.optimizers.adamw8bit:AdamW8bit",
         "galore": "lwft_bench.optimizers.galore:GaLore",
         "apollo": "lwft_bench.optimizers.apollo:Apollo",
+        "adamw-closing": "lwft_bench.optimizers.closing:ClosingAdamW",
+        "sign": "lwft_bench.optimizers.stateless:Sign",
+        "sgd": "lwft_bench.optimizers.stateless:Sgd",
     },
 )
 REGISTRIES: tuple[Registry, ...] = (strategies, adapters, optimizers)

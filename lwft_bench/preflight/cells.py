@@ -30,7 +30,7 @@ def check_cells(cells: Sequence[Cell], *, weights: bool = True) -> Findings:
     for plugin in {plugin: None for cell in cells for plugin in cell.plugins}:
         with findings.collected():
             load_plugin(plugin)
-    for of_model in _alike(cells, lambda cell: cell.model):
+    for of_model in _alike(cells, _files):
         _check_model(of_model, findings, weights)
     return findings
 
@@ -50,6 +50,8 @@ def _check_model(cells: Sequence[Cell], findings: Findings, weights: bool) -> No
     for alike in _alike(cells, _structural):
         with findings.collected(f"{where}, method {alike[0].method.name}"):
             structure = structure_of(alike[0])
+    if structure is not None:
+        _check_planted(cells, structure, findings)
     tokenizer: PreTrainedTokenizerBase | None = None
     with findings.collected(where):
         tokenizer = load_tokenizer(model)
@@ -57,6 +59,16 @@ def _check_model(cells: Sequence[Cell], findings: Findings, weights: bool) -> No
         return
     for of_task in _alike(cells, lambda cell: cell.task):
         _check_task(of_task, tokenizer, structure, findings)
+
+
+def _check_planted(cells: Sequence[Cell], structure: Structure, findings: Findings) -> None:
+    for cell in cells:
+        last = max(cell.model.reinitialise, default=0)
+        if structure.num_layers is not None and last >= structure.num_layers:
+            findings.problem(
+                f"model {cell.model.name}: reinitialise names layer {last}; the model has layers 0 to "
+                f"{structure.num_layers - 1}"
+            )
 
 
 def _check_task(
@@ -84,6 +96,11 @@ def _check_task(
 
 def _where(model: ModelConfig, task: TaskConfig) -> str:
     return f"model {model.name}, task {task.name}"
+
+
+def _files(cell: Cell) -> Any:
+    """What a model is loaded from: models that differ in planted layers alone are one here."""
+    return cell.model.model_copy(update={"name": "any", "reinitialise": ()})
 
 
 def _structural(cell: Cell) -> Any:

@@ -24,6 +24,7 @@ class Structure:
 
     config: Any
     num_embeddings: int
+    num_layers: int | None
     position_table: int | None
     trained_length: int | None
 
@@ -49,7 +50,13 @@ def structure_of(cell: Cell) -> Structure:
         if isinstance(module, nn.Embedding) and module is not embeddings
         if _of_positions(name) and (rows := module.num_embeddings)
     ]
-    return Structure(inner.config, embeddings.weight.shape[0], min(tables, default=None), trained)
+    return Structure(
+        inner.config,
+        embeddings.weight.shape[0],
+        getattr(text, "num_hidden_layers", None),
+        min(tables, default=None),
+        trained,
+    )
 
 
 def _of_positions(name: str) -> bool:

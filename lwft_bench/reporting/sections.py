@@ -34,6 +34,7 @@ class Section:
 SECTIONS = (
     Section(None, "main", ("accuracy_vs_memory",)),
     Section("Against the published numbers", "published"),
+    Section("Against published memory and speed", "published_cost"),
     Section("Test questions in the training data", "contamination"),
     Section("Differences to the baseline", "differences"),
     Section("Differences to the baseline by benchmark", "by_benchmark"),

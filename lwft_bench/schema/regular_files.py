@@ -7,19 +7,38 @@ can unpack to any size.
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import stat
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lwft_bench.schema.errors import UserError
 
 MAX_TEXT_BYTES = 2**30
 """Of a data file, unpacked. The largest training sets of this field in text have a tenth of it."""
 
+MAX_JSON_BYTES = 2**28
+"""Of a model's JSON files; a tokenizer of a quarter of a million tokens has a twentieth of it."""
+
 MAX_CONFIG_BYTES = 2**22
 """Of a suite, a card or a definition."""
+
+
+class Unreadable(UserError):
+    """A file that cannot be read: why, and on which line if it is one of a text."""
+
+    def __init__(self, path: Path, reason: str, line: int | None = None) -> None:
+        self.reason, self.line = reason, line
+        super().__init__(f"{place_of(path, line)}: cannot be read: {reason}")
+
+
+def place_of(path: Path, line: int | None) -> str:
+    """`file:line`, or the file alone; in characters that any terminal takes."""
+    shown = str(path).encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    return shown if line is None else f"{shown}:{line}"
+
 
 _GZIP = b"\x1f\x8b"
 
@@ -32,15 +51,15 @@ def read_regular(path: Path, limit: int, *, follow_links: bool = True) -> bytes:
         follow_links: False refuses a symbolic link in place of the file (not above it).
 
     Raises:
-        UserError: it is not there, of another kind, too large, or cannot be read.
+        Unreadable: it is not there, of another kind, too large, or cannot be read.
     """
     with _opened(path, follow_links) as stream:
         try:
             content = stream.read(limit + 1)
         except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+            raise Unreadable(path, str(error.strerror)) from None
     if len(content) > limit:
-        raise UserError(f"{path}: cannot be read: {_too_large(limit)}")
+        raise Unreadable(path, _too_large(limit))
     return content
 
 
@@ -48,7 +67,7 @@ def require_regular(path: Path) -> None:
     """For files that a library opens by their name.
 
     Raises:
-        UserError: it is not there, of another kind, or may not be read.
+        Unreadable: it is not there, of another kind, or may not be read.
     """
     _opened(path, follow_links=True).close()
 
@@ -60,14 +79,14 @@ def _opened(path: Path, follow_links: bool) -> BinaryIO:
         descriptor = os.open(path, flags)
     except OSError as error:
         if not follow_links and path.is_symlink():
-            raise UserError(f"{path}: a symbolic link, which is not followed here") from None
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+            raise Unreadable(path, "a symbolic link, which is not followed here") from None
+        raise Unreadable(path, str(error.strerror)) from None
     except ValueError as error:  # a null byte in its name
-        raise UserError(f"{str(path)!r}: cannot be read: {error}") from None
+        raise Unreadable(path, str(error)) from None
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise UserError(f"{path}: cannot be read: expected a file, found {_kind(mode)}")
+        raise Unreadable(path, f"expected a file, found {_kind(mode)}")
     return open(descriptor, "rb")
 
 
@@ -78,7 +97,7 @@ def read_text(path: Path, limit: int | None = None) -> str:
         limit: Bytes that the text may have; None: `MAX_TEXT_BYTES`.
 
     Raises:
-        UserError: as `read_regular`, or it is no such text; the line says where.
+        Unreadable: as `read_regular`, or it is no such text; the line says where.
     """
     limit = MAX_TEXT_BYTES if limit is None else limit
     content = read_regular(path, limit)
@@ -88,7 +107,7 @@ def read_text(path: Path, limit: int | None = None) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}:{line}: cannot be read: not UTF-8 text ({error.reason})") from None
+        raise Unreadable(path, f"not UTF-8 text ({error.reason})", line) from None
 
 
 def _unpacked(path: Path, limit: int) -> bytes:
@@ -96,9 +115,9 @@ def _unpacked(path: Path, limit: int) -> bytes:
         with gzip.open(path) as stream:
             content = stream.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read: not a whole gzip file ({error})") from None
+        raise Unreadable(path, f"not a whole gzip file ({error})") from None
     if len(content) > limit:
-        raise UserError(f"{path}: cannot be read: {_too_large(limit)} once unpacked")
+        raise Unreadable(path, f"{_too_large(limit)} once unpacked")
     return content
 
 
@@ -115,3 +134,24 @@ def _kind(mode: int) -> str:
         stat.S_IFBLK: "a device",
     }
     return kinds.get(stat.S_IFMT(mode), "something else")
+
+
+def read_json_object(path: Path, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """A file that holds one JSON object.
+
+    Raises:
+        Unreadable: as `read_text`, or it holds none; the line says where.
+    """
+    text = read_text(path, limit)
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        reason = f"not JSON: {error.msg} (column {error.colno})"
+        raise Unreadable(path, reason, error.lineno) from None
+    except RecursionError:
+        raise Unreadable(path, "nested too deeply") from None
+    except ValueError:
+        raise Unreadable(path, "a number of thousands of digits") from None
+    if not isinstance(value, dict):
+        raise Unreadable(path, "expected a JSON object", 1)
+    return value

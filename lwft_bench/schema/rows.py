@@ -119,14 +119,17 @@ class SelectionRow(Row):
 class SampleRow(Row):
     """One item of a benchmark, answered: a line of `samples.jsonl`."""
 
+    omitted = frozenset({"cluster"})
+
     benchmark: str
     id: str
-    prompt: str
-    response: str
+    prompt: str = ""
+    """Empty, as all texts are, where a run was handed on without those of its benchmarks."""
+    response: str = ""
     """The generated text up to the stop, or the choice with the highest log-likelihood."""
-    prediction: str | None
+    prediction: str | None = None
     """What the extraction rule found; None: no answer."""
-    answer: str
+    answer: str = ""
     correct: bool
     overlap: OverlapKind | Literal["not sought"] | None = NOT_SOUGHT
     """Whether training examples have the question, or nearly; None: they do not."""

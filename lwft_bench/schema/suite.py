@@ -55,6 +55,7 @@ def _without_repeats(seeds: tuple[int, ...]) -> tuple[int, ...]:
 Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_without_repeats)]
 Grid = Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AVERAGE = "average"
 """Key of the unweighted mean over a task's benchmarks, beside the benchmarks' names."""
 
@@ -86,13 +87,23 @@ class Tune(Config):
 
 
 class Published(Config):
-    """Scores that others printed, shown beside the suite's own. They change no cell."""
+    """Numbers that others printed, shown beside the suite's own. They change no cell."""
 
     source: str
     """Where they stand: paper, table, and as quoted by whom if it was not read itself."""
-    scores: dict[str, dict[str, dict[str, Percent]]]
+    kind: Literal["paper", "readme", "notes", "summary"] | None = None
+    """What was read: the paper, its authors' README, notes that others made of it, or a language model's
+    summary, in which single cells may be wrong."""
+    scores: dict[str, dict[str, dict[str, Percent]]] = {}
     """Model -> method -> benchmark, or `average` over a task's benchmarks -> accuracy in percent.
     What the source does not have is left out."""
+    peak_gb: dict[str, dict[str, Positive]] = {}
+    """Model -> method -> peak of device memory, in GB as the source writes them (10^9 or 2^30)."""
+    tokens_per_second: dict[str, dict[str, Positive]] = {}
+    """Model -> method -> throughput of training, all tokens."""
+    conditions: str = ""
+    """Under which peaks and throughputs were measured: device, batch, length, precision,
+    checkpointing."""
 
 
 class SuiteFile(Config):

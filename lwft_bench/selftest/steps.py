@@ -106,7 +106,7 @@ class Steps:
         """Steps with what is selected; the last one's loss."""
         for _ in range(steps):
             self._step()
-        losses, _ = self.assembly.readings.fetch()
+        losses, _, _ = self.assembly.readings.fetch()
         return float(losses[-1])
 
     def _step(self) -> None:

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 
 from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.layout import Bucket
 from lwft_bench.state.staging import Home
-
-
-class Moment(NamedTuple):
-    """Which update of a parameter it is: its number from 1, learning rate and key of rounding."""
-
-    step: int
-    lr: float
-    key: int
 
 
 @dataclass(slots=True)
@@ -26,8 +19,10 @@ class GroupState:
     """A unit or always-trained part: its parameters, and their state once it was trained."""
 
     parameters: Sequence[torch.nn.Parameter]
+    rows: Sequence[slice | None]
+    """Of each parameter that is the group's in part only, the rows that are."""
     numbers: Sequence[int]
-    """The parameters' numbers in the model: they key stochastic rounding."""
+    """The parameters' numbers in the model."""
     policy: Literal["keep", "reset"]
     rules: tuple[Optimizer, ...]
     """Of each parameter, as the optimizer chose."""
@@ -37,8 +32,20 @@ class GroupState:
     """Updates of each parameter since its state began."""
     trained: set[int] = field(default_factory=set)
     """Parameters that were ever updated."""
+    moves: int = 0
+    """How often its parameters were moved by the rule for unselected units, all together."""
     homes: tuple[tuple[Home, ...], ...] | None = None
     """Of each bucket; None while the group has no state."""
+
+    def piece(self, index: int, tensor: torch.Tensor) -> torch.Tensor:
+        """Of a tensor in the shape of parameter `index`, what is the group's."""
+        rows = self.rows[index]
+        return tensor if rows is None else tensor[rows]
+
+    def key(self, index: int) -> int:
+        """What keys the stochastic rounding of a parameter, or of rows of one."""
+        rows = self.rows[index]
+        return self.numbers[index] if rows is None else mix(0, self.numbers[index], rows.start)
 
     @property
     def state_bytes(self) -> int:
@@ -49,13 +56,14 @@ class GroupState:
     def of(
         cls,
         parameters: Sequence[torch.nn.Parameter],
+        rows: Sequence[slice | None],
         numbers: Sequence[int],
         policy: Literal["keep", "reset"],
         rules: tuple[Optimizer, ...],
         buckets: tuple[tuple[Bucket, ...], ...],
     ) -> GroupState:
         """A group that has no state yet."""
-        return cls(parameters, numbers, policy, rules, buckets, [0] * len(parameters))
+        return cls(parameters, rows, numbers, policy, rules, buckets, [0] * len(parameters))
 
     @property
     def host_bytes_allocated(self) -> int:
@@ -66,7 +74,7 @@ class GroupState:
     @property
     def trained_parameters(self) -> int:
         """Elements of its parameters that were ever updated."""
-        return sum(self.parameters[index].numel() for index in self.trained)
+        return sum(self.piece(i, self.parameters[i]).numel() for i in self.trained)
 
     def homes_where(self, *, resident: bool) -> Iterator[Home]:
         """Those on the device, or those that are not."""

@@ -48,13 +48,15 @@ def cut(
     """The buckets of a parameter of that shape, in order.
 
     All but the last are as large as `bucket_bytes` allows, and end at multiples of the optimizer's
-    alignment. A parameter that cannot be cut is one bucket, however large.
+    alignment. A parameter that cannot be cut, or has no state, is one bucket, however large.
     """
     size = prod(shape)
     if optimizer.kind == "opaque":
         return (Bucket(0, size, optimizer.fields(tuple(shape), precision.state)),)
     unit = optimizer.alignment
     unit_bytes = sum(f.num_bytes for f in _slice(0, unit, optimizer, precision).fields)
+    if unit_bytes == 0:
+        return (_slice(0, size, optimizer, precision),)
     elements = max(1, bucket_bytes // unit_bytes) * unit
     while elements > unit and _slice(0, elements, optimizer, precision).num_bytes > bucket_bytes:
         elements -= unit  # what aligning the fields took

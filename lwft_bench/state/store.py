@@ -12,15 +12,14 @@ from lwft_bench.memory.accounting import HOST
 from lwft_bench.memory.meters import Account
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
+from lwft_bench.state.bucket_updates import BucketUpdates, Moment
 from lwft_bench.state.engine import Engine, Queue, Wait
-from lwft_bench.state.group_state import GroupState, Moment, num_bytes
+from lwft_bench.state.group_state import GroupState, num_bytes
 from lwft_bench.state.layout import Bucket, cut
-from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
+from lwft_bench.state.precision import Precision
 from lwft_bench.state.staging import Home, Staging
 
 SURVIVAL = "survival"
-SECOND_MOMENT = "exp_avg_sq"
-"""The name of the field that is a mean of squared gradients, in every optimizer that has one."""
 
 Wanted = tuple[str, int]
 """A group's name and the index of one of its parameters."""
@@ -31,7 +30,7 @@ class StateStore:
 
     on_device: "all"; "none"; or the bytes of state that may stay on the device, given to groups as
     they are first trained. What does not stay lives on the host and passes through device buckets
-    of `bucket_bytes`.
+    of `bucket_bytes`. unselected: the rule, without state, of groups that are not selected.
     """
 
     def __init__(
@@ -45,19 +44,21 @@ class StateStore:
         bucket_bytes: int,
         rounding_seed: int,
         account: Account,
+        unselected: Optimizer | None = None,
     ) -> None:
         self._optimizer = optimizer
+        self._unselected = unselected
         self._precision = precision
         self._engine = engine
         self._device = device
         self._account = account
         self._rounding_seed = rounding_seed
-        self._bucket_bytes = bucket_bytes
+        self._sizes = precision, bucket_bytes
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
         self._survival = torch.zeros(4, dtype=torch.int64, device=device)
-        """Elements that changed, and that wanted to; second moments that stayed, and wanted to fall."""
+        self._kernels = BucketUpdates(precision, self._survival)
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
         self.groups: dict[str, GroupState] = {}
@@ -70,11 +71,14 @@ class StateStore:
         policy: Literal["keep", "reset"],
         *,
         in_layer: bool = True,
+        rows: Sequence[slice | None] = (),
     ) -> None:
         """Makes a group known. It costs nothing until it is trained.
 
-        in_layer: whether its parameters belong to a decoder layer.
+        in_layer: whether its parameters belong to a decoder layer. rows: of each parameter, those that
+        are the group's; by default, and where None, all.
         """
+        rows = rows or [None] * len(parameters)
         rules = tuple(
             self._optimizer.for_parameter(
                 tuple(parameter.shape), in_layer=in_layer, seed=mix(self._rounding_seed, 0, number)
@@ -82,10 +86,10 @@ class StateStore:
             for parameter, number in zip(parameters, numbers, strict=True)
         )
         buckets = tuple(
-            cut(parameter.shape, rule, self._precision, self._bucket_bytes)
-            for parameter, rule in zip(parameters, rules, strict=True)
+            cut((parameter if part is None else parameter[part]).shape, rule, *self._sizes)
+            for parameter, part, rule in zip(parameters, rows, rules, strict=True)
         )
-        self.groups[name] = GroupState.of(parameters, numbers, policy, rules, buckets)
+        self.groups[name] = GroupState.of(parameters, rows, numbers, policy, rules, buckets)
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
         """At a new selection: `leaving` groups lose their state if their policy says so, and
@@ -104,6 +108,29 @@ class StateStore:
             group.homes = None
             group.steps = [0] * len(group.parameters)
 
+    def leave(self, leaving: Sequence[str], lr: float) -> None:
+        """Before `switch`: the last update of groups that lose their state, if the rule has one.
+
+        lr: that of the update before it.
+        """
+        if self._optimizer.leaves:
+            for name in leaving:
+                if self.groups[name].policy == "reset":
+                    self._leave(self.groups[name], lr)
+            self._engine.catch_up()
+
+    def _leave(self, group: GroupState, lr: float) -> None:
+        for index, rule in enumerate(group.rules):
+            step = group.steps[index]
+            if not (rule.leaves and step and group.homes):
+                continue
+            weight = group.piece(index, group.parameters[index].detach())
+            key = mix(self._rounding_seed, step + 1, group.key(index))
+            for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
+                part = weight.view(-1)[bucket.start : bucket.stop]
+                work = partial(self._kernels.leave, rule, bucket, part, Moment(step, lr, key))
+                self._queue(home, work)
+
     def expect(self, wanted: Iterable[Wanted]) -> None:
         """Updates that will probably come, in order: offloaded state begins to come in."""
         expected: list[Home] = []
@@ -121,19 +148,19 @@ class StateStore:
         group = self.groups[name]
         assert group.homes is not None, f"state of {name} was never created"
         parameter = group.parameters[index]
-        weight, gradient = parameter.detach(), parameter.grad
-        assert gradient is not None
+        assert parameter.grad is not None
+        weight, gradient = (group.piece(index, t) for t in (parameter.detach(), parameter.grad))
         rule = group.rules[index]
         if rule.kind != "opaque":
             weight, gradient = weight.view(-1), gradient.reshape(-1)
         group.steps[index] += 1
         group.trained.add(index)
         step = group.steps[index]
-        key = mix(self._rounding_seed, step, group.numbers[index])
+        key = mix(self._rounding_seed, step, group.key(index))
         for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
             part = ... if rule.kind == "opaque" else slice(bucket.start, bucket.stop)
             work = partial(
-                self._update_bucket,
+                self._kernels.update,
                 rule,
                 bucket,
                 weight[part],
@@ -141,10 +168,26 @@ class StateStore:
                 Moment(step, lr, key),
                 self.counts_survival and self._optimizer.kind == "elementwise",
             )
-            if home.resident:
-                self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
+            if not bucket.num_bytes:  # nothing that a queue would have to bring or keep
+                with torch.no_grad():
+                    work(home.memory)
             else:
-                self._staging.update(home, work)
+                self._queue(home, work)
+
+    def move(self, name: str, index: int, lr: float) -> None:
+        """Moves a parameter of a group that is not selected, from its `.grad`, at once.
+
+        No queue has anything to do with it: there is no state.
+        """
+        assert self._unselected is not None
+        group = self.groups[name]
+        parameter = group.parameters[index]
+        assert parameter.grad is not None
+        group.moves += 1
+        group.trained.add(index)
+        key = mix(self._rounding_seed + 1, group.moves, group.key(index))
+        weight, gradient = (group.piece(index, t) for t in (parameter.detach(), parameter.grad))
+        self._kernels.move(self._unselected, weight.view(-1), gradient.reshape(-1), lr, key)
 
     def catch_up(self) -> None:
         """Weights are about to be used: see `Engine.catch_up`."""
@@ -170,22 +213,12 @@ class StateStore:
         return num_bytes([self.groups[name]], resident=False)
 
     def surviving_update_share(self) -> float | None:
-        """Of the elements with a moment that is not zero, the share whose stored weight changed.
-
-        Over the updates made while `counts_survival` was on, of the first CHUNK_ELEMENTS of each
-        bucket. None before any.
-        """
-        changed, moving, _, _ = self._survival.tolist()
-        return changed / moving if moving else None
+        """See `BucketUpdates`: over the updates made while `counts_survival` was on."""
+        return self._kernels.surviving_update_share()
 
     def stuck_second_moment_share(self) -> float | None:
-        """Of the elements whose second moment was above the squared gradient, the share whose stored
-        second moment did not change: rounding took the step.
-
-        Over the same updates and elements. None without any: float32 moments are not looked at.
-        """
-        _, _, stuck, falling = self._survival.tolist()
-        return stuck / falling if falling else None
+        """See `BucketUpdates`: over the same updates."""
+        return self._kernels.stuck_second_moment_share()
 
     @property
     def trained_parameters(self) -> int:
@@ -195,6 +228,10 @@ class StateStore:
     def trained(self) -> dict[str, list[int]]:
         """Which parameters of each group were ever updated, JSON-able."""
         return {name: sorted(group.trained) for name, group in self.groups.items()}
+
+    def moves(self) -> dict[str, int]:
+        """Of each group, JSON-able."""
+        return {name: group.moves for name, group in self.groups.items()}
 
     def saved_tensors(self) -> dict[str, torch.Tensor]:
         """All state and the survival counts, for a checkpoint."""
@@ -221,9 +258,12 @@ class StateStore:
         tensors: dict[str, torch.Tensor],
         steps: dict[str, list[int]],
         trained: dict[str, list[int]],
+        moves: dict[str, int] | None = None,
     ) -> None:
-        """Restores what `saved_tensors`, `steps` and `trained` gave."""
+        """Restores what `saved_tensors`, `steps`, `trained` and `moves` gave."""
         self._survival.copy_(tensors[SURVIVAL])
+        for name, count in (moves or {}).items():
+            self.groups[name].moves = count
         for name, indices in trained.items():
             self.groups[name].trained = set(indices)
         for name, counters in steps.items():
@@ -239,47 +279,16 @@ class StateStore:
                 for state, view in bucket.views(home.memory).items():
                     view.copy_(tensors[f"{name}/{place}.{state}"])
 
-    def _update_bucket(
-        self,
-        rule: Optimizer,
-        bucket: Bucket,
-        weight: torch.Tensor,
-        gradient: torch.Tensor,
-        moment: Moment,
-        counts_survival: bool,
-        memory: torch.Tensor,
-    ) -> None:
-        """The kernels of one bucket's update, on device memory that holds its state."""
-        state = bucket.views(memory)
-        if moment.step == 1 and self._precision.master:
-            state["master"].copy_(weight)
-
-        def kernel(
-            weight: torch.Tensor, gradient: torch.Tensor, state: dict[str, torch.Tensor]
-        ) -> None:
-            rule.update(weight, gradient, state, moment.step, moment.lr)
-
-        if not counts_survival:
-            update_slice(self._precision, kernel, weight, gradient, state, moment.key, bucket.start)
-            return
-        part = slice(0, CHUNK_ELEMENTS)
-        before = weight[part].clone()
-        second = state.get(SECOND_MOMENT) if self._precision.state != torch.float32 else None
-        if second is not None:
-            falling = gradient[part].float().square() < second[part]
-            second_before = second[part].clone()
-        update_slice(self._precision, kernel, weight, gradient, state, moment.key, bucket.start)
-        moving = state[bucket.fields[0].name][part] != 0
-        changed = (weight[part] != before) & moving
-        counts = [changed.sum(), moving.sum()]
-        if second is None:
-            counts += [counts[0].new_zeros(())] * 2
+    def _queue(self, home: Home, work: Callable[[torch.Tensor], None]) -> None:
+        """Work on a bucket's state, on device memory that holds it."""
+        if home.resident:
+            self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
         else:
-            counts += [((second[part] == second_before) & falling).sum(), falling.sum()]
-        self._survival += torch.stack(counts)
+            self._staging.update(home, work)
 
     def _create(self, group: GroupState) -> None:
-        resident = self._unlimited or self.device_bytes + group.state_bytes <= self._budget
+        size = group.state_bytes
+        resident = self._unlimited or size == 0 or self.device_bytes + size <= self._budget
         make: Callable[[Bucket], Home] = self._make_resident if resident else self._make_offloaded
         with self._account.component("optimizer_state" if resident else HOST):
             group.homes = tuple(tuple(map(make, row)) for row in group.buckets)

@@ -78,12 +78,15 @@ class Window:
         before clipping; NaN where the unit had no gradient.
     loss: [steps], the training loss of each step.
     probing: whether the steps were probing steps.
+    clip_scale: [steps], what `clip.mode: global` multiplied all gradients of the step by (1 where it
+        left them alone); None: ones. `grad_rms` times it is the root mean square after clipping.
     """
 
     first_step: int
     grad_rms: np.ndarray
     loss: np.ndarray
     probing: bool = False
+    clip_scale: np.ndarray | None = None
 
 
 Measure = Callable[..., np.ndarray]
@@ -97,7 +100,8 @@ def _cannot_measure(statistic: str, **options: Any) -> np.ndarray:
 class Context:
     """Handed to `Strategy.start`.
 
-    total_steps: training steps (T), probing not counted. rng: the selection stream, private to the
+    total_steps: training steps (T), probing not counted. total_parameters: of the whole model, those
+    in no unit included; 0: as many as the units have. rng: the selection stream, private to the
     strategy. measure, to be called in `start` or `select`:
 
     - `measure("weight_norm")`, per unit: the mean of its weight matrices' Frobenius norms.
@@ -116,6 +120,10 @@ class Context:
     steps_per_epoch: int
     rng: np.random.Generator
     measure: Measure = field(default=_cannot_measure)
+    total_parameters: int = 0
+
+    def __post_init__(self) -> None:
+        self.total_parameters = self.total_parameters or sum(u.num_parameters for u in self.units)
 
 
 class Strategy:
@@ -128,8 +136,9 @@ class Strategy:
     varies: bool | None = True
     """Whether selections differ over time: the run is checked for it. None: that depends on what is
     observed."""
-    may_be_empty: ClassVar[bool] = False
-    """Whether it selects no unit at all, so that only the always-trained parts train."""
+    may_be_empty: bool = False
+    """Whether it selects no unit at all, so that only the always-trained parts train, and what a rule
+    for unselected units moves."""
 
     def __init__(self, options: PluginOptions | None = None) -> None:
         self.options = self.Options() if options is None else options

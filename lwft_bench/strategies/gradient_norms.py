@@ -22,7 +22,7 @@ class ProbingOptions(PluginOptions):
     """Units trained at once, gamma."""
     probing_steps: PositiveInt = 10
     """Steps before training in which every unit's gradient is measured, T_p."""
-    period: PositiveInt = 20
+    period: PositiveInt = 25
     """Steps between two selections, T_s."""
 
 

@@ -47,6 +47,8 @@ class Simulation:
     gradients: GradientSource = ordinary_gradients
     units: tuple[Unit, ...] | None = None
     """`num_units` of them; None: layers that are all alike."""
+    total_parameters: int = 0
+    """Of the whole model; 0: as many as the units have."""
 
 
 class SimulatedTrainer:
@@ -71,6 +73,7 @@ class SimulatedTrainer:
             total_steps=simulation.total_steps,
             steps_per_epoch=max(1, simulation.total_steps // 2),
             rng=self._rng,
+            total_parameters=simulation.total_parameters,
         )
         if self.needs.measure:
             context.measure = self._measure

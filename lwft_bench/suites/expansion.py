@@ -10,15 +10,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from lwft_bench.optimizers.base import PRECISIONS_OF_ELEMENTS
-from lwft_bench.plugins.registry import strategies
+from lwft_bench.plugins.registry import optimizers, strategies
 from lwft_bench.schema.cell import (
     Cell,
+    ChunkUnits,
     EvaluationConfig,
     MethodConfig,
     ModelConfig,
     TaskConfig,
     TrainingConfig,
 )
+from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.problems import KeyPath, Problem, validate
 from lwft_bench.suites.cell_ids import labels
 from lwft_bench.suites.changes import Ablation, Assignment, Level, Method
@@ -229,12 +231,20 @@ def _impossible(
             f"strategy {method.strategy.name!r} selects no unit, so that nothing would train; "
             "expected parts, e.g. [embed, final_norm, head]",
         )
+    if method.unselected is not None:
+        yield from _impossible_unselected(method, training, settings)
     if training.steps == 0:
         yield Problem(
             *settings.locate(("training", "steps")),
             "expected at least 1, found 0: the untrained model is the method base",
         )
     kind = point.components["optimizer"].kind
+    if kind != "elementwise" and isinstance(method.units, ChunkUnits):
+        yield Problem(
+            *settings.locate(("units",)),
+            f"chunks cut tensors, and the state of optimizer {method.optimizer.name!r} is {kind}; "
+            "expected an elementwise one, e.g. adamw",
+        )
     if kind != "elementwise" and training.precision in PRECISIONS_OF_ELEMENTS:
         yield Problem(
             *settings.locate(("training", "precision")),
@@ -246,6 +256,34 @@ def _impossible(
             *settings.locate(("training", "state_dtype")),
             f"{training.state_dtype} moments are for optimizers that work on single elements, and the "
             f"state of optimizer {method.optimizer.name!r} is {kind}; expected none given (null)",
+        )
+
+
+def _impossible_unselected(
+    method: MethodConfig, training: TrainingConfig, settings: Settings
+) -> Iterator[Problem]:
+    assert method.unselected is not None
+    named = method.unselected.optimizer
+    place = settings.locate(("unselected",))
+    try:
+        rule = optimizers.get(named.name)
+    except UserError as error:
+        yield Problem(*place, error.message, error.hint)
+        return
+    noun = f"option of optimizer {named.name!r}"
+    _, problems = validate(rule.Options, named.options, lambda _: place, noun)
+    yield from problems
+    if not rule.stateless:
+        yield Problem(
+            *place,
+            f"optimizer {named.name!r} has state, and units that are not selected have none; expected "
+            "sgd or sign",
+        )
+    if training.precision == "bf16-master" and method.state_policy == "keep":
+        yield Problem(
+            *place,
+            "with bf16-master and state_policy keep, the float32 copies that are kept would undo what "
+            "unselected units did meanwhile; expected state_policy reset or restart",
         )
 
 

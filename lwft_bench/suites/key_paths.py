@@ -27,6 +27,8 @@ METHOD_SETTINGS = (
     "always_train_state_policy",
     "state_on_device",
     "lr_clock",
+    "lr_warmup_after_selection",
+    "unselected",
 )
 _SECTIONS: dict[str, type[BaseModel]] = {
     "training": TrainingConfig,
@@ -54,7 +56,7 @@ _NOTHING = KeyPaths(frozenset(), ())
 
 def key_paths(components: dict[str, type[Any]]) -> KeyPaths:
     """What can be set where these are the adapter, strategy and optimizer classes."""
-    found = dict.fromkeys(METHOD_SETTINGS, False)
+    found = dict.fromkeys(METHOD_SETTINGS, False) | {"unselected": True, "units": True}
     for section, model in _SECTIONS.items():
         found.update(_fields(model, section))
     for section, cls in components.items():

@@ -37,14 +37,17 @@ def published_problems(
     if published is None:
         return
     benchmarks = _benchmark_names(tasks) if len(tasks) == num_tasks else None
+    for what in ("scores", "peak_gb", "tokens_per_second"):
+        for model, methods in getattr(published, what).items():
+            if model not in names["model"]:
+                text = unknown("model of the suite", model, names["model"])
+                yield Problem(*locate((what, model)), text)
+            for method in methods:
+                if method not in names["method"]:
+                    text = unknown("method of the suite", method, names["method"])
+                    yield Problem(*locate((what, model, method)), text)
     for model, methods in published.scores.items():
-        if model not in names["model"]:
-            text = unknown("model of the suite", model, names["model"])
-            yield Problem(*locate(("scores", model)), text)
         for method, scores in methods.items():
-            if method not in names["method"]:
-                text = unknown("method of the suite", method, names["method"])
-                yield Problem(*locate(("scores", model, method)), text)
             for benchmark in scores:
                 place = locate(("scores", model, method, benchmark))
                 if benchmark == AVERAGE:

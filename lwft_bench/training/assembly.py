@@ -100,6 +100,7 @@ def assemble(
         bucket_bytes=config.bucket_bytes,
         rounding_seed=rounding_seed,
         account=account,
+        unselected=_rule_of_unselected(method),
     )
     numbers = {id(p): number for number, (_, p) in enumerate(model.named_parameters())}
     for group in groups.all:
@@ -112,15 +113,21 @@ def assemble(
             parameters,
             [numbers[id(p)] for p in parameters],
             kept_or_reset,
+            rows=group.row_slices,
             in_layer=isinstance(group, UnitGroup) and 0 <= group.depth < len(parts.layers),
         )
     _require_own_rule(optimizer, store)
     readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
     loss = CausalLoss(model, account, own_logits=own_logits)
-    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
+    scale = method.unselected.lr_scale if method.unselected else 1.0
+    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks, scale)
     return Assembly(
         model, adapter, method, groups, store, readings, loss, step, config, surroundings
     )
+
+
+def _rule_of_unselected(method: MethodConfig) -> Optimizer | None:
+    return None if method.unselected is None else optimizers.build(method.unselected.optimizer)
 
 
 def _require_own_rule(optimizer: Optimizer, store: StateStore) -> None:

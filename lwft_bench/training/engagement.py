@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import MethodConfig
 from lwft_bench.schema.result import Check, Engagement
 from lwft_bench.schema.rows import SelectionRow
 from lwft_bench.state.store import StateStore
-from lwft_bench.training.groups import Group, Groups
+from lwft_bench.training.groups import Group, Groups, moved_groups
 from lwft_bench.training.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Between two checksums: what was to be trained, and what changed."""
+    """Between two checksums: what was to be trained, what changed, what a last update moved before its
+    state was cleared, and what the rule for unselected units was to move."""
 
     first_step: int
     expected: frozenset[str]
     changed: frozenset[str]
+    left: frozenset[str]
+    moved: frozenset[str]
 
 
 def judge(
@@ -36,16 +40,18 @@ def judge(
     frozen_unchanged: whether parameters in no group kept their bits. selection_varies: the strategy's
     own word that selections differ over time (None: they may).
     """
-    periods = _periods(trace, groups)
+    periods = _periods(trace, groups, method)
     checks = [
         _selection_changed(trace, len(groups.units), selection_varies),
         _selected_changed(periods),
         _others_kept(periods, frozen_unchanged),
-        _trained_parameters(trace, groups, store),
+        _trained_parameters(trace, groups, store, method),
         _state_memory(trace, groups, store, method),
         _state_age(trace, groups, store, method),
         _state_kept(trace, groups, method),
     ]
+    if method.unselected is not None:
+        checks.append(_unselected_moved(periods))
     return Engagement(passed=all(check.passed for check in checks), checks=checks)
 
 
@@ -54,15 +60,27 @@ def _selected(groups: Groups, row: SelectionRow) -> set[str]:
     return {groups.units[unit].name for unit in row.units}
 
 
-def _periods(trace: Trace, groups: Groups) -> list[Period]:
+def _moved(groups: Groups, row: SelectionRow, method: MethodConfig) -> set[str]:
+    """Names of the units that the rule for unselected ones moves."""
+    return {group.name for group in moved_groups(groups, row.units, method.unselected)}
+
+
+def _periods(trace: Trace, groups: Groups, method: MethodConfig) -> list[Period]:
     periods = []
+    previous: set[str] = set()
+    moves_on_leaving = optimizers.get(method.optimizer.name).leaves
     for before, after in zip(trace.checksums, trace.checksums[1:], strict=False):
         expected = {group.name for group in groups.always}
+        left: set[str] = set()
+        moved: set[str] = set()
         for row in trace.selections:
             if before.step <= row.step < after.step:
                 expected |= _selected(groups, row)
+                moved |= _moved(groups, row, method)
+                left |= previous if moves_on_leaving else set()
+                previous = _selected(groups, row)
         changed = {n for n, value in after.groups.items() if before.groups[n] != value}
-        periods.append(Period(before.step, frozenset(expected), frozenset(changed)))
+        periods.append(Period(before.step, *map(frozenset, (expected, changed, left, moved))))
     return periods
 
 
@@ -85,11 +103,22 @@ def _selected_changed(periods: list[Period]) -> Check:
     return Check(name="selected_change", passed=bool(periods) and not failures, detail=detail)
 
 
+def _unselected_moved(periods: list[Period]) -> Check:
+    """Where a rule moves unselected units: it did. In bf16 its steps may be rounded away."""
+    failures = [
+        f"{', '.join(sorted(still))} from step {p.first_step}"
+        for p in periods
+        if (still := p.moved - p.changed)
+    ]
+    detail = f"unmoved: {'; '.join(failures[:3])}" if failures else "all moved"
+    return Check(name="unselected_move", passed=not failures, detail=detail)
+
+
 def _others_kept(periods: list[Period], frozen_unchanged: bool) -> Check:
     failures = [
-        f"{', '.join(sorted(p.changed - p.expected))} from step {p.first_step}"
+        f"{', '.join(sorted(strangers))} from step {p.first_step}"
         for p in periods
-        if p.changed - p.expected
+        if (strangers := p.changed - p.expected - p.left - p.moved)
     ]
     if not frozen_unchanged:
         failures.append("parameters outside all groups")
@@ -102,8 +131,12 @@ def _visited(trace: Trace, groups: Groups) -> set[str]:
     return units | {group.name for group in groups.always}
 
 
-def _trained_parameters(trace: Trace, groups: Groups, store: StateStore) -> Check:
-    visited = _visited(trace, groups)
+def _trained_parameters(
+    trace: Trace, groups: Groups, store: StateStore, method: MethodConfig
+) -> Check:
+    visited = _visited(trace, groups).union(
+        *(_moved(groups, row, method) for row in trace.selections)
+    )
     expected = sum(group.num_parameters for group in groups.all if group.name in visited)
     counted = store.trained_parameters
     detail = f"{counted:,} parameters updated, {expected:,} in the groups selected"

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.models.parts import PARTS, ModelParts
-from lwft_bench.schema.cell import PARTS_OF_UNIT, MethodConfig, UnitKind
+from lwft_bench.schema.cell import (
+    PARTS_OF_UNIT,
+    ChunkUnits,
+    MethodConfig,
+    UnitKind,
+    UnselectedConfig,
+)
 from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Unit
+from lwft_bench.training.chunks import cut_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +27,40 @@ class Group:
     """Parameters that are trained, kept or reset together.
 
     unit: its index among the units, None for a part. restarts: whether its state begins anew at
-    every selection, even at one that changes nothing.
+    every selection, even at one that changes nothing. rows: of the parameters that belong to it in
+    part only, which rows do.
     """
 
     name: str
     unit: int | None
     parameters: dict[str, nn.Parameter]
     restarts: bool = False
+    rows: dict[str, slice] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Elements of each parameter that are the group's."""
+        return [tensor.numel() for tensor in self.tensors]
 
     @property
     def num_parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters.values())
+        return sum(self.sizes)
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """The group's own elements of each parameter, as views of them."""
+        values = enumerate(self.parameters.values())
+        return [self.piece(index, parameter.detach()) for index, parameter in values]
+
+    @property
+    def row_slices(self) -> list[slice | None]:
+        """Of each parameter; None where all of it is the group's."""
+        return [self.rows.get(name) for name in self.parameters]
+
+    def piece(self, index: int, tensor: torch.Tensor) -> torch.Tensor:
+        """Of a tensor in the shape of parameter `index`, the group's rows."""
+        rows = self.row_slices[index] if self.rows else None
+        return tensor if rows is None else tensor[rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +97,20 @@ class Groups:
         ]
 
 
+def moved_groups(
+    groups: Groups, selected: Collection[int], rule: UnselectedConfig | None
+) -> list[UnitGroup]:
+    """The units that the rule for unselected ones moves while these are selected."""
+    if rule is None:
+        return []
+    lowest = min((groups.units[unit].depth for unit in selected), default=len(groups.units))
+    return [
+        group
+        for group in groups.units
+        if group.unit not in selected and (rule.range == "all" or group.depth > lowest)
+    ]
+
+
 def make_groups(
     model: nn.Module, parts: ModelParts, method: MethodConfig, adapter: Adapter
 ) -> Groups:
@@ -77,7 +122,9 @@ def make_groups(
     Raises:
         UserError: A unit that the card names has nothing to train.
     """
-    chosen = _modules(parts, adapter) if method.units == "modules" else _parts(parts, method.units)
+    if isinstance(method.units, ChunkUnits):
+        return _chunks(model, parts, method, method.units.chunks, adapter)
+    chosen = _chosen(parts, method, adapter)
     units = tuple(
         UnitGroup(
             name,
@@ -97,15 +144,22 @@ def make_groups(
                 hint="Leave it out of the method's `units`, or name more of adapter.targets.",
             )
     wanted = PARTS if method.always_train == "all" else method.always_train
+    trained_parts: dict[str, dict[str, nn.Parameter]] = {
+        part: dict(parts.parts[part]) for part in PARTS if part in wanted
+    }
+    if "norms" in wanted:
+        in_units = {name for unit in units for name in unit.parameters}
+        layers = {n: p for layer in parts.layer_parameters for n, p in layer.items()}
+        trained_parts["norms"] = {n: p for n, p in layers.items() if n not in in_units}
     always = tuple(
         Group(
             part,
             None,
-            dict(parts.parts[part]),
+            parameters,
             restarts=method.always_train_state_policy == "restart",
         )
-        for part in PARTS
-        if part in wanted and parts.parts[part]
+        for part, parameters in trained_parts.items()
+        if parameters
     )
     groups = (*units, *always)
     trainable = {id(p) for group in groups for p in group.parameters.values()}
@@ -117,16 +171,30 @@ _Chosen = Iterator[tuple[str, str, int, dict[str, nn.Parameter]]]
 """Name, kind, depth and parameters of each unit, adapters and what they adapt included."""
 
 
-def _parts(parts: ModelParts, units: tuple[UnitKind, ...]) -> _Chosen:
-    def beside(unit: UnitKind) -> dict[str, nn.Parameter]:
-        return {n: p for part in PARTS_OF_UNIT[unit] for n, p in parts.parts[part].items()}
+def _chosen(parts: ModelParts, method: MethodConfig, adapter: Adapter) -> _Chosen:
+    kinds = method.unit_kinds
 
-    if "embed" in units:
+    def beside(kind: UnitKind) -> dict[str, nn.Parameter]:
+        return {n: p for part in PARTS_OF_UNIT[kind] for n, p in parts.parts[part].items()}
+
+    if "embed" in kinds:
         yield "embed", "embed", -1, beside("embed")
-    if "layers" in units:
+    if "layers" in kinds:
         for index, layer in enumerate(parts.layer_parameters):
             yield f"layer.{index}", "layer", index, layer
-    if "head" in units and (head := beside("head")):
+    if "modules" in kinds:
+        yield from _modules(parts, adapter)
+    if "tensors" in kinds:
+        yield from _tensors(parts, adapter)
+        if "head" not in kinds:
+            for name, parameter in beside("tensors").items():
+                yield (
+                    "final_norm." + name.rpartition(".")[2],
+                    "final_norm",
+                    len(parts.layers),
+                    {name: parameter},
+                )
+    if "head" in kinds and (head := beside("head")):
         yield "head", "head", len(parts.layers), head
 
 
@@ -141,3 +209,50 @@ def _modules(parts: ModelParts, adapter: Adapter) -> _Chosen:
             if is_matrix and any(map(adapter.trains, parameters)):
                 kind = module.removeprefix(f"{parts.decoder_path}.{index}.")
                 yield f"layer.{index}.{kind}", kind, index, parameters
+
+
+def _tensors(parts: ModelParts, adapter: Adapter) -> _Chosen:
+    """Each parameter of a layer that can be trained."""
+    for index, layer in enumerate(parts.layer_parameters):
+        for name, parameter in layer.items():
+            if adapter.trains(name):
+                kind = name.removeprefix(f"{parts.decoder_path}.{index}.")
+                yield f"layer.{index}.{kind}", kind, index, {name: parameter}
+
+
+def _chunks(
+    model: nn.Module, parts: ModelParts, method: MethodConfig, num_chunks: int, adapter: Adapter
+) -> Groups:
+    """Units that are pieces of the stream of all trained parameters, in the model's own order."""
+    stream = {n: p for n, p in model.named_parameters() if adapter.trains(n)}
+    depths = {id(p): len(parts.layers) for p in stream.values()}
+    depths |= {id(p): -1 for part in PARTS_OF_UNIT["embed"] for p in parts.parts[part].values()}
+    for index, layer in enumerate(parts.layer_parameters):
+        depths |= {id(p): index for p in layer.values()}
+    sizes = [(p.numel() * p.element_size(), p.shape[0]) for p in stream.values()]
+    chunks = zip(*cut_rows(sizes, num_chunks), strict=True)
+    units = []
+    for number, cuts in enumerate(chunks):
+        rows = {
+            name: slice(*cut) for name, cut in zip(stream, cuts, strict=True) if cut[0] < cut[1]
+        }
+        if not rows:
+            raise UserError(
+                f"units: of {num_chunks} chunks, chunk {number} has no row of any parameter.",
+                hint="Set units.chunks to fewer.",
+            )
+        held = {name: stream[name] for name in rows}
+        units.append(
+            UnitGroup(
+                f"chunk.{number}",
+                number,
+                held,
+                restarts=method.state_policy == "restart",
+                rows={n: r for n, r in rows.items() if r != slice(0, stream[n].shape[0])},
+                kind="chunk",
+                depth=min(depths[id(p)] for p in held.values()),
+                pretrained={n: p for n, p in held.items() if not adapter.adds(n)},
+            )
+        )
+    frozen = {n: p for n, p in model.named_parameters() if n not in stream}
+    return Groups(tuple(units), (), frozen)

@@ -92,8 +92,7 @@ class Measures:
         """The root mean square over the unit's trained parameters, as `Window.grad_rms` is one over
         their gradients: over adapters where there are any."""
         squares = (
-            sum(float(sum_of_squares(p.detach())) for p in unit.parameters.values())
-            for unit in self._units
+            sum(float(sum_of_squares(tensor)) for tensor in unit.tensors) for unit in self._units
         )
         return [
             float(np.sqrt(total / unit.num_parameters))
@@ -143,7 +142,8 @@ class Measures:
 
 def _matrices(unit: UnitGroup) -> list[nn.Parameter]:
     """Those of the unit's own weights that are matrices, as they are: not what quantisation made."""
-    found = [p for p in unit.pretrained.values() if p.dim() == 2 and p.is_floating_point()]
+    whole = () if unit.rows else unit.pretrained.values()
+    found = [p for p in whole if p.dim() == 2 and p.is_floating_point()]
     if not found:
         raise UserError(
             f"The unit {unit.name} has no weight matrix in floating point to take statistics of.",

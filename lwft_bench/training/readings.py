@@ -26,7 +26,7 @@ def sum_of_squares(tensor: torch.Tensor) -> torch.Tensor:
 
 
 class Readings:
-    """One row a step: the loss, and each unit's sum of squared gradients.
+    """One row a step: the loss, what gradients were scaled by, and each unit's sum of their squares.
 
     The step never looks at a value: it adds device scalars here, and `fetch` brings all rows since
     the last fetch to the host at once. On fake tensors there are no values; `fetch` then gives ones.
@@ -42,37 +42,46 @@ class Readings:
         self._ranks = ranks
         self._rows: list[torch.Tensor] = []
         self._measured: list[set[int]] = []
+        self._scaled: list[bool] = []
 
     def begin_step(self) -> None:
         """Starts a row."""
         self._rows.append(
-            torch.zeros(1 + self._num_units, dtype=torch.float64, device=self._device)
+            torch.zeros(2 + self._num_units, dtype=torch.float64, device=self._device)
         )
         self._measured.append(set())
+        self._scaled.append(False)
 
     def add_loss(self, loss: torch.Tensor) -> None:
         self._rows[-1][0] += loss.detach()
 
+    def add_clip_scale(self, scale: torch.Tensor) -> None:
+        """What clipping multiplies all gradients of the step by."""
+        self._rows[-1][1] += scale
+        self._scaled[-1] = True
+
     def add_squares(self, unit: int, squares: torch.Tensor) -> None:
         """Adds to the unit's sum of squared gradients."""
-        self._rows[-1][1 + unit] += squares
+        self._rows[-1][2 + unit] += squares
         self._measured[-1].add(unit)
 
     def discard_step(self) -> None:
         """Forgets the last row (a pre-flight is no step)."""
-        del self._rows[-1], self._measured[-1]
+        del self._rows[-1], self._measured[-1], self._scaled[-1]
 
-    def fetch(self) -> tuple[np.ndarray, np.ndarray]:
-        """loss [steps] and squares [steps, units] (NaN where a unit had no gradient); then forgets."""
-        shape = (len(self._rows), 1 + self._num_units)
+    def fetch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """loss [steps], clip scale [steps] (1 where nothing was clipped) and squares [steps, units] (NaN
+        where a unit had no gradient); then forgets."""
+        shape = (len(self._rows), 2 + self._num_units)
         known = self._rows and not self._fake
         table = self._summed().cpu().numpy() if known else np.ones(shape)
         squares = np.full((len(self._rows), self._num_units), np.nan)
         for row, units in enumerate(self._measured):
             columns = sorted(units)
-            squares[row, columns] = table[row, [1 + unit for unit in columns]]
-        self._rows, self._measured = [], []
-        return table[:, 0], squares
+            squares[row, columns] = table[row, [2 + unit for unit in columns]]
+        scales = np.where(self._scaled, table[:, 1], 1.0)
+        self._rows, self._measured, self._scaled = [], [], []
+        return table[:, 0], scales, squares
 
     def _summed(self) -> torch.Tensor:
         table = torch.stack(self._rows)

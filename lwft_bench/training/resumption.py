@@ -27,6 +27,7 @@ class Place:
 
     at: int
     selected: tuple[int, ...] | None = None
+    period_start: int = 0
     period_end: int = 0
     sweep_start: int = 0
 
@@ -123,6 +124,7 @@ class Resumption:
             "rng": generator_state(self._rng),
             "state_steps": self._store.steps(),
             "trained": self._store.trained(),
+            "moves": self._store.moves(),
         } | {name: part.state_dict() for name, part in self._carried.items()}
 
     def _restore_tensors(self, checkpoint: checkpoints.Checkpoint) -> None:
@@ -135,7 +137,7 @@ class Resumption:
             for name, tensor in parts["weight"].items():
                 parameters[name].copy_(tensor)
         values = checkpoint.values
-        self._store.load(parts["state"], values["state_steps"], values["trained"])
+        self._store.load(parts["state"], values["state_steps"], values["trained"], values["moves"])
         prefix = f"{self._ranks.rank}/"
         own = {
             name.removeprefix(prefix): tensor

@@ -38,6 +38,7 @@ class TrainingStep:
         clip: ClipConfig,
         update: Literal["in_backward", "after_backward"],
         ranks: Ranks = ALONE,
+        moved_lr_scale: float = 1.0,
     ) -> None:
         self.loss = loss
         self._store = store
@@ -47,16 +48,29 @@ class TrainingStep:
         self._in_backward = update == "in_backward"
         self._active: list[Group] = []
         self._updated: set[str] = set()
+        self._moved: set[str] = set()
+        self._measured: set[str] = set()
+        self._moved_lr_scale = moved_lr_scale
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._last_micro_batch = False
         self._lr: float | None = None
         self._sums = GradientSums(ranks)
-        self._places: dict[nn.Parameter, tuple[Group, int]] = {}
+        self._places: dict[nn.Parameter, list[tuple[Group, int]]] = {}
+        """A parameter is in several groups where these are pieces of tensors."""
+        self._pending: dict[nn.Parameter, int] = {}
+        """Groups that still need the parameter's gradient."""
+        self._done: set[tuple[str, int]] = set()
         self._missing: dict[str, int] = {}
         self._order = UpdateOrder(in_backward=self._in_backward)
 
-    def activate(self, updated: Sequence[Group], measured: Sequence[Group] = ()) -> None:
-        """From now on the `updated` groups train; the gradients of `measured` ones are only taken.
+    def activate(
+        self,
+        updated: Sequence[Group],
+        measured: Sequence[Group] = (),
+        moved: Sequence[Group] = (),
+    ) -> None:
+        """From now on the `updated` groups train, `moved` ones by the rule for unselected units; the
+        gradients of `measured` ones are taken, and of those in neither of the others only that.
 
         All others have requires_grad off and no gradient, so that autograd stops below the lowest
         active layer.
@@ -68,12 +82,14 @@ class TrainingStep:
                 parameter.requires_grad_(False)
                 parameter.grad = None
         self._updated = {group.name for group in updated}
-        self._active = [*updated, *(g for g in measured if g.name not in self._updated)]
-        self._places = {
-            parameter: (group, index)
-            for group in self._active
-            for index, parameter in enumerate(group.parameters.values())
-        }
+        self._moved = {group.name for group in moved}
+        self._measured = self._updated | {group.name for group in measured}
+        once = {group.name: group for group in (*moved, *measured)}
+        self._active = [*updated, *(g for name, g in once.items() if name not in self._updated)]
+        self._places = {}
+        for group in self._active:
+            for index, parameter in enumerate(group.parameters.values()):
+                self._places.setdefault(parameter, []).append((group, index))
         self._sums.activate(sorted(self._places, key=self._number, reverse=True))
         self._hooks = []
         for parameter in self._places:
@@ -82,7 +98,7 @@ class TrainingStep:
 
     def _number(self, parameter: nn.Parameter) -> int:
         """Its place in the model: backward passes come to it in about the opposite order."""
-        group, index = self._places[parameter]
+        group, index = self._places[parameter][0]
         return self._store.groups[group.name].numbers[index]
 
     def run(self, batches: Sequence[DeviceBatch], num_targets: int, lr: float | None) -> None:
@@ -95,6 +111,7 @@ class TrainingStep:
         self._lr = lr
         self._sums.begin_step()
         self._missing = {group.name: len(group.parameters) for group in self._active}
+        self._done = set()
         self._readings.begin_step()
         if not probing:
             updated = [group for group in self._active if group.name in self._updated]
@@ -120,17 +137,31 @@ class TrainingStep:
 
     def _take(self, parameter: nn.Parameter) -> None:
         """The parameter's gradient of the whole step is complete."""
+        places = self._places[parameter]
+        self._pending[parameter] = len(places)
+        for group, index in places:
+            self._take_piece(group, index, parameter)
+
+    def _take_piece(self, group: Group, index: int, parameter: nn.Parameter) -> None:
         assert parameter.grad is not None
-        group, index = self._places[parameter]
-        if group.unit is not None:
-            self._readings.add_squares(group.unit, sum_of_squares(parameter.grad))
+        if group.unit is not None and group.name in self._measured:
+            gradient = group.piece(index, parameter.grad)
+            self._readings.add_squares(group.unit, sum_of_squares(gradient))
         self._missing[group.name] -= 1
         if self._lr is None or group.name not in self._updated:
-            parameter.grad = None
+            if self._lr is not None and group.name in self._moved:
+                self._store.move(group.name, index, self._lr * self._moved_lr_scale)
+            self._let_go(parameter)
         elif self._in_backward and self._clip.mode == "none":
             self._update(group, index, parameter)
         elif self._in_backward and self._missing[group.name] == 0:
             self._finish_group(group)
+
+    def _let_go(self, parameter: nn.Parameter) -> None:
+        """One of the parameter's groups is done with its gradient."""
+        self._pending[parameter] -= 1
+        if not self._pending[parameter]:
+            parameter.grad = None
 
     def _finish(self) -> None:
         """Takes gradients whose hook did not fire in the last micro-batch; updates what is left."""
@@ -140,7 +171,9 @@ class TrainingStep:
         if self._lr is None:
             return
         if self._clip.mode == "global":
-            self._scale_down([g for g in self._active if g.name in self._updated])
+            scale = self._scale_down([g for g in self._active if g.name in self._updated])
+            if scale is not None:
+                self._readings.add_clip_scale(scale)
         for group in self._active:
             if group.name in self._updated:
                 self._finish_group(group)
@@ -149,21 +182,28 @@ class TrainingStep:
         if self._clip.mode == "unit":
             self._scale_down([group])
         for index, parameter in enumerate(group.parameters.values()):
-            if parameter.grad is not None:
+            if parameter.grad is not None and (group.name, index) not in self._done:
                 self._update(group, index, parameter)
 
     def _update(self, group: Group, index: int, parameter: nn.Parameter) -> None:
         assert self._lr is not None
         self._order.record(group, index)
         self._store.update(group.name, index, self._lr)
-        parameter.grad = None
+        self._done.add((group.name, index))
+        self._let_go(parameter)
 
-    def _scale_down(self, groups: Sequence[Group]) -> None:
-        """Clips the gradients of the groups by their joint norm."""
-        gradients = [p.grad for g in groups for p in g.parameters.values() if p.grad is not None]
+    def _scale_down(self, groups: Sequence[Group]) -> torch.Tensor | None:
+        """Clips the gradients of the groups by their joint norm; returns what they were scaled by."""
+        gradients = [
+            group.piece(index, parameter.grad)
+            for group in groups
+            for index, parameter in enumerate(group.parameters.values())
+            if parameter.grad is not None
+        ]
         if not gradients:
-            return
+            return None
         norm = torch.stack([sum_of_squares(gradient) for gradient in gradients]).sum().sqrt()
         scale = (self._clip.max_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
         for gradient in gradients:
             gradient.mul_(scale.to(gradient.dtype))
+        return scale

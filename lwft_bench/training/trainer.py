@@ -19,7 +19,7 @@ from lwft_bench.strategies.selections import validate_selection
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.batch_steps import BatchSteps
 from lwft_bench.training.errors import Interrupted
-from lwft_bench.training.groups import Group
+from lwft_bench.training.groups import Group, moved_groups
 from lwft_bench.training.measures import Measures
 from lwft_bench.training.resumption import Carried, Place, Resumption
 from lwft_bench.training.schedule import learning_rate
@@ -85,7 +85,8 @@ class Trainer:
         self._rng = feed.streams.generator("selection")
         self._probing_steps = strategy.needs.probing_steps
         self._place = Place(at=-self._probing_steps)
-        self._lr_clock = assembly.method.lr_clock
+        self._method = assembly.method
+        self._total_parameters = assembly.adapter.num_parameters(assembly.model)
         self._saved_at = self._place.at
         self.trace = Trace.of(self._groups.seen_by_strategy(), self._probing_steps)
         sizes = [group.num_parameters for group in self._groups.units]
@@ -129,6 +130,7 @@ class Trainer:
             total_steps=self._config.steps,
             steps_per_epoch=self._order.steps_per_epoch,
             rng=self._rng,
+            total_parameters=self._total_parameters,
         )
         if self._strategy.needs.measure:
             context.measure = self._measure
@@ -170,7 +172,7 @@ class Trainer:
             self._store.counts_survival = (
                 self._place.at % SURVIVAL_INTERVAL == SURVIVAL_INTERVAL // 2
             )
-            self._run_step(self._order, learning_rate(self._config, self._scheduled_step()))
+            self._run_step(self._order, self._lr())
             end = min(self._place.period_end, self._config.steps)
             self._fetch_if_due(end)
             if self._place.at == end:
@@ -185,10 +187,17 @@ class Trainer:
     def _activate(self, units: Sequence[int]) -> None:
         updated = self._trained_with(units)
         everything = self._strategy.needs.gradients == "all"
-        self._step.activate(updated, measured=self._groups.units if everything else ())
+        measured = self._groups.units if everything else ()
+        moved = moved_groups(self._groups, units, self._method.unselected)
+        self._step.activate(updated, measured, moved)
 
-    def _scheduled_step(self) -> int:
-        return self._place.sweep_start if self._lr_clock == "sweep" else self._place.at
+    def _lr(self) -> float:
+        """Of the next step."""
+        place, num_steps = self._place, self._method.lr_warmup_after_selection
+        step = place.sweep_start if self._method.lr_clock == "sweep" else place.at
+        rate = learning_rate(self._config, step)
+        since = place.at - place.period_start + 1
+        return rate * since / num_steps if since < num_steps else rate
 
     def _begin_period(self) -> None:
         first = self._place.selected is None
@@ -197,11 +206,12 @@ class Trainer:
         validate_selection(
             selection,
             len(self._groups.units),
-            may_be_empty=self._strategy.may_be_empty and bool(self._groups.always),
+            may_be_empty=self._strategy.may_be_empty
+            and bool(self._groups.always or self._method.unselected),
         )
         if selection.starts_sweep:
             self._place.sweep_start = self._place.at
-        elif first and self._lr_clock == "sweep":
+        elif first and self._method.lr_clock == "sweep":
             raise UserError(
                 "lr_clock: sweep needs a strategy that passes over all units in turn and marks where "
                 "a pass starts; this one does not.",
@@ -215,6 +225,7 @@ class Trainer:
         seconds = self._clock_without_measuring() - started
         self.trace.switches.append(SwitchRow(step=self._place.at, seconds=seconds))
         self._place.selected = units
+        self._place.period_start = self._place.at
         self._place.period_end = self._place.at + selection.num_steps
         if first:
             self._preflight()
@@ -236,7 +247,10 @@ class Trainer:
             ending += always
             starting += always
         left = state_checksums(self._store, self._trained_with(before))
-        self._store.switch([group.name for group in ending], [group.name for group in starting])
+        leaving = [group.name for group in ending]
+        if leaving:
+            self._store.leave(leaving, self.trace.steps[-1].lr)
+        self._store.switch(leaving, [group.name for group in starting])
         taken = state_checksums(self._store, self._trained_with(units))
         self.trace.states.append(StateRow(step=self._place.at, left=left, taken=taken))
         self._activate(units)

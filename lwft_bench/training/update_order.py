@@ -41,4 +41,4 @@ class UpdateOrder:
 
 
 def _make(group: Group) -> tuple[int, ...]:
-    return tuple(parameter.numel() for parameter in group.parameters.values())
+    return tuple(group.sizes)

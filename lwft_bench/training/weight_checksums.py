@@ -20,7 +20,7 @@ class WeightChecksums:
     def record(self, step: int) -> None:
         """Adds those of all groups to the trace, after `step` steps."""
         groups = self._groups.all
-        values = torch.stack([checksum(g.parameters.values()) for g in groups]).tolist()
+        values = torch.stack([checksum(g.tensors) for g in groups]).tolist()
         self._ranks.require_same(f"the model after {step} steps", values)
         names = [group.name for group in groups]
         self._trace.checksums.append(

@@ -41,7 +41,7 @@ class Windows:
         self._device = device
         self.first_step = -trace.probing_steps
         self._fetched_to = self.first_step
-        self._tables: list[tuple[np.ndarray, np.ndarray]] = []
+        self._tables: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._clock = 0.0
 
     def restart_clock(self) -> None:
@@ -63,7 +63,7 @@ class Windows:
         """
         if step == self._fetched_to:
             return None
-        losses, squares = self._readings.fetch()
+        losses, scales, squares = self._readings.fetch()
         now = synchronised_clock(self._device)
         first = len(self._trace.steps) - len(losses)
         rows = self._trace.steps[first:]
@@ -78,7 +78,7 @@ class Windows:
                 "timed": row.step >= READING_INTERVAL,
             }
             self._trace.steps[number] = row.model_copy(update=read)
-        self._tables.append((losses, squares))
+        self._tables.append((losses, scales, squares))
         self._fetched_to = step
         self._clock = now
         speed = sum(row.tokens for row in rows) / max(total_seconds, 1e-9)
@@ -86,9 +86,11 @@ class Windows:
 
     def take(self, step: int, *, probing: bool) -> Window:
         """The window up to `step`, all of it fetched; the next one starts there."""
-        losses = np.concatenate([table[0] for table in self._tables])
-        squares = np.concatenate([table[1] for table in self._tables])
-        window = Window(self.first_step, np.sqrt(squares / self._unit_sizes), losses, probing)
+        losses, scales, squares = (
+            np.concatenate(parts) for parts in zip(*self._tables, strict=True)
+        )
+        rms = np.sqrt(squares / self._unit_sizes)
+        window = Window(self.first_step, rms, losses, probing, clip_scale=scales)
         self._tables = []
         self.first_step = step
         return window
@@ -100,4 +102,4 @@ class Windows:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes what `state_dict` gave."""
         self.first_step, self._fetched_to = state["first_step"], state["to"]
-        self._tables = [(losses, squares) for losses, squares in state["tables"]]
+        self._tables = [tuple(table) for table in state["tables"]]

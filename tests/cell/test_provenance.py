@@ -8,13 +8,14 @@ import pytest
 import lwft_bench
 from lwft_bench.cell import provenance as module
 from lwft_bench.cell.provenance import command_line, commit, provenance, versions
+from lwft_bench.cell.selftest_verdict import write_record
 
 
 def test_versions_of_what_numbers_depend_on() -> None:
     import torch
 
     found = versions()
-    assert found["torch"] == torch.__version__
+    assert found["torch"] and torch.__version__.startswith(found["torch"])
     assert found["lwft-bench"] == lwft_bench.__version__
     assert set(found) == {"python", "lwft-bench", *module.DISTRIBUTIONS}
     assert all(found.values())
@@ -34,14 +35,21 @@ def test_the_host_is_not_named() -> None:
 
 
 def test_a_result_of_an_accelerator_cites_what_was_verified_there(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    import torch
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    # The distribution from PyPI is 2.13.0 and torch calls itself 2.13.0+cu130.
+    monkeypatch.setattr(module, "versions", lambda: {"torch": "2.13.0"})
+    write_record("NVIDIA H100", torch.__version__, [])
     started = datetime(2026, 1, 2, tzinfo=UTC)
     monkeypatch.setattr(module, "accelerator", lambda: None)
     assert "verified_devices" not in provenance(started)
     monkeypatch.setattr(module, "accelerator", lambda: "NVIDIA H100")
-    cited = provenance(started)["verified_devices"]
-    assert (Path(__file__).parents[2] / cited).exists()
+    found = provenance(started)
+    assert (Path(__file__).parents[2] / found["verified_devices"]).exists()
+    assert found["offload_engine"].startswith("self-test passed on ")
 
 
 @pytest.mark.parametrize(

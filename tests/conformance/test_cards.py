@@ -17,6 +17,8 @@ SETTINGS = (
     "always_train_state_policy",
     "state_on_device",
     "lr_clock",
+    "lr_warmup_after_selection",
+    "unselected",
 )
 """What a card must justify when it says it, besides the options of adapter and strategy."""
 

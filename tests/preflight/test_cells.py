@@ -270,6 +270,11 @@ def test_weights_that_are_not_whole_are_refused_from_their_headers(
     assert f"in {last.name}, which has no such tensor" in only_problem(found(folder, model=model))
 
 
+def test_a_planted_layer_that_is_not_there(folder: Path, weights: Path) -> None:
+    problem = only_problem(found(folder, model={"path": str(weights), "reinitialise": [1, 2]}))
+    assert problem.startswith("model m: reinitialise names layer 2; the model has layers 0 to 1")
+
+
 def test_all_problems_are_told_at_once(folder: Path) -> None:
     write_lines(folder / "items.jsonl", [ITEMS[0], {"prompt": "z" * 128, "answer": "2"}])
     rows = [{"prompt": "x" * (100 if n % 2 else 9), "target": "y"} for n in range(20)]

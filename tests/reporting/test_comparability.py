@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,3 +112,14 @@ def test_only_seeds_that_both_finished_are_paired(maker: RunMaker) -> None:
     row = comparison(maker).rows[1]
     assert row.accuracy[AVERAGE].num_seeds == 4
     assert row.differences[AVERAGE].estimate.num_seeds == 2
+
+
+def test_examples_that_were_left_out_are_told(maker: RunMaker) -> None:
+    folder = maker.add(maker.method("fft", 0.5), 0)
+    result = json.loads((folder / "result.json").read_text())
+    result["training"] |= {"dropped_examples": 3, "empty_examples": 2}
+    (folder / "result.json").write_text(json.dumps(result))
+    assert comparison(maker).warnings == (
+        "Training left out 3 examples: training.max_length left nothing of their target.",
+        "The data files have 2 rows with an empty target, which were left out.",
+    )

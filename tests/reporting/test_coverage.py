@@ -144,3 +144,40 @@ def test_a_baseline_with_other_seeds_than_all_others(seeds: int) -> None:
     found = false_families(World(1319, seeds, (5.0, *(2.0,) * 7)), 1000, against_first=True)
     print(f"\nfalse families, one unlike the others, {seeds} seeds: {found}")
     assert found <= 9
+
+
+def _clustered(
+    rng: np.random.Generator, seeds: int, sizes: Sequence[int], templates: float
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Six benchmarks of few templates: differences of two equal methods, and items' templates."""
+    tables, labels = [], []
+    luck = rng.normal(0, 0.02, (2, seeds, 1))
+    for _ in range(6):
+        label = np.repeat(np.arange(len(sizes)), sizes)
+        level = 0.5 + rng.normal(0, 0.2, len(sizes))[label]
+        chances = [
+            level + rng.normal(0, templates, len(sizes))[label] + luck[method] for method in (0, 1)
+        ]
+        one, other = ((rng.random((seeds, len(label))) < chance) for chance in chances)
+        tables.append(one.astype(float) - other.astype(float))
+        labels.append(label)
+    return tables, labels
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_coverage_of_clusters_in_full(seeds: int) -> None:
+    """Five to seven templates a benchmark, 100 items each, as the embedded benchmarks have."""
+    rng = np.random.default_rng([2, seeds])
+    found = {}
+    for templates in (0.05, 0.1, 0.2):
+        covered = 0
+        for _ in range(2000):
+            tables, labels = _clustered(rng, seeds, (12, 14, 16, 18, 20, 20), templates)
+            interval = PairedDifference(crossed_mean(tables, labels)).interval
+            assert interval is not None
+            covered += interval[0] <= 0 <= interval[1]
+        found[templates] = covered / 20
+    print(f"\ncoverage of clusters, {seeds} seeds: {found}")
+    assert all(92.5 <= share <= 97.5 for share in found.values()), found

@@ -9,6 +9,7 @@ import pytest
 from built import comparison_tables
 
 from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.numbers.measurements import throughputs
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.report import print_table, write_report
@@ -104,3 +105,41 @@ def test_the_report_has_it_in_all_formats(maker: RunMaker) -> None:
     header, first, *_ = print_table(run, "csv", "published").splitlines()
     fields = dict(zip(header.split(","), first.split(","), strict=True))
     assert (fields["method"], fields["benchmark"], fields["published"]) == ("fft", "add-sub", "0.5")
+
+
+def test_what_was_read_is_said(maker: RunMaker) -> None:
+    run = filled(maker, {"tiny": PRINTED})
+    maker.published = Published(source=SOURCE, kind="summary", scores={"tiny": PRINTED})
+    assert run
+    table = table_of(maker.finish())
+    assert table is not None
+    assert table.notes[0].endswith("summary of it, in which single cells may be wrong.")
+
+
+def test_published_memory_and_speed(maker: RunMaker) -> None:
+    maker.published = Published(
+        source=SOURCE,
+        peak_gb={"tiny": {"fft": 51.32, "grass": 19.08}, "other": {"lora": 1.0}},
+        tokens_per_second={"tiny": {"lora": 3200.0}},
+        conditions="H100, 1 x 1024",
+    )
+    run = maker.fill((0,))
+    records = read_run(run)
+    comparison = compare(records)[0]
+    tables = comparison_tables(records, comparison)
+    assert "published" not in tables, "no scores"
+    table = tables["published_cost"]
+    by_method = table.values.set_index("method")
+    assert by_method.loc["fft", "published_peak_gb"] == 51.32
+    assert by_method.loc["lora", "published_tokens_per_second"] == 3200
+    fft = next(row for row in comparison.rows if row.label == "fft")
+    (speed,) = (one.tokens_per_second for one in throughputs(fft))
+    assert by_method.loc["fft", "tokens_per_second"] == speed
+    assert set(by_method.index) == {
+        "fft",
+        "lora",
+        "grass (temperature=0.1)",
+        "grass (temperature=1.0)",
+    }
+    assert "Conditions there: H100, 1 x 1024." in table.notes[1]
+    assert "### Against published memory and speed" in write_report(run).read_text()

@@ -80,3 +80,15 @@ def test_stale_and_added_cells_are_pointed_out(maker: RunMaker) -> None:
 def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run directory"):
         read_run(tmp_path)
+
+
+def test_samples_without_texts_are_read(maker: RunMaker) -> None:
+    """A run can be handed on without the questions of benchmarks that are not free."""
+    folder = maker.add(maker.method("fft", 0.5), 0)
+    keys = ("benchmark", "id", "correct")
+    rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    short = [{key: row[key] for key in keys} | {"cluster": "one"} for row in rows]
+    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in short))
+    samples = read_run(maker.finish()).samples
+    assert len(samples) == len(rows)
+    assert set(samples["cluster"]) == {"one"}

@@ -118,7 +118,7 @@ def test_inner_options_are_checked_and_spelt_out():
 
 
 def test_the_default_is_spelt_out_too():
-    assert Permuted.Options().inner["period"] == 20
+    assert Permuted.Options().inner["period"] == 25
 
 
 def test_it_says_what_it_wraps():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 
 from lwft_bench.schema.documents import parse_document, read_document, shown_path
 from lwft_bench.schema.problems import ConfigError
+from lwft_bench.schema.regular_files import MAX_CONFIG_BYTES
 
 
 def problems(text: str) -> list[str]:
@@ -39,7 +41,7 @@ def test_floats_need_no_point(text: str):
 @pytest.mark.parametrize(
     "text",
     [
-        "a: [1, 1.5, .inf, 0x10, yes, ~, 'x', 2001-01-01, 1e, e3, 12e03x]",
+        "a: [1, 1.5, .inf, 0x10, yes, ~, 'x', 1e, e3, 12e03x]",
         "base: &b {x: 1, y: 2}\nderived: {<<: *b, y: 3}",
         "a: |\n  text\n  more\n",
         "",
@@ -87,3 +89,51 @@ def test_paths_are_shown_from_the_working_directory(tmp_path: Path):
     assert shown_path(Path("suites/x.yaml")) == "suites/x.yaml"
     assert shown_path(tmp_path / "suites" / "x.yaml") == "suites/x.yaml"
     assert shown_path(tmp_path.parent / "x.yaml") == str(tmp_path.parent / "x.yaml")
+
+
+@pytest.mark.parametrize("text", ["2001-01-01", "2024-13-45", "2024-01-01T25:00:00Z", "="])
+def test_dates_are_texts(text: str):
+    assert parse_document(f"a: {text}", "x").value == {"a": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: !!int x", "x.yaml:2: not YAML: 'x' is no value of type int"),
+        ("a: !!bool 7", "x.yaml:1: not YAML: '7' is no value of type bool"),
+        (f"a:\n  - {'9' * 5000}", "x.yaml:2: not YAML: '9999"),
+        ("a: !!binary aGk=", "x.yaml:1: a: a value of type binary, which nothing here is"),
+        ("a: !!set {b}", "x.yaml:1: a: a value of type set"),
+        ("a: !!timestamp 2001-01-01", "x.yaml:1: a: a value of type timestamp"),
+        ("a: 1\n? [b]\n: 2", "x.yaml:2: expected a text as key, found another type"),
+        ("a:\n  {b: c}: d", "x.yaml:2: a: expected a text as key, found another type"),
+        ("a: " + "[" * 70 + "]" * 70, "x.yaml:1: not YAML: more than 64 lists and mappings"),
+        ("a: " + "[" * 100_000, "x.yaml"),
+        ("a:\n" + "- " * 100_000, "x.yaml"),
+        ('a: 1\nb: "\0"', "x.yaml:2: not YAML: "),
+        ("\ud83d", "x.yaml: not YAML: half a character"),
+    ],
+)
+def test_what_breaks_or_unfolds_is_told_and_not_raised(text: str, message: str):
+    assert problems(text)[0].startswith(message)
+
+
+def test_aliases_that_unfold_without_end_are_refused_at_once():
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    for n in range(1, 12):
+        lines.append(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]")
+    (problem,) = problems("\n".join(lines))
+    assert problem == "x.yaml:5: not YAML: more than 100000 values, aliases unfolded"
+
+
+def test_a_file_of_another_kind_or_size_is_refused(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(
+        ConfigError, match="pipe.yaml: cannot be read: expected a file, found a pipe"
+    ):
+        read_document(tmp_path / "pipe.yaml")
+    (tmp_path / "large.yaml").write_bytes(b"a" * (MAX_CONFIG_BYTES + 1))
+    with pytest.raises(ConfigError, match="large.yaml: cannot be read: larger than 4 MiB"):
+        read_document(tmp_path / "large.yaml")
+    with pytest.raises(ConfigError, match="cannot be read: larger than|cannot be read: expected a"):
+        read_document(Path("/dev/zero"))

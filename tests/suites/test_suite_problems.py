@@ -349,7 +349,7 @@ def test_options_of_an_inner_strategy_can_be_set(write: Write):
     loaded = load_suite(str(suite), Changes(settings=("strategy.inner.temperature=0.5",)))
     inner = loaded.cells[0].method.strategy.options["inner"]
     assert inner["temperature"] == 0.5
-    assert inner["period"] == 20
+    assert inner["period"] == 25
 
 
 def test_options_of_an_inner_strategy_are_checked(problems: Problems):
@@ -419,3 +419,32 @@ def test_published_benchmarks_are_not_checked_against_tasks_that_are_wrong(probl
     assert problems(replaced(tasks="[arit]", published=published)) == [
         "suite.yaml:4: tasks[0]: unknown task 'arit'; did you mean 'arith'?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "precision", "expected"),
+    [
+        ("{optimizer: adamw}", "float32", "optimizer 'adamw' has state, and units that"),
+        ("{optimizer: sing}", "float32", "unknown optimizer 'sing'; did you mean 'sign'?"),
+        (
+            "{optimizer: {name: sgd, weight_dcay: 1}}",
+            "float32",
+            "unknown option of optimizer 'sgd'; did you mean 'weight_decay'?",
+        ),
+        ("{optimizer: sgd, range: deper}", "float32", "expected 'all' or 'deeper', found 'deper'"),
+        ("{optimizer: sgd}", "bf16-master", "with bf16-master and state_policy keep"),
+    ],
+)
+def test_a_rule_for_unselected_units(problems: Problems, rule: str, precision: str, expected: str):
+    text = replaced(
+        methods="[lisa]",
+        training=f"{{steps: 8, precision: {precision}}}",
+        overrides=f"[{{set: {{unselected: {rule}}}}}]",
+    )
+    (told,) = problems(text)
+    assert expected in told and told.startswith("suite.yaml:")
+
+
+def test_norms_are_always_trained_beside_modules_only(problems: Problems):
+    (told,) = problems(replaced(methods="[lisa]", overrides="[{set: {always_train: [norms]}}]"))
+    assert "always_train has norms" in told

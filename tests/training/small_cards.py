@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.cell import MethodConfig, Named
+from lwft_bench.schema.cell import ChunkUnits, MethodConfig, Named
 from lwft_bench.schema.shipped import shipped
 from lwft_bench.suites.entries import read_card
 
 STRATEGY = {"num_active": 2, "period": 2, "refresh": 4, "probing_steps": 3, "tau": 2.0}
+STRATEGY |= {"share": 0.2, "density": 0.25}
 ADAPTER = {"r": 4, "alpha": 8}
 OPTIMIZER = {"rank": 4, "update_proj_gap": 3, "min_8bit_size": 300}
 
@@ -25,8 +26,10 @@ def _small(card: MethodConfig) -> MethodConfig:
     strategy = card.strategy.options | {key: STRATEGY[key] for key in STRATEGY if key in known}
     adapter = {key: ADAPTER.get(key, value) for key, value in card.adapter.options.items()}
     optimizer = {key: OPTIMIZER.get(key, value) for key, value in card.optimizer.options.items()}
+    units = ChunkUnits(chunks=3) if isinstance(card.units, ChunkUnits) else card.units
     return card.model_copy(
         update={
+            "units": units,
             "strategy": Named(name=card.strategy.name, **strategy),
             "adapter": Named(name=card.adapter.name, **adapter),
             "optimizer": Named(name=card.optimizer.name, **optimizer),

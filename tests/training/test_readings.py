@@ -28,7 +28,9 @@ def test_a_unit_without_gradient_reads_nan() -> None:
         readings.begin_step()
         readings.add_loss(torch.tensor(1.5))
         readings.add_squares(step, torch.tensor(4.0, dtype=torch.float64))
-    losses, squares = readings.fetch()
+    readings.add_clip_scale(torch.tensor(0.25))
+    losses, scales, squares = readings.fetch()
+    np.testing.assert_array_equal(scales, [1.0, 0.25])
     np.testing.assert_array_equal(losses, [1.5, 1.5])
     np.testing.assert_array_equal(squares, [[4, np.nan, np.nan], [np.nan, 4, np.nan]])
     assert len(readings.fetch()[0]) == 0

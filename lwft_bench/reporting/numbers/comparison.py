@@ -217,6 +217,19 @@ def differences(row: Row, reference: Row) -> dict[str, PairedDifference]:
     return found
 
 
+def _left_out(rows: Sequence[Row]) -> Iterator[str]:
+    """What was not trained on: the same for all rows, unless a method has a max_length of its own."""
+    trained = [result.training for row in rows for result in row.results if result.training]
+    dropped = max((one.dropped_examples for one in trained), default=0)
+    empty = max((one.empty_examples for one in trained), default=0)
+    if dropped:
+        yield (
+            f"Training left out {dropped} examples: training.max_length left nothing of their target."
+        )
+    if empty:
+        yield f"The data files have {empty} rows with an empty target, which were left out."
+
+
 def _warnings(rows: Sequence[Row], base: Row | None, baseline: str | None) -> Iterator[str]:
     if baseline and base is None:
         yield f"The baseline {baseline} has no finished cell: no difference to it can be taken."
@@ -224,6 +237,7 @@ def _warnings(rows: Sequence[Row], base: Row | None, baseline: str | None) -> It
     if len(variants) > 1:
         yield f"The baseline {baseline} has several rows; differences refer to {variants[0]}."
     yield from setting_warnings({row.label: row.done[0] for row in rows if row.done})
+    yield from _left_out(rows)
     memory_methods = {
         result.memory.method
         for row in rows

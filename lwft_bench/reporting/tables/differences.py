@@ -18,7 +18,7 @@ _SEEDS = (
     "Detectable: the true difference that such an experiment calls beyond noise in 80 of 100 cases, "
     "at the level that the first of Holm's steps asks for. Seeds needed: with which a true "
     "difference of the size seen would be found in 80 of 100 cases, with the same items; `more "
-    "items` where 1,000 are not enough."
+    "items` (or templates) where 1,000 are not enough."
 )
 _Line = tuple[str, Judged]
 

@@ -127,6 +127,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         f"Accuracy: percent of {sizes} items a benchmark, mean over seeds, counted from the samples; "
         "average: over benchmarks, unweighted."
     )
+    yield from _cluster_note(scored[0])
     yield STANDARD_ERROR
     if any(
         estimate.stderr == 0 and estimate.mean in (0, 1)
@@ -148,6 +149,18 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             yield note
     if comparison.trained:
         yield "Parameters: those that received at least one update / mean over steps of those updated."
+
+
+def _cluster_note(row: Row) -> Iterator[str]:
+    """How many independent samples the items are."""
+    numbers = {name: len(set(clusters)) for name, clusters in row.clusters.items()}
+    if numbers:
+        shown = ", ".join(f"{number} of {name}" for name, number in numbers.items())
+        yield (
+            f"Items of one template, or variants of one question, are one sample each: {shown}. "
+            "Other templates could have been written, and how methods differ on them is what ± and "
+            "intervals cover."
+        )
 
 
 def _best_note(comparison: Comparison) -> Iterator[str]:

@@ -10,7 +10,7 @@ from lwft_bench.reporting.numbers.statistics import Estimate
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.schema.suite import AVERAGE
+from lwft_bench.schema.suite import AVERAGE, Published
 
 _CAUTION = (
     "Accuracy in percent. ±: one standard error of what was measured here; that of the published "
@@ -53,12 +53,18 @@ def build(context: Context) -> Table | None:
         lines,
         [*about(context), *_COLUMNS],
         notes=(
-            f"Published: {published.source.rstrip('.')}.",
+            source_note(published),
             *((f"Without numbers there: {show.listing(lacking)}.",) if lacking else ()),
             f"The average here is over {show.listing(comparison.benchmarks)}.",
             _CAUTION,
         ),
     )
+
+
+def source_note(published: Published) -> str:
+    """Where the numbers stand, and what was read."""
+    caution = "; a language model's summary of it, in which single cells may be wrong"
+    return f"Published: {published.source.rstrip('.')}{caution * (published.kind == 'summary')}."
 
 
 def _difference(line: _Line) -> str | None:

@@ -74,4 +74,5 @@ _COLUMNS: list[Column[Row]] = [
         lambda share: f"{100 * share:.1f} %",
     ),
     Column("truncated examples", _spread(lambda one: one.truncated_examples, str)),
+    Column("examples left out", _spread(lambda one: one.dropped_examples, str)),
 ]

@@ -1,0 +1,123 @@
+"""The kernels of one bucket: an update, the last one, and the move of a weight without state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.state.layout import Bucket
+from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
+
+State = dict[str, torch.Tensor]
+
+
+class Moment(NamedTuple):
+    """Which update of a parameter it is: its number from 1, learning rate and key of rounding."""
+
+    step: int
+    lr: float
+    key: int
+
+
+SECOND_MOMENT = "exp_avg_sq"
+"""The name of the field that is a mean of squared gradients, in every optimizer that has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketUpdates:
+    """Runs update rules on slices of weights by a precision policy.
+
+    survival: int64 [4], counts elements whose stored weight changed, and elements that were to move;
+    second moments that stayed where they were, and those that were to fall.
+    """
+
+    precision: Precision
+    survival: torch.Tensor
+
+    def surviving_update_share(self) -> float | None:
+        """Of the elements with a moment (without moments: a gradient) that is not zero, the share whose
+        stored weight changed.
+
+        Of the first CHUNK_ELEMENTS of each bucket. None before any.
+        """
+        changed, moving, _, _ = self.survival.tolist()
+        return changed / moving if moving else None
+
+    def stuck_second_moment_share(self) -> float | None:
+        """Of the elements whose second moment was above the squared gradient, the share whose stored
+        second moment did not change: rounding took the step.
+
+        Over the same elements. None without any: float32 moments are not looked at.
+        """
+        _, _, stuck, falling = self.survival.tolist()
+        return stuck / falling if falling else None
+
+    def update(
+        self,
+        rule: Optimizer,
+        bucket: Bucket,
+        weight: torch.Tensor,
+        gradient: torch.Tensor,
+        moment: Moment,
+        counts_survival: bool,
+        memory: torch.Tensor,
+    ) -> None:
+        """One update, on device memory that holds the bucket's state."""
+        state = bucket.views(memory)
+        if moment.step == 1 and self.precision.master:
+            state["master"].copy_(weight)
+
+        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
+            rule.update(weight, gradient, state, moment.step, moment.lr)
+
+        if not counts_survival:
+            update_slice(self.precision, kernel, weight, gradient, state, moment.key, bucket.start)
+            return
+        part = slice(0, CHUNK_ELEMENTS)
+        before = weight[part].clone()
+        second = state.get(SECOND_MOMENT) if self.precision.state != torch.float32 else None
+        if second is not None:
+            falling = gradient[part].float().square() < second[part]
+            second_before = second[part].clone()
+        update_slice(self.precision, kernel, weight, gradient, state, moment.key, bucket.start)
+        moves = gradient if rule.stateless else state[bucket.fields[0].name]
+        moving = moves[part] != 0
+        changed = (weight[part] != before) & moving
+        counts = [changed.sum(), moving.sum()]
+        if second is None:
+            counts += [counts[0].new_zeros(())] * 2
+        else:
+            counts += [((second[part] == second_before) & falling).sum(), falling.sum()]
+        self.survival.add_(torch.stack(counts))
+
+    def leave(
+        self,
+        rule: Optimizer,
+        bucket: Bucket,
+        weight: torch.Tensor,
+        moment: Moment,
+        memory: torch.Tensor,
+    ) -> None:
+        """The last update before the state is cleared."""
+
+        def kernel(weight: torch.Tensor, _: torch.Tensor, state: State) -> None:
+            rule.leave(weight, state, moment.step, moment.lr)
+
+        state = bucket.views(memory)
+        with torch.no_grad():  # there is no gradient: the weight stands in for it, unread
+            update_slice(self.precision, kernel, weight, weight, state, moment.key, bucket.start)
+
+    def move(
+        self, rule: Optimizer, weight: torch.Tensor, gradient: torch.Tensor, lr: float, key: int
+    ) -> None:
+        """By a rule without state, in the weight's own precision: there is no float32 copy of it."""
+
+        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
+            rule.update(weight, gradient, state, 1, lr)
+
+        own = Precision(weight.dtype, weight.dtype, stochastic=self.precision.stochastic)
+        with torch.no_grad():
+            update_slice(own, kernel, weight, gradient, {}, key, 0)
