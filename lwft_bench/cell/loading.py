@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from peft import PeftModel
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lwft_bench.adapters.base import Adapter
@@ -15,8 +16,10 @@ from lwft_bench.data.examples import Item, TaskData
 from lwft_bench.data.items import load_items
 from lwft_bench.data.overlap import asked, asked_in, find_overlap
 from lwft_bench.data.sources import load_written
+from lwft_bench.models.finiteness import not_finite
 from lwft_bench.models.loading import load_tokenizer
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.rows import OverlapKind
 from lwft_bench.training.adapted import adapted_model, choose_device
 from lwft_bench.training.streams import RandomStreams
@@ -57,6 +60,7 @@ def load(cell: Cell) -> Loaded:
         {} if cell.trial else {name: load_items(cell.task, name) for name in cell.task.benchmarks}
     )
     adapter, model = adapted_model(cell, streams.seed("initialisation"), device)
+    _require_finite(cell, model)
     return Loaded(
         cell=cell,
         device=device,
@@ -70,6 +74,16 @@ def load(cell: Cell) -> Loaded:
         items=items,
         overlap=_overlap(data, items),
     )
+
+
+def _require_finite(cell: Cell, model: nn.Module) -> None:
+    if broken := not_finite(model.named_parameters()):
+        others = f" and {len(broken) - 1} others" if len(broken) > 1 else ""
+        raise UserError(
+            f"model {cell.model.name}: its weights hold NaN or infinity: {broken[0]}{others}",
+            "The checkpoint is damaged, or it diverged where it was trained; a dtype with less range "
+            "(training.precision) can do it too.",
+        )
 
 
 def _overlap(data: TaskData, items: Mapping[str, Sequence[Item]]) -> dict[str, OverlapKind]:

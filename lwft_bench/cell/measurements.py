@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ from lwft_bench.dry_run.dry_run import DryRun
 from lwft_bench.memory.meters import Account, PhasePeaks
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
-from lwft_bench.schema.cell import Cell, ChunkUnits, MethodConfig
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.method import ChunkUnits, MethodConfig
 from lwft_bench.schema.result import Memory, Throughput, Training
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.state.precision import Precision, precision_of
 from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.rounding import lost_periods
 from lwft_bench.training.trace import Trace
 
 PLANNED = (
@@ -28,17 +32,18 @@ PLANNED = (
 
 
 def memory_record(
-    planned: DryRun, account: Account, assembly: Assembly, device: torch.device, host_peak: int
-) -> Memory:
+    planned: DryRun | None, account: Account, assembly: Assembly, device: torch.device
+) -> Memory | None:
     """Peak device memory: the allocator's where there is one, else the dry run's.
 
-    Components always come from the dry run: an allocator does not know them.
+    Components always come from the dry run: an allocator does not know them. Without a dry run there
+    are none; and without an allocator either, no figure at all.
     """
-    report = planned.memory
+    report = planned.memory if planned else None
     shared: dict[str, Any] = {
-        "components": report.components,
-        "component_peaks": report.component_peaks,
-        "host_peak_bytes": host_peak,
+        "components": report.components if report else {},
+        "component_peaks": report.component_peaks if report else {},
+        "host_peak_bytes": _host_peak_bytes(),
         "offloaded_bytes": assembly.store.host_bytes,
     }
     if isinstance(account, PhasePeaks):
@@ -48,9 +53,11 @@ def memory_record(
             phases=account.peaks,
             reserved_bytes=account.reserved,
             process_bytes=process_bytes(device),
-            note=f"Components are accounted. {PLANNED}",
+            note=f"Components are accounted. {PLANNED}" if report else "",
             **shared,
         )
+    if report is None:
+        return None
     return Memory(
         method="accounted",
         peak_bytes=report.peak_bytes,
@@ -58,6 +65,12 @@ def memory_record(
         note=PLANNED,
         **shared,
     )
+
+
+def _host_peak_bytes() -> int:
+    """Peak resident set of this process; the kernel counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def process_bytes(device: torch.device) -> int | None:
@@ -76,13 +89,16 @@ def process_bytes(device: torch.device) -> int | None:
     return next((p.usedGpuMemory for p in processes if p.pid == os.getpid()), None)
 
 
-def throughput(trace: Trace, arithmetic: CellArithmetic) -> Throughput:
+def throughput(trace: Trace, arithmetic: CellArithmetic | None) -> Throughput:
     """Speed over the timed training steps (each carries the mean time of its reading interval), and
     over all that the method takes."""
-    steps = list(zip(trace.steps, arithmetic.flops, strict=True))
-    timed = [(row, flops) for row, flops in steps if row.timed]
-    steady = [row for row, _ in timed or steps]
+    timed = [row for row in trace.steps if row.timed]
+    steady = timed or trace.steps
     training = [row for row in trace.steps if row.step >= 0]
+    flops = None
+    if arithmetic is not None:
+        every = zip(trace.steps, arithmetic.flops, strict=True)
+        flops = sum(flops for row, flops in every if row.timed or not timed)
     seconds = np.array([row.seconds for row in steady])
     total = float(seconds.sum())
     low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
@@ -104,14 +120,14 @@ def throughput(trace: Trace, arithmetic: CellArithmetic) -> Throughput:
         measuring_seconds=measuring_seconds,
         switching_seconds=switching_seconds,
         evaluation_seconds=0.0,
-        flops_per_second=sum(flops for _, flops in timed or steps) / total,
+        flops_per_second=None if flops is None else flops / total,
         threads=torch.get_num_threads(),
     )
 
 
 def training_summary(
     trace: Trace,
-    arithmetic: CellArithmetic,
+    arithmetic: CellArithmetic | None,
     assembly: Assembly,
     examples: TokenisedExamples,
     num_empty: int,
@@ -128,8 +144,8 @@ def training_summary(
         probing_steps=len(trace.steps) - len(training),
         target_tokens=sum(row.target_tokens for row in trace.steps),
         tokens=sum(row.tokens for row in trace.steps),
-        flops=sum(arithmetic.flops),
-        operations=arithmetic.record,
+        flops=sum(arithmetic.flops) if arithmetic else None,
+        operations=arithmetic.record if arithmetic else None,
         trained_parameters=assembly.store.trained_parameters,
         active_parameters_mean=float(np.mean(active)),
         total_parameters=assembly.adapter.num_parameters(assembly.model),
@@ -138,10 +154,11 @@ def training_summary(
         validation_loss_before=trace.validation[0].loss if trace.validation else None,
         validation_loss_after=trace.validation[-1].loss if trace.validation else None,
         loss_jump_at_switch=_loss_jump(trace, losses),
-        surviving_update_share=assembly.store.surviving_update_share(),
-        stuck_second_moment_share=assembly.store.stuck_second_moment_share(),
+        surviving_update_share=assembly.store.kernels.surviving_update_share(),
+        stuck_second_moment_share=assembly.store.kernels.stuck_second_moment_share(),
         truncated_examples=examples.num_truncated,
         dropped_examples=examples.num_dropped,
+        lost_to_rounding=lost_periods(trace, assembly.groups, assembly.store),
         empty_examples=num_empty,
     )
 

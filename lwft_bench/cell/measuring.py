@@ -2,58 +2,94 @@
 
 from __future__ import annotations
 
-import resource
-import sys
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.cell.measurements import memory_record, throughput, training_summary
+from lwft_bench.cell.outcomes import one_line
 from lwft_bench.cell.training import Trained
 from lwft_bench.data.extents import computed_extent
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
 from lwft_bench.dry_run.operations import count_operations
 from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.result import Engagement, Memory, Throughput, Training
 from lwft_bench.schema.rows import SelectionHeader, SelectionRow, StepRow
 from lwft_bench.training.engagement import judge
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What training did, counted and judged."""
 
-    engagement: Engagement
-    memory: Memory
+    engagement: Engagement | None
+    memory: Memory | None
     throughput: Throughput
     training: Training
     steps: tuple[StepRow, ...]
     header: SelectionHeader
     selections: tuple[SelectionRow, ...]
+    missing: dict[str, str]
+    """Figures that could not be had -> why, in one line."""
 
 
 def measure(loaded: Loaded, trained: Trained) -> Measured:
-    """Counts the memory and operations of what was trained, and judges whether it did what it says."""
-    cell, trace, assembly = loaded.cell, trained.trace, trained.assembly
-    engagement = judge(
-        trace,
+    """Counts the memory and operations of what was trained, and judges whether it did what it says.
+
+    What fails in that costs its own figure: the reason is among the `missing`.
+    """
+    trace, assembly = trained.trace, trained.assembly
+    missing: dict[str, str] = {}
+    engagement = _attempt("engagement", missing, lambda: _judge(loaded.cell, trained))
+    planned = _attempt("memory", missing, lambda: _plan(loaded, trained))
+    arithmetic = None
+    if planned is None:
+        missing["operations"] = missing["memory"]
+    else:
+        count = partial(_arithmetic, loaded, trained, planned)
+        arithmetic = _attempt("operations", missing, count)
+    steps = trace.step_rows()
+    peaks = memory_record(planned, trained.account, assembly, loaded.device)
+    if planned is None and peaks is not None:
+        missing["memory by component"] = missing.pop("memory")
+    return Measured(
+        engagement=engagement,
+        memory=peaks,
+        throughput=throughput(trace, arithmetic),
+        training=training_summary(trace, arithmetic, assembly, loaded.train, loaded.num_empty),
+        steps=tuple(arithmetic.rows(steps)) if arithmetic else tuple(steps),
+        header=trace.header,
+        selections=tuple(trace.selections),
+        missing=missing,
+    )
+
+
+def _attempt(figure: str, missing: dict[str, str], make: Callable[[], Made]) -> Made | None:
+    """What `make` gives; None where it fails, with the reason noted and the traceback in the log."""
+    try:
+        return make()
+    except Exception as error:
+        traceback.print_exc()
+        missing[figure] = one_line(f"{type(error).__name__}: {error}")
+        return None
+
+
+def _judge(cell: Cell, trained: Trained) -> Engagement:
+    assembly = trained.assembly
+    return judge(
+        trained.trace,
         assembly.groups,
         assembly.store,
         cell.method,
         trained.frozen_unchanged,
         selection_varies=trained.strategy.varies,
-    )
-    planned = _plan(loaded, trained)
-    arithmetic = _arithmetic(loaded, trained, planned)
-    host_peak = _host_peak_bytes()
-    return Measured(
-        engagement=engagement,
-        memory=memory_record(planned, trained.account, assembly, loaded.device, host_peak),
-        throughput=throughput(trace, arithmetic),
-        training=training_summary(trace, arithmetic, assembly, loaded.train, loaded.num_empty),
-        steps=tuple(arithmetic.rows(trace.step_rows())),
-        header=trace.header,
-        selections=tuple(trace.selections),
     )
 
 
@@ -80,9 +116,3 @@ def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithm
     )
     longest = computed_extent(trained.order.largest_share())
     return cell_arithmetic(trace, operations, planned, longest, assembly.ranks.world)
-
-
-def _host_peak_bytes() -> int:
-    """Peak resident set of this process; the kernel counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.evaluation.harness import evaluate
+from lwft_bench.evaluation.not_finite import NotFinite
 from lwft_bench.schema.events import BenchmarkScored, Emit
 from lwft_bench.schema.result import Score
 from lwft_bench.schema.rows import SampleRow
+from lwft_bench.training.errors import Diverged
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
     """Evaluates the model as it is now.
 
     Raises:
+        Diverged: A log-likelihood or a logit is no number.
         UserError: A prompt and its answer do not fit into the model's context.
     """
     cell = loaded.cell
@@ -38,14 +41,17 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
     if cell.task.chat_template:
         template = ChatTemplate(loaded.tokenizer, cell.task.chat_template_options)
     started = time.perf_counter()
-    evaluation = evaluate(
-        loaded.model,
-        loaded.tokenizer,
-        loaded.items,
-        cell.evaluation,
-        profile=cell.task.profile,
-        template=template,
-    )
+    try:
+        evaluation = evaluate(
+            loaded.model,
+            loaded.tokenizer,
+            loaded.items,
+            cell.evaluation,
+            profile=cell.task.profile,
+            template=template,
+        )
+    except NotFinite as error:
+        raise Diverged(f"the model's answers are not finite: {error}") from error
     seconds = time.perf_counter() - started
     for one in evaluation.scores:
         emit(BenchmarkScored(one.benchmark, one.value))

@@ -43,6 +43,7 @@ def write(
             "memory": measured.memory,
             "throughput": measured.throughput.model_copy(update={"evaluation_seconds": seconds}),
             "training": measured.training,
+            "missing": measured.missing,
         }
     if scored is not None:
         write_rows(folder / SAMPLES, scored.samples)

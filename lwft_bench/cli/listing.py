@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lwft_bench.plugins import registry
-from lwft_bench.schema.cell import MethodConfig, TaskConfig
+from lwft_bench.schema.cell import TaskConfig
 from lwft_bench.schema.documents import read_document
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.naming import unknown
 from lwft_bench.schema.shipped import PACKAGE, shipped
 from lwft_bench.suites.architectures import read_architecture

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.strategies.base import Needs, Unit
 from lwft_bench.strategies.simulation import SimulatedTrainer, Simulation
 

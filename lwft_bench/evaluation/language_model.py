@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
+from transformers import (
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteriaList,
+)
 
 from lwft_bench.data.batching import encode_pair
+from lwft_bench.evaluation.not_finite import NanWatch, NotFinite
 from lwft_bench.evaluation.stopping import StopTexts
 
 
@@ -38,7 +45,11 @@ class ModelInMemory(HFLM):
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = True
     ) -> list[tuple[float, bool]]:
-        return super().loglikelihood(requests, disable_tqdm=True)
+        answers = super().loglikelihood(requests, disable_tqdm=True)
+        for value, _ in answers:
+            if not math.isfinite(value):
+                raise NotFinite(f"a log-likelihood is {value}")
+        return answers
 
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
@@ -50,14 +61,18 @@ class ModelInMemory(HFLM):
             rows, length = context.shape
             criteria.append(StopTexts(self.tokenizer, texts, prompt_length=length, batch_size=rows))
         options.pop("temperature", None)  # lm-eval's default, which nothing here samples with
-        return self.model.generate(
+        watch = NanWatch(context.device)
+        generated = self.model.generate(
             input_ids=context,
             max_length=max_length,
             stopping_criteria=criteria,
+            logits_processor=LogitsProcessorList([watch]),
             pad_token_id=self.tokenizer.pad_token_id,
             use_cache=True,
             **options,
         )
+        watch.require_numbers()
+        return generated
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         return encode_pair(self.tokenizer, context, continuation)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lwft_bench.models.end_tokens import without_end
 from lwft_bench.models.sources import (
     config_folder,
+    config_has_weights,
     model_digest,
     model_folder,
     tokenizer_folder,
@@ -140,15 +141,23 @@ def load_model(
 def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
     """The model on the meta device: names, shapes and dtypes as of `load_model`, no memory.
 
+    Where the weights are on this machine, what they tie is tied, whatever the config says.
+
     Raises:
         UserError: as `load_model`.
     """
     import torch
 
+    from lwft_bench.models.ties import untie_as_in
+
     # Without weights and memory, nothing else than the config can be at fault.
     what = "its config" if config.path is None else f"{config_folder(config) / 'config.json'}"
     with _user_errors(config, what), torch.device("meta"):
-        return _build(config, dtype, attention)
+        model = _build(config, dtype, attention)
+    if config.path is not None and config_has_weights(config):
+        with _user_errors(config):
+            untie_as_in(model_folder(config), model)
+    return model
 
 
 def alters_logits(config: ModelConfig) -> bool:

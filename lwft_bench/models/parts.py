@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from lwft_bench.schema.cell import Part
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import Part
 
 PARTS: tuple[Part, ...] = ("embed", "final_norm", "head", "other")
 

@@ -77,6 +77,11 @@ def config_folder(config: ModelConfig) -> Path:
     return _with_config(config, _folder(config, config.path, config.revision, files))
 
 
+def config_has_weights(config: ModelConfig) -> bool:
+    """Whether weights lie beside the model's `config.json` on this machine; nothing is fetched."""
+    return bool(_matching(config_folder(config), ("*.safetensors",)))
+
+
 def _with_config(config: ModelConfig, folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         if found := _matching(folder, ("*.gguf",)):

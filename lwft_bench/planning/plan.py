@@ -135,7 +135,8 @@ class Planner:
         """The selections whose step is run."""
         groups, total = self._groups(cell)
         units = groups.seen_by_strategy()
-        return planned_selections(cell.method, units, cell.training.steps, self._num_samples, total)
+        steps = cell.training.steps
+        return planned_selections(cell.method, units, steps, self._num_samples, total)
 
     def kind(self, cell: Cell) -> str:
         """Cells of one kind need the same, whatever is changed in them alike."""

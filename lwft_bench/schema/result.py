@@ -140,13 +140,13 @@ class Training(Record):
     probing_steps: int
     target_tokens: int
     tokens: int
-    flops: int
+    flops: int | None
     """Floating-point operations executed: of every step on the batch that it had, padding,
     recomputation, probing, measuring and the optimizer's matrix products included. Validation and
-    evaluation are not in it."""
+    evaluation are not in it. None where they could not be counted."""
     operations: Operations | None = None
-    """The same by what they were for. None: of a version that did not tell them apart, and that left
-    out the head's weight gradient and padding."""
+    """The same by what they were for. None: not counted, or of a version that did not tell them apart,
+    and that left out the head's weight gradient and padding."""
     trained_parameters: int
     """Parameters that received at least one update."""
     active_parameters_mean: float
@@ -170,6 +170,9 @@ class Training(Record):
     """Examples that were cut to `training.max_length`."""
     dropped_examples: int = 0
     """Examples left out because `training.max_length` left nothing of their target."""
+    lost_to_rounding: dict[str, int] = {}
+    """Group of parameters -> periods in which it was updated and none of its stored values changed,
+    since the updates are smaller than what the weights' type can hold."""
     empty_examples: int = 0
     """Rows of the training files left out because their target is empty."""
 
@@ -210,6 +213,8 @@ class CellResult(Record):
     """sha256 over the fine-tuned weights: see lwft_bench.models.digests.weights_digest."""
     confounds: dict[str, Any] = {}
     """Everything that could differ between methods besides their name, as flat key -> value."""
+    missing: dict[str, str] = {}
+    """Figures that could not be had -> why, in one line. Scores do not depend on them."""
     provenance: dict[str, Any] = {}
     """Versions, hardware, threads, commit, command, times."""
     failure: Failure | None = None

@@ -2,7 +2,7 @@
 
 Written from torch's documentation; nobody has seen it run on the machines it was written on.
 `lwft-bench selftest` runs it on yours. References are to torch's notes on CUDA semantics ("CUDA
-streams", "Use pinned memory buffers") and to the pages of torch.Stream, torch.QueueEvent and
+streams", "Use pinned memory buffers") and to the pages of torch.Stream, torch.Event and
 torch.accelerator, whose calls are the same for CUDA, ROCm and XPU. `with stream:` is in torch from 2.7
 on; entering one twice, nested, is an error (pytorch/pytorch#176560), and nothing here does.
 """

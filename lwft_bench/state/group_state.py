@@ -74,7 +74,7 @@ class GroupState:
     @property
     def trained_parameters(self) -> int:
         """Elements of its parameters that were ever updated."""
-        return sum(self.piece(i, self.parameters[i]).numel() for i in self.trained)
+        return sum(self.piece(index, self.parameters[index]).numel() for index in self.trained)
 
     def homes_where(self, *, resident: bool) -> Iterator[Home]:
         """Those on the device, or those that are not."""

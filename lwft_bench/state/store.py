@@ -58,7 +58,7 @@ class StateStore:
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
         self._survival = torch.zeros(4, dtype=torch.int64, device=device)
-        self._kernels = BucketUpdates(precision, self._survival)
+        self.kernels = BucketUpdates(precision, self._survival)
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
         self.groups: dict[str, GroupState] = {}
@@ -128,7 +128,7 @@ class StateStore:
             key = mix(self._rounding_seed, step + 1, group.key(index))
             for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
                 part = weight.view(-1)[bucket.start : bucket.stop]
-                work = partial(self._kernels.leave, rule, bucket, part, Moment(step, lr, key))
+                work = partial(self.kernels.leave, rule, bucket, part, Moment(step, lr, key))
                 self._queue(home, work)
 
     def expect(self, wanted: Iterable[Wanted]) -> None:
@@ -160,7 +160,7 @@ class StateStore:
         for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
             part = ... if rule.kind == "opaque" else slice(bucket.start, bucket.stop)
             work = partial(
-                self._kernels.update,
+                self.kernels.update,
                 rule,
                 bucket,
                 weight[part],
@@ -187,7 +187,7 @@ class StateStore:
         group.trained.add(index)
         key = mix(self._rounding_seed + 1, group.moves, group.key(index))
         weight, gradient = (group.piece(index, t) for t in (parameter.detach(), parameter.grad))
-        self._kernels.move(self._unselected, weight.view(-1), gradient.reshape(-1), lr, key)
+        self.kernels.move(self._unselected, weight.view(-1), gradient.reshape(-1), lr, key)
 
     def catch_up(self) -> None:
         """Weights are about to be used: see `Engine.catch_up`."""
@@ -211,14 +211,6 @@ class StateStore:
     def host_bytes_of(self, name: str) -> int:
         """The part of `host_bytes` that is the group's."""
         return num_bytes([self.groups[name]], resident=False)
-
-    def surviving_update_share(self) -> float | None:
-        """See `BucketUpdates`: over the updates made while `counts_survival` was on."""
-        return self._kernels.surviving_update_share()
-
-    def stuck_second_moment_share(self) -> float | None:
-        """See `BucketUpdates`: over the same updates."""
-        return self._kernels.stuck_second_moment_share()
 
     @property
     def trained_parameters(self) -> int:

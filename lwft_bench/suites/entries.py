@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from lwft_bench.plugins import registry
-from lwft_bench.schema.cell import MethodConfig, ModelConfig, Named, TaskConfig
+from lwft_bench.schema.cell import ModelConfig, TaskConfig
+from lwft_bench.schema.config import Named
 from lwft_bench.schema.documents import Document, read_document
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.naming import nearest, unknown
 from lwft_bench.schema.problems import ConfigError, KeyPath, Locate, Problem, format_key, validate
 from lwft_bench.schema.shipped import Kind, is_path, shipped

@@ -9,17 +9,11 @@ from typing import Any
 
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.cell import (
-    Cell,
-    Config,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.config import Config
 from lwft_bench.schema.documents import Document, parse_document, shown_path
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.naming import unknown
 from lwft_bench.schema.problems import ConfigError, Problem, validate
 from lwft_bench.schema.suite import Names, Override, SuiteFile

@@ -15,8 +15,9 @@ from lwft_bench.memory.meters import Account
 from lwft_bench.models.parts import find_parts
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import optimizers
-from lwft_bench.schema.cell import MethodConfig, TrainingConfig
+from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.accelerator import AcceleratorEngine
 from lwft_bench.state.engine import Engine, SynchronousEngine
 from lwft_bench.state.precision import precision_of

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lwft_bench.plugins.registry import optimizers
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import Check, Engagement
 from lwft_bench.schema.rows import SelectionRow
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Group, Groups, moved_groups
+from lwft_bench.training.rounding import rounded_away
 from lwft_bench.training.trace import Trace
 
 
@@ -24,6 +25,8 @@ class Period:
     changed: frozenset[str]
     left: frozenset[str]
     moved: frozenset[str]
+    lost: frozenset[str]
+    """Of those that did not change: updated, and the updates lost to rounding."""
 
 
 def judge(
@@ -40,7 +43,7 @@ def judge(
     frozen_unchanged: whether parameters in no group kept their bits. selection_varies: the strategy's
     own word that selections differ over time (None: they may).
     """
-    periods = _periods(trace, groups, method)
+    periods = _periods(trace, groups, store, method)
     checks = [
         _selection_changed(trace, len(groups.units), selection_varies),
         _selected_changed(periods),
@@ -65,7 +68,7 @@ def _moved(groups: Groups, row: SelectionRow, method: MethodConfig) -> set[str]:
     return {group.name for group in moved_groups(groups, row.units, method.unselected)}
 
 
-def _periods(trace: Trace, groups: Groups, method: MethodConfig) -> list[Period]:
+def _periods(trace: Trace, groups: Groups, store: StateStore, method: MethodConfig) -> list[Period]:
     periods = []
     previous: set[str] = set()
     moves_on_leaving = optimizers.get(method.optimizer.name).leaves
@@ -80,7 +83,8 @@ def _periods(trace: Trace, groups: Groups, method: MethodConfig) -> list[Period]
                 left |= previous if moves_on_leaving else set()
                 previous = _selected(groups, row)
         changed = {n for n, value in after.groups.items() if before.groups[n] != value}
-        periods.append(Period(before.step, *map(frozenset, (expected, changed, left, moved))))
+        lost = rounded_away(trace, groups, store, after, expected - changed)
+        periods.append(Period(before.step, *map(frozenset, (expected, changed, left, moved, lost))))
     return periods
 
 
@@ -95,11 +99,16 @@ def _selection_changed(trace: Trace, num_units: int, selection_varies: bool | No
 
 def _selected_changed(periods: list[Period]) -> Check:
     failures = [
-        f"{', '.join(sorted(p.expected - p.changed))} from step {p.first_step}"
+        f"{', '.join(sorted(still))} from step {p.first_step}"
         for p in periods
-        if p.expected - p.changed
+        if (still := p.expected - p.changed - p.lost)
     ]
-    detail = f"unchanged though selected: {'; '.join(failures[:3])}" if failures else "all changed"
+    lost = sorted(frozenset[str]().union(*(p.lost for p in periods)))
+    detail = "all changed"
+    if lost:
+        detail = f"all changed, but for updates of {', '.join(lost)} that rounding lost"
+    if failures:
+        detail = f"unchanged though selected: {'; '.join(failures[:3])}"
     return Check(name="selected_change", passed=bool(periods) and not failures, detail=detail)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.batch_steps import BatchSteps
-from lwft_bench.training.errors import Interrupted
+from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.groups import Group, moved_groups
 from lwft_bench.training.measures import Measures
 from lwft_bench.training.resumption import Carried, Place, Resumption
@@ -122,6 +123,7 @@ class Trainer:
         if self._place.selected is None:
             self._checksums.record(self._place.at)
         self._train()
+        self._checksums.require_finite()
         self.frozen_unchanged = self._checksums.of_frozen() == frozen_before
 
     def _start_strategy(self) -> None:
@@ -306,5 +308,7 @@ class Trainer:
     def _record_validation(self) -> None:
         loss = self._hooks.validate()
         if loss is not None:
+            if not math.isfinite(loss):
+                raise Diverged(f"the validation loss is {loss} after {self._place.at} steps")
             self.trace.validation.append(ValidationRow(step=self._place.at, loss=loss))
         self._windows.restart_clock()

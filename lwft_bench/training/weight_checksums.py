@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from lwft_bench.models.finiteness import not_finite
 from lwft_bench.schema.rows import ChecksumRow
 from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.errors import Diverged
 from lwft_bench.training.trace import Trace, checksum
 
 
@@ -26,6 +28,16 @@ class WeightChecksums:
         self._trace.checksums.append(
             ChecksumRow(step=step, groups=dict(zip(names, values, strict=True)))
         )
+
+    def require_finite(self) -> None:
+        """After the last step, whose weights no loss has seen.
+
+        Raises:
+            Diverged: A trained weight is NaN or infinite.
+        """
+        trained = (named for group in self._groups.all for named in group.parameters.items())
+        if broken := not_finite(trained):
+            raise Diverged(f"weights are not finite after the last step: {broken[0]} first")
 
     def of_frozen(self) -> int | None:
         """Over the parameters in no group; None if every parameter is in one."""

@@ -11,23 +11,18 @@ import yaml
 
 from lwft_bench.cell.run import run_cell
 from lwft_bench.results.atomic import write_json_atomic
-from lwft_bench.schema.cell import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.run import CellRecord
 from lwft_bench.schema.shipped import shipped
-from lwft_bench.training.errors import Interrupted
+from lwft_bench.training.errors import Diverged, Interrupted
 
 GRASS = {"probing_steps": 2, "period": 2, "refresh": 4}
 
 
-def cell(method: str, **training: Any) -> Cell:
+def cell(method: str, validation_examples: int = 4, **training: Any) -> Cell:
     card = MethodConfig(**yaml.safe_load(shipped("methods")[method].read_text()))
     if method.startswith("grass"):
         strategy = card.strategy.model_copy(update=GRASS)
@@ -40,7 +35,7 @@ def cell(method: str, **training: Any) -> Cell:
             name="arith",
             data="generated-arithmetic",
             train_examples=40,
-            validation_examples=4,
+            validation_examples=validation_examples,
             benchmarks=("add-sub", "algebra-choice"),
             items_per_benchmark=4,
         ),
@@ -112,6 +107,50 @@ def test_an_interrupted_cell_goes_on(grass: tuple[Path, CellResult], tmp_path: P
         run(tmp_path, "grass", stop=True)
     assert not (tmp_path / "result.json").exists()
     assert run(tmp_path, "grass").weights_digest == grass[1].weights_digest
+
+
+def test_what_cannot_be_accounted_costs_its_figure_alone(
+    grass: tuple[Path, CellResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("no fake kernel\nfor it")
+
+    monkeypatch.setattr("lwft_bench.cell.measuring.dry_run", fails)
+    result = run(tmp_path, "grass")
+    assert result.status == "done" and result.scores == grass[1].scores
+    assert result.weights_digest == grass[1].weights_digest
+    assert result.memory is None and result.training and result.training.flops is None
+    reason = "RuntimeError: no fake kernel for it"
+    assert result.missing == {"operations": reason, "memory": reason}
+    assert not any("flops" in row for row in rows(tmp_path / "steps.jsonl"))
+
+
+def test_weights_that_the_last_update_ruined_have_no_score(tmp_path: Path) -> None:
+    """Losses are computed before updates: none of them sees the last one."""
+    with pytest.raises(Diverged, match="not finite after the last step"):
+        run(tmp_path, "fft", steps=1, lr=1e39, validation_examples=0)
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_cell(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="validation loss is nan after 1 steps"):
+        run(tmp_path, "fft", steps=1, lr=1e30)
+
+
+def test_a_checkpoint_with_a_nan_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lwft_bench.cell import loading
+
+    adapted_model = loading.adapted_model
+
+    def damaged(*arguments: Any) -> Any:
+        adapter, model = adapted_model(*arguments)
+        model.model.layers[1].mlp.up_proj.weight.data[3, 2] = float("nan")
+        return adapter, model
+
+    monkeypatch.setattr(loading, "adapted_model", damaged)
+    with pytest.raises(UserError, match=r"NaN or infinity: model.layers.1.mlp.up_proj.weight"):
+        run(tmp_path, "base")
 
 
 def test_the_untrained_model_is_only_evaluated(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.cell import ChunkUnits, MethodConfig, Named
+from lwft_bench.schema.config import Named
+from lwft_bench.schema.method import ChunkUnits, MethodConfig
 from lwft_bench.schema.shipped import shipped
 from lwft_bench.suites.entries import read_card
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from lwft_bench.schema.cell import ChunkUnits, MethodConfig, Named
+from lwft_bench.schema.config import Named
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import ChunkUnits, MethodConfig
 from lwft_bench.training.chunks import cut_rows
 from tests.training.small_cards import small_cards
 from tests.training.tiny import Run, assert_same, full_fine_tuning, make_run, method, training

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from lwft_bench.planning.plan import Planner, needed
-from lwft_bench.schema.cell import MethodConfig, Named, UnselectedConfig
+from lwft_bench.schema.config import Named
+from lwft_bench.schema.method import MethodConfig, UnselectedConfig
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.loss import DeviceBatch
@@ -107,7 +108,7 @@ def test_inactive_layers_go_by_the_rate_of_the_step(tmp_path: Path) -> None:
     for step, (one, other) in enumerate(itertools.pairwise(weights)):
         row = [row for row in other.trainer.trace.selections if row.step <= step][-1]
         groups = other.assembly.groups.units
-        still = [group for group in groups if group.unit not in row["units"]]
+        still = [group for group in groups if group.unit not in row.units]
         assert len(still) == len(groups) - 7
         before, after = one.weights(), other.weights()
         for group in still:

@@ -210,13 +210,36 @@ def _warnings(
     for cell in cells:
         if cell.status == "unreadable":
             yield f"{cell.id} could not be read and is in no figure: {cell.error}."
+    yield from _told_of_results([cell.result for cell in cells if cell.result])
+
+
+def _told_of_results(results: Sequence[CellResult]) -> Iterator[str]:
+    """What results say of their own gaps, each once with the cells that say it."""
+    told: dict[str, list[str]] = {}
+    for result in results:
+        for figure, reason in result.missing.items():
+            told.setdefault(f"No figure for {figure} ({reason})", []).append(result.cell)
+        training = result.training
+        if training and training.lost_to_rounding:
+            groups = ", ".join(training.lost_to_rounding)
+            told.setdefault(f"Rounding lost every update of {groups}", []).append(result.cell)
+        if training and training.dropped_examples:
+            number = training.dropped_examples
+            told.setdefault(
+                f"{number} training examples were left out, since training.max_length leaves nothing "
+                "of their target",
+                [],
+            ).append(result.cell)
+    for what, cells in told.items():
+        yield f"{what}: {', '.join(cells)}."
 
 
 def _flat_result(cell: ReportedCell) -> dict[str, Any]:
     row: dict[str, Any] = {"cell": cell.id, "label": cell.label, "status": cell.status}
     if cell.result is None:
         return row
-    record = cell.result.model_dump(mode="json", exclude={"provenance", "confounds", "failure"})
+    left_out = {"provenance", "confounds", "failure", "missing"}
+    record = cell.result.model_dump(mode="json", exclude=left_out)
     for score in record.pop("scores"):
         row[f"scores.{score['benchmark']}"] = score["value"]
     return row | {key: value for key, value in flatten(record) if not isinstance(value, list)}

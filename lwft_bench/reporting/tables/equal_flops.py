@@ -94,7 +94,11 @@ def build(context: Context) -> Table | None:
 
 
 def _total_flops(row: Row) -> dict[int, int]:
-    return {result.seed: result.training.flops for result in row.results if result.training}
+    return {
+        result.seed: result.training.flops
+        for result in row.results
+        if result.training and result.training.flops is not None
+    }
 
 
 def _missing(
@@ -112,6 +116,7 @@ def _reached(records: RunRecords, label: str, cell: ReportedCell, budget: int) -
     """The last validation within the budget, or what is missing and how to get it."""
     assert cell.result is not None and cell.result.training is not None
     training = cell.result.training
+    assert training.flops is not None, "a seed has a budget where every method's was counted"
     without = partial(
         _Cell, label, cell.seed, training.flops, budget, training.validation_loss_after
     )

@@ -40,9 +40,13 @@ def _mean(pick: Callable[[Training], float | None]) -> Callable[[Row], float | N
 
 
 def _spread(
-    pick: Callable[[Training], float], shown: Callable[[float], str]
+    pick: Callable[[Training], float | None], shown: Callable[[float], str]
 ) -> Callable[[Row], str]:
-    return lambda row: show.spread([pick(one) for one in trainings(row)], shown)
+    def text(row: Row) -> str:
+        values = [value for one in trainings(row) if (value := pick(one)) is not None]
+        return show.spread(values, shown)
+
+    return text
 
 
 def _from_to(

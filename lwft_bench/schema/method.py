@@ -1,0 +1,141 @@
+"""A method card: what is trained, by what, and what becomes of its state."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
+
+from lwft_bench.schema.config import Config, Name, Named
+
+StatePolicy = Literal["keep", "reset", "restart"]
+Part = Literal["embed", "final_norm", "head", "other"]
+UnitKind = Literal["embed", "layers", "modules", "tensors", "head"]
+TrainedPart = Literal[Part, "norms"]
+PARTS_OF_UNIT: dict[UnitKind, tuple[Part, ...]] = {
+    "embed": ("embed", "other"),
+    "layers": (),
+    "modules": (),
+    "tensors": ("final_norm",),
+    "head": ("final_norm", "head"),
+}
+"""The parts that a unit beside the layers is made of; `tensors` leave the final norm to `head`."""
+
+
+class Provenance(Config):
+    """Where a value comes from, and why it is what it is."""
+
+    source: Literal["paper", "code", "summary", "inference", "choice"]
+    """`summary`: a language model's summary of the paper, in which single values may be wrong."""
+    note: str = ""
+
+
+class ChunkUnits(Config):
+    """Units that are pieces of one stream, all trained parameters in their order, of about equal bytes.
+
+    It is cut between rows (the first dimension), inside tensors too.
+    """
+
+    chunks: PositiveInt
+
+
+def _one_kind_in_layers(kinds: tuple[UnitKind, ...]) -> tuple[UnitKind, ...]:
+    inside = [kind for kind in kinds if kind in ("layers", "modules", "tensors")]
+    if len(inside) > 1:
+        raise ValueError(f"{' and '.join(inside)} are the same parameters: name one of them")
+    return kinds
+
+
+class UnselectedConfig(Config):
+    """A second rule, for the units that are not selected.
+
+    It is applied in the backward pass, to each gradient as soon as it is complete and unclipped, so that
+    one parameter's is all there is beside those of the selected units; when a step has several
+    micro-batches they are there until its last one. It works in the weights' own precision.
+    """
+
+    optimizer: Named
+    """One without state: `sgd` or `sign`."""
+    lr_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Factor on the learning rate."""
+    range: Literal["all", "deeper"] = "all"
+    """Which of them: all, or those whose depth is above that of the lowest selected one, and whose
+    derivatives the backward pass makes anyway."""
+
+
+class MethodConfig(Config):
+    """A method card: a named, citable combination of adapter, strategy, optimizer and state."""
+
+    name: Name
+    title: str
+    citation: str
+    description: str = ""
+    trains: bool = True
+    """False: the untrained base model, a row of its own."""
+    adapter: Named = Named(name="full")
+    strategy: Named = Named(name="all")
+    optimizer: Named = Named(name="adamw")
+    always_train: Literal["all"] | tuple[TrainedPart, ...] = ()
+    """Parts trained at every step besides the selected units. `norms`, beside `units: modules`: what
+    layers have in no module with a weight matrix. `all`: all parts beside the layers."""
+    units: (
+        Literal["modules", "tensors"]
+        | ChunkUnits
+        | Annotated[tuple[UnitKind, ...], Field(min_length=1), AfterValidator(_one_kind_in_layers)]
+    ) = ("layers",)
+    """What the strategy chooses among: decoder `layers`, or in their place `modules`, each module of a
+    layer that has a weight matrix, or `tensors`, each parameter by itself, norm gains and the final
+    norm's included; beside them `embed` (with position tables and the like) and `head` (with the
+    final norm). Or `{chunks: K}`: K pieces of all that is trained."""
+    state_policy: StatePolicy = "keep"
+    """What happens to a unit's optimizer state when it is no longer selected. `restart` is `reset`
+    that also clears the state of a unit selected anew while it is still selected."""
+    always_train_state_policy: StatePolicy = "keep"
+    """What happens to the always-trained parts' state: `reset` clears it when other units are
+    selected than before, `restart` at every selection after the first."""
+    state_on_device: Literal["all", "none"] | PositiveInt = "all"
+    """`all`: no offload; `none`: offloaded and streamed; or a budget in bytes."""
+    lr_clock: Literal["step", "sweep"] = "step"
+    """When the learning rate moves on: at every step, or at the first step of each pass over all
+    units, for strategies that make such passes."""
+    lr_warmup_after_selection: NonNegativeInt = 0
+    """Steps over which the learning rate rises to what the schedule says, anew after each selection."""
+    unselected: UnselectedConfig | None = None
+    """What moves the units that are not selected. None: they keep their bits."""
+    training: dict[str, Any] = {}
+    """Training options this method needs, under those of the suite's overrides."""
+    provenance: dict[str, Provenance] = {}
+    """Key path (e.g. `strategy.num_active`) -> where the value comes from."""
+    unknown: tuple[str, ...] = ()
+    """What no source says, and what was assumed."""
+
+    @property
+    def unit_kinds(self) -> tuple[UnitKind, ...]:
+        """Of chunks, none."""
+        if isinstance(self.units, ChunkUnits):
+            return ()
+        return (self.units,) if isinstance(self.units, str) else self.units
+
+    @model_validator(mode="after")
+    def _parts_are_units_or_always_trained(self) -> Self:
+        always = set(get_args(Part)) if self.always_train == "all" else set(self.always_train)
+        if isinstance(self.units, ChunkUnits) and always:
+            raise ValueError("always_train has parts, which units: chunks holds: leave them out")
+        for unit in self.unit_kinds:
+            if both := sorted(always.intersection(PARTS_OF_UNIT[unit])):
+                raise ValueError(
+                    f"always_train has {', '.join(both)}, which units: {unit} lets the strategy "
+                    "choose: leave it out of one of them"
+                )
+        if "norms" in always and "modules" not in self.unit_kinds:
+            raise ValueError(
+                "always_train has norms, which are parameters of layers that `units: modules` leaves "
+                "out; with other units they are in one"
+            )
+        return self
