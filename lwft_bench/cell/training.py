@@ -15,11 +15,12 @@ from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.events import Emit
 from lwft_bench.strategies.base import Strategy
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble
+from lwft_bench.training.hooks import Feed, Hooks
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.ranks import Ranks
 from lwft_bench.training.streams import undisturbed
 from lwft_bench.training.trace import Trace
-from lwft_bench.training.trainer import Feed, Hooks, Trainer
+from lwft_bench.training.trainer import Trainer
 
 VALIDATION_BATCH = 32
 

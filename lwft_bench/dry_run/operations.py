@@ -18,7 +18,7 @@ from lwft_bench.dry_run.dry_run import MEASURING, PROBING, CostClass, DryRun, co
 from lwft_bench.dry_run.steps import BatchShape, batch_of
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.memory.meters import NoAccount
-from lwft_bench.schema.cell import ClipConfig
+from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.schema.extents import Extent
 from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import Assembly
@@ -106,8 +106,7 @@ class _Trial:
             assembly.store,
             self._readings,
             NoAccount(),
-            ClipConfig(),
-            "after_backward",
+            TrainingConfig(steps=1),
         )
         self.deviation = 0.0
 

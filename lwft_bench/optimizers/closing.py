@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from lwft_bench.optimizers.adamw import AdamW
+from lwft_bench.optimizers.base import CHUNK_ELEMENTS
 from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch
-
-CHUNK_ELEMENTS = 2**20
-"""Temporaries are made for at most this many elements at a time."""
 
 
 @register_optimizer("adamw-closing")

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeFloat
 
-from lwft_bench.optimizers.base import Field, Optimizer
+from lwft_bench.optimizers.base import CHUNK_ELEMENTS, Field, Optimizer
 from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch
-
-CHUNK_ELEMENTS = 2**20
-"""Signs are made for at most this many elements at a time."""
 
 
 class DecayOptions(PluginOptions):

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import torch
 
-from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.optimizers.base import CHUNK_ELEMENTS, Optimizer
 from lwft_bench.state.layout import Bucket
-from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
+from lwft_bench.state.precision import Precision, update_slice
 
-State = dict[str, torch.Tensor]
+_State = dict[str, torch.Tensor]
 
 
 class Moment(NamedTuple):
@@ -70,7 +70,7 @@ class BucketUpdates:
         if moment.step == 1 and self.precision.master:
             state["master"].copy_(weight)
 
-        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
+        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: _State) -> None:
             rule.update(weight, gradient, state, moment.step, moment.lr)
 
         if not counts_survival:
@@ -103,7 +103,7 @@ class BucketUpdates:
     ) -> None:
         """The last update before the state is cleared."""
 
-        def kernel(weight: torch.Tensor, _: torch.Tensor, state: State) -> None:
+        def kernel(weight: torch.Tensor, _: torch.Tensor, state: _State) -> None:
             rule.leave(weight, state, moment.step, moment.lr)
 
         state = bucket.views(memory)
@@ -115,7 +115,7 @@ class BucketUpdates:
     ) -> None:
         """By a rule without state, in the weight's own precision: there is no float32 copy of it."""
 
-        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: State) -> None:
+        def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: _State) -> None:
             rule.update(weight, gradient, state, 1, lr)
 
         own = Precision(weight.dtype, weight.dtype, stochastic=self.precision.stochastic)

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from lwft_bench.optimizers.base import CHUNK_ELEMENTS
 from lwft_bench.optimizers.random_bits import mix, round_stochastically
-
-CHUNK_ELEMENTS = 2**20
-"""Temporaries, of an update or a sum, are made for at most this many elements at a time."""
 
 KernelCall = Callable[[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]], None]
 """The optimizer's kernel, in place on (weight, gradient, state) slices of one dtype."""

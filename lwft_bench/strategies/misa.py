@@ -12,7 +12,7 @@ from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.plugins.registry import register
 from lwft_bench.strategies.base import Context, Selection, Strategy, Window
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @register("misa")
@@ -36,7 +36,7 @@ class Misa(Strategy):
         """Steps between two draws, T."""
         eta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
         """How much importance counts; 0: all weights are equal."""
-        cap: Positive = 5.0
+        cap: _Positive = 5.0
         """The largest exponent of a weight."""
         beta: Annotated[float, Field(ge=0, lt=1)] = 0.8
         """Of the moving average of norms."""

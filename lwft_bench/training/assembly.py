@@ -121,7 +121,7 @@ def assemble(
     readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
     loss = CausalLoss(model, account, own_logits=own_logits)
     scale = method.unselected.lr_scale if method.unselected else 1.0
-    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks, scale)
+    step = TrainingStep(loss, store, readings, account, config, ranks, scale)
     return Assembly(
         model, adapter, method, groups, store, readings, loss, step, config, surroundings
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from lwft_bench.data.batching import DataOrder
 from lwft_bench.memory.meters import allocated_bytes, synchronised_clock
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.events import Emit, PhaseBegan, StepsDone
+from lwft_bench.schema.events import PhaseBegan, StepsDone
 from lwft_bench.schema.rows import StateRow, SwitchRow, ValidationRow
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
@@ -21,39 +20,17 @@ from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.batch_steps import BatchSteps
 from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.groups import Group, moved_groups
+from lwft_bench.training.hooks import Feed, Hooks
 from lwft_bench.training.measures import Measures
 from lwft_bench.training.resumption import Carried, Place, Resumption
 from lwft_bench.training.schedule import learning_rate
 from lwft_bench.training.state_checksums import state_checksums
-from lwft_bench.training.streams import RandomStreams
 from lwft_bench.training.trace import Trace
 from lwft_bench.training.weight_checksums import WeightChecksums
 from lwft_bench.training.windows import Windows
 
 SURVIVAL_INTERVAL = 10
 """In one step of so many it is counted how much of the update survives rounding."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What the trainer tells the outside, and asks it.
-
-    emit: an event. should_stop: whether to write a checkpoint and raise Interrupted; of several ranks
-    one is enough. validate: the validation loss now.
-    """
-
-    emit: Emit
-    should_stop: Callable[[], bool]
-    validate: Callable[[], float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """What a run draws from: batches to train on, batches to probe and measure on, random streams."""
-
-    order: DataOrder
-    probing_order: DataOrder
-    streams: RandomStreams
 
 
 class Trainer:

@@ -98,7 +98,7 @@ def test_the_rate_of_a_sweep(tmp_path: Path) -> None:
     config = training(100, lr=LR, warmup_steps=0, schedule="linear", batch_size=1)
     run = make_run(tmp_path, card, config)
     run.trainer.run()
-    rates = [row["lr"] / LR for row in run.trainer.trace.steps]
+    rates = [row.lr / LR for row in run.trainer.trace.steps]
     assert rates[-4:] == pytest.approx([1 - 24 / 25] * 4)
     assert all(a >= b for a, b in pairwise(rates))
 

@@ -123,7 +123,7 @@ def test_a_rate_that_rises_after_each_selection(tmp_path: Path) -> None:
     card = CARDS["badam"].model_copy(update={"lr_warmup_after_selection": 4})
     card = card.model_copy(update={"strategy": Named(name="badam", order="random", period=6)})
     run = trained(tmp_path / "whole", card, 12)
-    rates = [row["lr"] / LR for row in run.trainer.trace.steps]
+    rates = [row.lr / LR for row in run.trainer.trace.steps]
     assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1] * 2)
     config = training(12, **CONSTANT)
     with pytest.raises(Interrupted):
@@ -165,7 +165,7 @@ class TestFrugal:
         units = [group.name for group in run.assembly.groups.units]
         assert {n for name in units if name in counters for n in counters[name]} == {1}
         assert {n for name in ("embed", "norms", "head") for n in counters[name]} == {21}
-        selections = [set(row["units"]) for row in run.trainer.trace.selections]
+        selections = [set(row.units) for row in run.trainer.trace.selections]
         assert {len(units) for units in selections} == {7}
         again = [len(a & b) / 7 for a, b in itertools.pairwise(selections)]
         assert 0.1 < sum(again) / len(again) < 0.5, "a quarter, and not none"

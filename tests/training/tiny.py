@@ -23,9 +23,10 @@ from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.engine import Engine
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble
+from lwft_bench.training.hooks import Feed, Hooks
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.streams import RandomStreams
-from lwft_bench.training.trainer import Feed, Hooks, Trainer
+from lwft_bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 VOCABULARY = 48
