@@ -51,6 +51,8 @@ def data_digest(task: TaskConfig) -> str:
     }
     if task.chat_template:
         facts["chat_template"] = task.chat_template_options or True
+    if task.permute_targets:
+        facts["permute_targets"] = True
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for path in dict.fromkeys(files):
         digest.update(hashlib.sha256(_bytes_of(path)).digest())

@@ -95,7 +95,7 @@ def load_model(
 
     A model given by `config` has no weights: they are drawn from `seed`, in `dtype`, as are those of
     layers that `config.reinitialise` names, for which the model is there twice for a moment. torch's
-    global random streams are left as they were.
+    global random streams are left as they were. Then `config.gain` and `config.rescale` are applied.
 
     Args:
         attention: transformers' `attn_implementation`: "eager" or "sdpa".
@@ -106,6 +106,7 @@ def load_model(
     """
     from transformers import AutoModelForCausalLM
 
+    from lwft_bench.models.gains import multiply_gains, rescale
     from lwft_bench.models.planting import plant
     from lwft_bench.models.randomness import private_stream
 
@@ -135,7 +136,12 @@ def load_model(
     if config.reinitialise:
         with private_stream(seed):
             plant(model, _build(config, dtype, attention), config)
-    return model.eval()
+    model.eval()
+    if config.gain:
+        multiply_gains(model, config.gain)
+    if config.rescale:
+        rescale(model, config.rescale)
+    return model
 
 
 def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:

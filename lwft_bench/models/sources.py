@@ -150,6 +150,9 @@ def model_digest(config: ModelConfig) -> str:
         components["model"] = _source_digest(config, config.path, config.revision)
     if config.reinitialise:
         components["reinitialise"] = sorted(config.reinitialise)
+    for key in ("gain", "rescale"):
+        if (altered := getattr(config, key)) is not None:
+            components[key] = altered.model_dump()
     if config.tokenizer is not None:
         components["tokenizer"] = _source_digest(config, config.tokenizer, revision=None)
     return hashlib.sha256(json.dumps(components, sort_keys=True).encode()).hexdigest()

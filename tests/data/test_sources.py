@@ -206,3 +206,18 @@ def test_two_benchmarks_of_one_name_are_refused(tmp_path: Path) -> None:
     task = own_task(tmp_path)
     with pytest.raises(UserError, match="two benchmarks named own"):
         data_digest(task.model_copy(update={"benchmarks": task.benchmarks * 2}))
+
+
+def test_permuted_targets_are_those_of_other_examples() -> None:
+    task = arith(train_examples=200, validation_examples=8)
+    own, others = (
+        load_examples(task),
+        load_examples(task.model_copy(update={"permute_targets": True})),
+    )
+    assert [one.prompt for one in others.train] == [one.prompt for one in own.train]
+    assert sorted(one.target for one in others.train) == sorted(one.target for one in own.train)
+    same = sum(a.target == b.target for a, b in zip(own.train, others.train, strict=True))
+    assert same < 20, "equal answers of different questions alone"
+    assert others.validation == own.validation
+    assert load_examples(task.model_copy(update={"permute_targets": True})) == others
+    assert data_digest(task) != data_digest(task.model_copy(update={"permute_targets": True}))
