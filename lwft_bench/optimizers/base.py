@@ -16,9 +16,6 @@ ALIGNMENT = 64
 bits for a tensor and for its slices only where these begin at multiples of 64 elements."""
 
 
-CHUNK_ELEMENTS = 2**20
-"""Temporaries, of an update or a sum, are made for at most this many elements at a time."""
-
 PRECISIONS_OF_ELEMENTS = ("bf16-stochastic", "bf16-master")
 """Precision policies that work on chunks of elements: for elementwise optimizers only."""
 

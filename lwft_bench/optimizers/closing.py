@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.optimizers.adamw import AdamW
-from lwft_bench.optimizers.base import CHUNK_ELEMENTS
 from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeFloat
 
-from lwft_bench.optimizers.base import CHUNK_ELEMENTS, Field, Optimizer
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
+from lwft_bench.optimizers.base import Field, Optimizer
 from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.plugins.registry import register_optimizer
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import torch
 
-from lwft_bench.optimizers.base import CHUNK_ELEMENTS, Optimizer
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
+from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.state.layout import Bucket
 from lwft_bench.state.precision import Precision, update_slice
 

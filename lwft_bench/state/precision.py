@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from lwft_bench.optimizers.base import CHUNK_ELEMENTS
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.optimizers.random_bits import mix, round_stochastically
 
 KernelCall = Callable[[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]], None]

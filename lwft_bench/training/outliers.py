@@ -15,7 +15,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from lwft_bench.data.batching import Batch
-from lwft_bench.optimizers.base import CHUNK_ELEMENTS
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 
 
 class LinearMap:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
-from lwft_bench.optimizers.base import CHUNK_ELEMENTS
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.training.ranks import ALONE, Ranks
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from lwft_bench.optimizers.base import CHUNK_ELEMENTS
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.schema.rows import (
     ChecksumRow,
     Measurement,
