@@ -76,7 +76,8 @@ def cell_arithmetic(
         if row.step < 0:
             found["probing"] = costs[PROBING].passes(computed)
         else:
-            cost = costs[cost_class(trace.selections[row.period].units, sizes)]
+            selection = trace.selections[row.period]
+            cost = costs[cost_class(selection.units, sizes, selection.observed or ())]
             found["useful"] = cost.passes(needed) - cost.recomputation(needed)
             found["recomputation"] = cost.recomputation(computed)
             found["padding"] = cost.passes(computed) - found["recomputation"] - found["useful"]

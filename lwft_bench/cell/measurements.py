@@ -183,6 +183,7 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         if isinstance(method.units, ChunkUnits)
         else ", ".join(method.unit_kinds),
         "lr_clock": method.lr_clock,
+        "step_counter": method.step_counter,
         "lr_warmup_after_selection": method.lr_warmup_after_selection,
         "unselected": _unselected(method),
     }

@@ -15,7 +15,7 @@ from lwft_bench.cell.outcomes import one_line
 from lwft_bench.cell.training import Trained
 from lwft_bench.data.extents import computed_extent
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
-from lwft_bench.dry_run.operations import count_operations
+from lwft_bench.dry_run.operations import Selected, count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.result import Engagement, Memory, Throughput, Training
@@ -100,6 +100,7 @@ def _plan(loaded: Loaded, trained: Trained) -> DryRun:
         [BatchShape.of(batch) for batch in trained.order.largest_share()],
         [row.units for row in trained.trace.selections],
         trained.strategy.needs,
+        observed=[row.observed or () for row in trained.trace.selections],
         own_logits=trained.assembly.loss.own_logits,
     )
 
@@ -110,7 +111,7 @@ def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithm
     operations = count_operations(
         assembly,
         loaded.device,
-        [row.units for row in trace.selections],
+        [Selected(row.units, row.observed or ()) for row in trace.selections],
         trained.strategy.needs,
         planned,
     )

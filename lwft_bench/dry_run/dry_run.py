@@ -34,9 +34,15 @@ class DryRun:
     uncounted: dict[str, int] = field(default_factory=dict)
 
 
-def cost_class(units: Sequence[int], unit_sizes: Sequence[int]) -> CostClass:
-    """The class of a selection. One of no unit stands above all units."""
-    return min(units, default=len(unit_sizes)), tuple(sorted(unit_sizes[unit] for unit in units))
+def cost_class(
+    units: Sequence[int], unit_sizes: Sequence[int], observed: Sequence[int] = ()
+) -> CostClass:
+    """The class of a selection. One of no unit stands above all units.
+
+    observed: units that are measured beside them, whose gradients count like theirs.
+    """
+    both = (*units, *observed)
+    return min(both, default=len(unit_sizes)), tuple(sorted(unit_sizes[unit] for unit in both))
 
 
 def dry_run(
@@ -45,6 +51,7 @@ def dry_run(
     selections: Sequence[tuple[int, ...]],
     needs: Needs,
     *,
+    observed: Sequence[tuple[int, ...]] = (),
     own_logits: bool = False,
 ) -> DryRun:
     """Runs the trainer's own step on fake tensors: a probing step, then one for each selection.
@@ -54,22 +61,25 @@ def dry_run(
     strategy has measured only the forward pass is run: statistics of weights need a few chunks or,
     for singular values, some copies of one matrix. What one kernel allocates and frees within itself
     is not seen.
+
+    Args:
+        observed: Of each selection, the units that are measured without being trained; none of any if
+            left out.
     """
     with fake_cell(cell, shapes, own_logits=own_logits) as fake:
         flops = {BEFORE[what]: number for what, number in fake.before_training(needs).items()}
         sizes = [group.num_parameters for group in fake.assembly.groups.units]
-        last = {cost_class(chosen, sizes): number for number, chosen in enumerate(selections)}
-        for number, chosen in enumerate(selections):
-            fake.select(chosen, needs)
-            kind = cost_class(chosen, sizes)
+        pairs = list(zip(selections, observed or [()] * len(selections), strict=True))
+        last = {cost_class(chosen, sizes, seen): n for n, (chosen, seen) in enumerate(pairs)}
+        for number, (chosen, seen) in enumerate(pairs):
+            fake.select(chosen, needs, seen)
+            kind = cost_class(chosen, sizes, seen)
             if last[kind] == number:
                 flops[kind] = fake.run_step()
         memory, updates = fake.account.report(), {}
         if optimizers.get(cell.method.optimizer.name).kind != "elementwise":
-            for number in last.values():  # memory no longer counts
+            for kind, number in last.items():  # memory no longer counts
                 fake.select(selections[number])
                 with_update = fake.run_step()
-                updates[cost_class(selections[number], sizes)] = with_update - fake.run_step(
-                    update=False
-                )
+                updates[kind] = with_update - fake.run_step(update=False)
         return DryRun(memory, flops, updates, dict(fake.counter.uncounted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.method import MethodConfig
@@ -20,12 +21,14 @@ _Units = tuple[int, ...]
 @dataclass(frozen=True, slots=True)
 class PlannedSelections:
     """selections: those whose step is run. typical: those of them that the mean is taken over.
-    visited: every unit that may have been trained by the end, at worst."""
+    visited: every unit that may have been trained by the end, at worst. observed: every unit that may
+    be measured without being trained, which all are taken to be at once."""
 
     selections: tuple[_Units, ...]
     typical: tuple[_Units, ...]
     visited: _Units
     needs: Needs
+    observed: _Units = ()
 
 
 def planned_selections(
@@ -54,7 +57,9 @@ def planned_selections(
         units=tuple(units),
         total_parameters=total_parameters,
     )
-    traces = [_selections(simulation, seed) for seed in range(NUM_SEEDS)]
+    rows = [_rows(simulation, seed) for seed in range(NUM_SEEDS)]
+    traces = [[tuple(sorted(row["units"])) for row in trace] for trace in rows]
+    observed = {unit for trace in rows for row in trace for unit in row["observe"]}
     seen = sorted({chosen for trace in traces for chosen in trace})
     drawn = sorted({unit for chosen in seen for unit in chosen})
     if sum(map(len, seen)) == len(drawn):
@@ -63,7 +68,11 @@ def planned_selections(
     else:
         most, least = max(map(len, seen)), min(map(len, seen))
         by_size = sorted(drawn[1:], key=lambda unit: (units[unit].num_parameters, unit))
-        highest = by_size[len(by_size) - most + 1 :] if most > 1 else []
+        if most == least:
+            highest = by_size[len(by_size) - most + 1 :] if most > 1 else []
+        else:  # a budget of parameters, not of units
+            limit = max(_size(chosen, units) for chosen in seen)
+            highest = _within(limit - _size(drawn[:1], units), by_size[::-1], units)
         dearest = [tuple(sorted([*drawn[:1], *highest]))]
         cheapest = tuple(drawn[len(drawn) - least :])
         # How many can have been visited depends on how often it is drawn; which ones, on nothing.
@@ -79,16 +88,27 @@ def planned_selections(
         tuple(typical) or tuple(selections),
         tuple(visited)[:num_visited],
         strategies.build(method.strategy).needs,
+        observed=tuple(sorted(observed)),
     )
 
 
-def _selections(simulation: Simulation, seed: int) -> list[_Units]:
+def _rows(simulation: Simulation, seed: int) -> list[dict[str, Any]]:
     trainer = SimulatedTrainer(replace(simulation, seed=seed))
     for _ in trainer.run():
         if len(trainer.trace) >= LONGEST_TRACE:
             break
-    return [tuple(sorted(row["units"])) for row in trainer.trace]
+    return trainer.trace
 
 
-def _size(chosen: _Units, units: Sequence[Unit]) -> int:
+def _within(limit: int, order: Sequence[int], units: Sequence[Unit]) -> list[int]:
+    """Units in this order, each that still fits."""
+    found = []
+    for unit in order:
+        if units[unit].num_parameters <= limit:
+            found.append(unit)
+            limit -= units[unit].num_parameters
+    return found
+
+
+def _size(chosen: Sequence[int], units: Sequence[Unit]) -> int:
     return sum(units[unit].num_parameters for unit in chosen)

@@ -84,8 +84,14 @@ class CellSteps(Generic[AnyAccount]):
             flops["measuring"] = self.run_forward()
         return flops
 
-    def select(self, units: Sequence[int], needs: Needs = _NOTHING) -> None:
-        """The units train from now on, and what the strategy needs of the others is measured."""
+    def select(
+        self, units: Sequence[int], needs: Needs = _NOTHING, observed: Sequence[int] = ()
+    ) -> None:
+        """The units train from now on, and what the strategy needs of the others is measured.
+
+        Args:
+            observed: Units whose gradients are measured without being trained; all if so needed.
+        """
         groups, store = self.assembly.groups, self.assembly.store
         with self.account.phase("switch"):
             leaving = [groups.units[unit].name for unit in self._selected - set(units)]
@@ -93,7 +99,8 @@ class CellSteps(Generic[AnyAccount]):
             store.leave(leaving, LR)
             store.switch(leaving, [group.name for group in updated])
             moved = moved_groups(groups, units, self.assembly.method.unselected)
-            measured = groups.units if needs.gradients == "all" else ()
+            everything = needs.gradients == "all"
+            measured = groups.units if everything else [groups.units[unit] for unit in observed]
             self.assembly.step.activate(updated, measured, moved)
         self._selected = frozenset(units)
 
@@ -128,7 +135,7 @@ class CellSteps(Generic[AnyAccount]):
         costs = {}
         for number, units in enumerate(drawn.selections):
             with self.account.phase(str(number)):
-                self.select(units, drawn.needs)
+                self.select(units, drawn.needs, drawn.observed)
                 flops = self.run_step()
             updated = [*(groups.units[unit] for unit in units), *groups.always]
             streamed = sum(self.assembly.store.host_bytes_of(group.name) for group in updated)

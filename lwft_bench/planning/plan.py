@@ -120,7 +120,8 @@ class Planner:
         """
         batch, drawn = self._batch(cell), self.draws(cell)
         total = self._groups(cell)[1]
-        key = _text([_relevant(cell), batch.shapes, drawn.selections, drawn.visited, drawn.needs])
+        of_draws = [drawn.selections, drawn.visited, drawn.observed, drawn.needs]
+        key = _text([_relevant(cell), batch.shapes, *of_draws])
         if key not in self._known:
             try:
                 self._known[key] = needed(cell, batch.shapes, drawn, total)

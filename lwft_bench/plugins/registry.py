@@ -225,6 +225,7 @@ strategies: Registry = Registry(
         "spectrum": "lwft_bench.strategies.spectrum:Spectrum",
         "ist": "lwft_bench.strategies.ist:Ist",
         "hift": "lwft_bench.strategies.hift:Hift",
+        "blockllm": "lwft_bench.strategies.blockllm:BlockLLM",
         "misa": "lwft_bench.strategies.misa:Misa",
         "frugal": "lwft_bench.strategies.frugal:Frugal",
         "absignsgd": "lwft_bench.strategies.absignsgd:DepthBiased",

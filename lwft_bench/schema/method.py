@@ -101,9 +101,14 @@ class MethodConfig(Config):
     selected than before, `restart` at every selection after the first."""
     state_on_device: Literal["all", "none"] | PositiveInt = "all"
     """`all`: no offload; `none`: offloaded and streamed; or a budget in bytes."""
-    lr_clock: Literal["step", "sweep"] = "step"
-    """When the learning rate moves on: at every step, or at the first step of each pass over all
-    units, for strategies that make such passes."""
+    lr_clock: Literal["step", "sweep", "first_of_sweep"] = "step"
+    """When the learning rate moves on: at every step; or, for strategies that pass over all units, at
+    the first step of each pass, to what the schedule has for that step (`sweep`), or by one step of
+    the schedule at each step of a pass's first selection (`first_of_sweep`), as the code of HiFT and
+    ChunkFT does: of K units it sees the first K-th of the schedule."""
+    step_counter: Literal["unit", "tensor"] = "unit"
+    """Whose updates an optimizer's bias correction counts, where a tensor is in several units: those of
+    the unit's own rows, or, as ChunkFT's code does, those of all rows together."""
     lr_warmup_after_selection: NonNegativeInt = 0
     """Steps over which the learning rate rises to what the schedule says, anew after each selection."""
     unselected: UnselectedConfig | None = None
@@ -133,6 +138,8 @@ class MethodConfig(Config):
                     f"always_train has {', '.join(both)}, which units: {unit} lets the strategy "
                     "choose: leave it out of one of them"
                 )
+        if self.step_counter == "tensor" and self.state_policy != "keep":
+            raise ValueError("step_counter: tensor goes with state_policy: keep only")
         if "norms" in always and "modules" not in self.unit_kinds:
             raise ValueError(
                 "always_train has norms, which are parameters of layers that `units: modules` leaves "

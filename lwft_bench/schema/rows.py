@@ -101,7 +101,7 @@ class SelectionHeader(Row):
 class SelectionRow(Row):
     """What trains for a period: a line of `selections.jsonl`."""
 
-    omitted = frozenset({"probabilities", "scores", "ages"})
+    omitted = frozenset({"probabilities", "scores", "ages", "observed", "restart"})
 
     step: int
     """The first of the period."""
@@ -114,6 +114,10 @@ class SelectionRow(Row):
     """Of each unit, where the strategy has any."""
     ages: tuple[int, ...] | None = None
     """Of each unit: steps since what its score rests on was last measured."""
+    observed: tuple[int, ...] | None = None
+    """Indices of units that were measured and not trained."""
+    restart: bool | None = None
+    """Whether all state began anew, where the strategy said so itself."""
 
 
 class SampleRow(Row):

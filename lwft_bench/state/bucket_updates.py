@@ -16,11 +16,13 @@ _State = dict[str, torch.Tensor]
 
 
 class Moment(NamedTuple):
-    """Which update of a parameter it is: its number from 1, learning rate and key of rounding."""
+    """Which update it is: `step` numbers those of the parameter's own state from 1, `counted` is the
+    number that the rule is told, and `key` keys the rounding."""
 
     step: int
     lr: float
     key: int
+    counted: int
 
 
 SECOND_MOMENT = "exp_avg_sq"
@@ -72,7 +74,7 @@ class BucketUpdates:
             state["master"].copy_(weight)
 
         def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: _State) -> None:
-            rule.update(weight, gradient, state, moment.step, moment.lr)
+            rule.update(weight, gradient, state, moment.counted, moment.lr)
 
         if not counts_survival:
             update_slice(self.precision, kernel, weight, gradient, state, moment.key, bucket.start)

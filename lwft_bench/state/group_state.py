@@ -10,7 +10,8 @@ import torch
 
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
-from lwft_bench.state.layout import Bucket
+from lwft_bench.state.layout import Bucket, cut
+from lwft_bench.state.precision import Precision
 from lwft_bench.state.staging import Home
 
 
@@ -60,9 +61,13 @@ class GroupState:
         numbers: Sequence[int],
         policy: Literal["keep", "reset"],
         rules: tuple[Optimizer, ...],
-        buckets: tuple[tuple[Bucket, ...], ...],
+        sizes: tuple[Precision, int],
     ) -> GroupState:
-        """A group that has no state yet."""
+        """A group that has no state yet, cut for that precision into buckets of so many bytes."""
+        buckets = tuple(
+            cut((parameter if part is None else parameter[part]).shape, rule, *sizes)
+            for parameter, part, rule in zip(parameters, rows, rules, strict=True)
+        )
         return cls(parameters, rows, numbers, policy, rules, buckets, [0] * len(parameters))
 
     @property

@@ -13,10 +13,11 @@ from lwft_bench.memory.meters import Account
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.bucket_updates import BucketUpdates, Moment
-from lwft_bench.state.engine import Engine, Queue, Wait
+from lwft_bench.state.engine import Engine
 from lwft_bench.state.group_state import GroupState, num_bytes
-from lwft_bench.state.layout import Bucket, cut
+from lwft_bench.state.layout import Bucket
 from lwft_bench.state.precision import Precision
+from lwft_bench.state.saved import views_to_fill, views_to_read
 from lwft_bench.state.staging import Home, Staging
 
 SURVIVAL = "survival"
@@ -31,6 +32,8 @@ class StateStore:
     on_device: "all"; "none"; or the bytes of state that may stay on the device, given to groups as
     they are first trained. What does not stay lives on the host and passes through device buckets
     of `bucket_bytes`. unselected: the rule, without state, of groups that are not selected.
+    counts_tensors: whether a rule is told how often all rows of a tensor were updated, and not how often
+    the group's own were.
     """
 
     def __init__(
@@ -45,9 +48,13 @@ class StateStore:
         rounding_seed: int,
         account: Account,
         unselected: Optimizer | None = None,
+        counts_tensors: bool = False,
     ) -> None:
         self._optimizer = optimizer
         self._unselected = unselected
+        self._counts_tensors = counts_tensors
+        self._sharing: dict[int, list[tuple[str, int]]] = {}
+        """Number of a parameter -> the groups that have rows of it, each with the parameter's index."""
         self._precision = precision
         self._engine = engine
         self._device = device
@@ -85,11 +92,9 @@ class StateStore:
             )
             for parameter, number in zip(parameters, numbers, strict=True)
         )
-        buckets = tuple(
-            cut((parameter if part is None else parameter[part]).shape, rule, *self._sizes)
-            for parameter, part, rule in zip(parameters, rows, rules, strict=True)
-        )
-        self.groups[name] = GroupState.of(parameters, rows, numbers, policy, rules, buckets)
+        for index, number in enumerate(numbers):
+            self._sharing.setdefault(number, []).append((name, index))
+        self.groups[name] = GroupState.of(parameters, rows, numbers, policy, rules, self._sizes)
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
         """At a new selection: `leaving` groups lose their state if their policy says so, and
@@ -128,7 +133,7 @@ class StateStore:
             key = mix(self._rounding_seed, step + 1, group.key(index))
             for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
                 part = weight.view(-1)[bucket.start : bucket.stop]
-                work = partial(self.kernels.leave, rule, bucket, part, Moment(step, lr, key))
+                work = partial(self.kernels.leave, rule, bucket, part, Moment(step, lr, key, step))
                 self._queue(home, work)
 
     def expect(self, wanted: Iterable[Wanted]) -> None:
@@ -156,6 +161,7 @@ class StateStore:
         group.steps[index] += 1
         group.trained.add(index)
         step = group.steps[index]
+        counted = self._updates_of(group.numbers[index]) if self._counts_tensors else step
         key = mix(self._rounding_seed, step, group.key(index))
         for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
             part = ... if rule.kind == "opaque" else slice(bucket.start, bucket.stop)
@@ -165,7 +171,7 @@ class StateStore:
                 bucket,
                 weight[part],
                 gradient[part],
-                Moment(step, lr, key),
+                Moment(step, lr, key, counted),
                 self.counts_survival and self._optimizer.kind == "elementwise",
             )
             if not bucket.num_bytes:  # nothing that a queue would have to bring or keep
@@ -173,6 +179,10 @@ class StateStore:
                     work(home.memory)
             else:
                 self._queue(home, work)
+
+    def _updates_of(self, number: int) -> int:
+        """Of all rows of a tensor together."""
+        return sum(self.groups[name].steps[index] for name, index in self._sharing[number])
 
     def move(self, name: str, index: int, lr: float) -> None:
         """Moves a parameter of a group that is not selected, from its `.grad`, at once.
@@ -231,15 +241,11 @@ class StateStore:
 
     def state_tensors(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
         """The groups' state under `<group>/<parameter>.<bucket>.<field>`: views of it, where it is."""
-        tensors = {}
-        for name in names:
-            for place, bucket, home in self.groups[name].filled():
-                if not home.resident:
-                    self._engine.wait(Queue.HOST, home.written, Wait.SAVED)
-                    self._engine.host_access([home.memory], [])
-                for state, view in bucket.views(home.memory).items():
-                    tensors[f"{name}/{place}.{state}"] = view
-        return tensors
+        return {
+            f"{name}/{place}": view
+            for name in names
+            for place, view in views_to_read(self.groups[name], self._engine)
+        }
 
     def steps(self) -> dict[str, list[int]]:
         """Step counters of the groups that have state, JSON-able."""
@@ -262,14 +268,8 @@ class StateStore:
             group = self.groups[name]
             self._create(group)
             group.steps = list(counters)
-            for index, counter in enumerate(counters):
-                for home in group.homes[index] if group.homes else ():
-                    home.filled = home.resident or counter > 0
-            for place, bucket, home in group.filled():
-                if not home.resident:
-                    self._engine.host_access([], [home.memory])
-                for state, view in bucket.views(home.memory).items():
-                    view.copy_(tensors[f"{name}/{place}.{state}"])
+            for place, view in views_to_fill(group, self._engine):
+                view.copy_(tensors[f"{name}/{place}"])
 
     def _queue(self, home: Home, work: Callable[[torch.Tensor], None]) -> None:
         """Work on a bucket's state, on device memory that holds it."""

@@ -58,7 +58,9 @@ class Selection:
     `probabilities` (one per unit, summing to 1) and `scores` (one per unit: the importance they come
     from, such as the MGN) are recorded when given, and so are `ages` (one per unit: steps since what
     its score rests on was last measured). `starts_sweep` marks the first selection of a
-    pass over all units (BAdam, LIFT, HiFT).
+    pass over all units (BAdam, LIFT, HiFT). `observe` names units that are measured without being
+    trained. `restart` says whether the state of all units begins anew, also of those that stay
+    selected, in the place of the card's `state_policy`, `reset` or `restart`; None: as that says.
     """
 
     units: Sequence[int]
@@ -67,6 +69,8 @@ class Selection:
     scores: Sequence[float] | None = None
     ages: Sequence[int] | None = None
     starts_sweep: bool = False
+    observe: Sequence[int] = ()
+    restart: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

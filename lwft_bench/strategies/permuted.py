@@ -39,13 +39,16 @@ class Permuted(Wrapping):
         if chosen.probabilities is not None:
             probabilities = np.empty(len(self._trained))
             probabilities[self._trained] = chosen.probabilities
+        trained = {int(self._trained[unit]) for unit in chosen.units}
         return Selection(
-            units=tuple(sorted(int(self._trained[unit]) for unit in chosen.units)),
+            units=tuple(sorted(trained)),
             num_steps=chosen.num_steps,
             probabilities=None if probabilities is None else tuple(probabilities.tolist()),
             scores=chosen.scores,
             ages=chosen.ages,
             starts_sweep=chosen.starts_sweep,
+            observe=tuple(unit for unit in chosen.observe if unit not in trained),
+            restart=chosen.restart,
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -44,6 +44,13 @@ def _problem(selection: object, num_units: int, may_be_empty: bool) -> str | Non
         return f"units holds one unit twice: {units}"
     if units and (min(units) < 0 or max(units) >= num_units):
         return f"units must lie in 0..{num_units - 1}, got {units}"
+    observed = list(selection.observe)
+    if not all(_is_integer(unit) and 0 <= unit < num_units for unit in observed):
+        return f"observe must be integers in 0..{num_units - 1}, got {observed}"
+    if both := sorted(set(units).intersection(observed)):
+        return f"observe names units that are selected: {both}"
+    if len(set(observed)) < len(observed):
+        return f"observe holds one unit twice: {observed}"
     if not _is_integer(selection.num_steps) or selection.num_steps < 1:
         return f"num_steps must be an integer of at least 1, got {selection.num_steps!r}"
     if selection.probabilities is not None:

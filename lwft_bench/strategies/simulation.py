@@ -124,6 +124,7 @@ class SimulatedTrainer:
         self._selection = selection
         row = {"step": self._step, "units": [int(unit) for unit in selection.units]}
         row |= {"num_steps": int(selection.num_steps), "starts_sweep": selection.starts_sweep}
+        row |= {"observe": [int(unit) for unit in selection.observe], "restart": selection.restart}
         for name in ("probabilities", "scores", "ages"):
             values = getattr(selection, name)
             row[name] = None if values is None else [float(value) for value in values]
@@ -133,7 +134,8 @@ class SimulatedTrainer:
         assert self._selection is not None
         steps = min(int(self._selection.num_steps), self.simulation.total_steps - self._step)
         all_units = range(self.simulation.num_units)
-        seen = all_units if self.needs.gradients == "all" else self._selection.units
+        observed = (*self._selection.units, *self._selection.observe)
+        seen = all_units if self.needs.gradients == "all" else observed
         window = self._window(self._step, steps, seen)
         self._step += steps
         self._selection = None

@@ -29,6 +29,7 @@ METHOD_SETTINGS = (
     "state_on_device",
     "lr_clock",
     "lr_warmup_after_selection",
+    "step_counter",
     "unselected",
 )
 _SECTIONS: dict[str, type[BaseModel]] = {

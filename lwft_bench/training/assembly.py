@@ -102,6 +102,7 @@ def assemble(
         rounding_seed=rounding_seed,
         account=account,
         unselected=_rule_of_unselected(method),
+        counts_tensors=method.step_counter == "tensor",
     )
     numbers = {id(p): number for number, (_, p) in enumerate(model.named_parameters())}
     for group in groups.all:

@@ -11,6 +11,7 @@ from lwft_bench.schema.result import Check, Engagement
 from lwft_bench.schema.rows import SelectionRow
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Group, Groups, moved_groups
+from lwft_bench.training.restarts import restarts
 from lwft_bench.training.rounding import rounded_away
 from lwft_bench.training.trace import Trace
 
@@ -190,7 +191,7 @@ def _expected_ages(trace: Trace, groups: Groups, method: MethodConfig) -> dict[s
         selected = _selected(groups, row)
         switched = previous is not None and selected != previous
         for group in groups.all:
-            if _begins_anew(group, method, selected, switched):
+            if _begins_anew(group, method, row, selected, switched):
                 ages[group.name] = 0
             if group.unit is None or group.name in selected:
                 ages[group.name] += next_start - row.step
@@ -198,12 +199,14 @@ def _expected_ages(trace: Trace, groups: Groups, method: MethodConfig) -> dict[s
     return ages
 
 
-def _begins_anew(group: Group, method: MethodConfig, selected: set[str], switched: bool) -> bool:
-    """Whether the policy ends the group's state at a selection."""
+def _begins_anew(
+    group: Group, method: MethodConfig, row: SelectionRow, selected: set[str], switched: bool
+) -> bool:
+    """Whether the policy, or the strategy in its place, ends the group's state at a selection."""
     is_part = group.unit is None
     policy = method.always_train_state_policy if is_part else method.state_policy
     ends = switched if is_part else group.name not in selected
-    return policy == "restart" or (policy == "reset" and ends)
+    return policy != "keep" and (ends or restarts(group, row.restart))
 
 
 def _state_kept(trace: Trace, groups: Groups, method: MethodConfig) -> Check:
@@ -219,7 +222,7 @@ def _state_kept(trace: Trace, groups: Groups, method: MethodConfig) -> Check:
         known |= state.left
         switched = previous is not None and selected != previous
         for group in groups.all:
-            if _begins_anew(group, method, selected, switched):
+            if _begins_anew(group, method, row, selected, switched):
                 known[group.name] = 0
         for name, taken in state.taken.items():
             if taken != known[name]:

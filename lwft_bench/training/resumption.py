@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -22,14 +22,27 @@ class Place:
     """Where a trainer is.
 
     at: the step to be done next; negative while probing. sweep_start: the step at which the strategy's
-    current pass over all units began.
+    current pass over all units began. first_of_sweep: steps of first selections of passes, the very
+    first step not counted.
     """
 
     at: int
     selected: tuple[int, ...] | None = None
+    observed: tuple[int, ...] = ()
     period_start: int = 0
     period_end: int = 0
     sweep_start: int = 0
+    first_of_sweep: int = 0
+
+    def tick(self) -> None:
+        """A training step is about to be made."""
+        if self.at > 0 and self.sweep_start == self.period_start:
+            self.first_of_sweep += 1
+
+    def scheduled_step(self, clock: Literal["step", "sweep", "first_of_sweep"]) -> int:
+        """The step of the schedule whose learning rate holds."""
+        by_clock = {"step": self.at, "sweep": self.sweep_start}
+        return by_clock.get(clock, self.first_of_sweep)
 
 
 class Carried(Protocol):
@@ -103,6 +116,7 @@ class Resumption:
         place = Place(**values["place"])
         if place.selected is not None:
             place.selected = tuple(place.selected)
+        place.observed = tuple(place.observed)
         return place
 
     def _tensors(self) -> dict[str, torch.Tensor]:

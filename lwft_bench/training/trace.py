@@ -68,6 +68,8 @@ class Trace:
                 probabilities=None if probabilities is None else tuple(map(float, probabilities)),
                 scores=None if scores is None else tuple(map(float, scores)),
                 ages=None if ages is None else tuple(map(int, ages)),
+                observed=tuple(sorted(int(unit) for unit in selection.observe)) or None,
+                restart=selection.restart,
             )
         )
 

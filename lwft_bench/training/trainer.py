@@ -22,6 +22,7 @@ from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.groups import Group, moved_groups
 from lwft_bench.training.hooks import Feed, Hooks
 from lwft_bench.training.measures import Measures
+from lwft_bench.training.restarts import require_clearing, restarts
 from lwft_bench.training.resumption import Carried, Place, Resumption
 from lwft_bench.training.schedule import learning_rate
 from lwft_bench.training.state_checksums import state_checksums
@@ -151,6 +152,7 @@ class Trainer:
             self._store.counts_survival = (
                 self._place.at % SURVIVAL_INTERVAL == SURVIVAL_INTERVAL // 2
             )
+            self._place.tick()
             self._run_step(self._order, self._lr())
             end = min(self._place.period_end, self._config.steps)
             self._fetch_if_due(end)
@@ -166,14 +168,15 @@ class Trainer:
     def _activate(self, units: Sequence[int]) -> None:
         updated = self._trained_with(units)
         everything = self._strategy.needs.gradients == "all"
-        measured = self._groups.units if everything else ()
+        observed = [self._groups.units[unit] for unit in self._place.observed]
+        measured = self._groups.units if everything else observed
         moved = moved_groups(self._groups, units, self._method.unselected)
         self._step.activate(updated, measured, moved)
 
     def _lr(self) -> float:
         """Of the next step."""
         place, num_steps = self._place, self._method.lr_warmup_after_selection
-        step = place.sweep_start if self._method.lr_clock == "sweep" else place.at
+        step = place.scheduled_step(self._method.lr_clock)
         rate = learning_rate(self._config, step)
         since = place.at - place.period_start + 1
         return rate * since / num_steps if since < num_steps else rate
@@ -190,17 +193,19 @@ class Trainer:
         )
         if selection.starts_sweep:
             self._place.sweep_start = self._place.at
-        elif first and self._method.lr_clock == "sweep":
+        elif first and self._method.lr_clock != "step":
             raise UserError(
-                "lr_clock: sweep needs a strategy that passes over all units in turn and marks where "
-                "a pass starts; this one does not.",
+                f"lr_clock: {self._method.lr_clock} needs a strategy that passes over all units in "
+                "turn and marks where a pass starts; this one does not.",
                 hint="Set lr_clock: step.",
             )
         self.trace.add_selection(self._place.at, selection)
         units = tuple(sorted(int(unit) for unit in selection.units))
         self._ranks.require_same(f"what is selected at step {self._place.at}", units)
+        require_clearing(selection, self._method)
+        self._place.observed = tuple(sorted(int(unit) for unit in selection.observe))
         with self._account.phase("switch"):
-            self._switch(units)
+            self._switch(units, selection.restart)
         seconds = self._clock_without_measuring() - started
         self.trace.switches.append(SwitchRow(step=self._place.at, seconds=seconds))
         self._place.selected = units
@@ -213,16 +218,17 @@ class Trainer:
     def _clock_without_measuring(self) -> float:
         return synchronised_clock(self._device) - sum(r.seconds for r in self.trace.measurements)
 
-    def _switch(self, units: tuple[int, ...]) -> None:
+    def _switch(self, units: tuple[int, ...], restart: bool | None) -> None:
         before = set(self._place.selected or ())
         ending: list[Group] = [
             group
             for group in self._groups.units
-            if group.unit in before and (group.unit not in units or group.restarts)
+            if group.unit in before and (group.unit not in units or restarts(group, restart))
         ]
         starting: list[Group] = [self._groups.units[unit] for unit in units]
         if self._place.selected is not None:
-            always = [g for g in self._groups.always if g.restarts or before != set(units)]
+            switched = before != set(units)
+            always = [g for g in self._groups.always if switched or restarts(g, restart)]
             ending += always
             starting += always
         left = state_checksums(self._store, self._trained_with(before))

@@ -18,6 +18,7 @@ SETTINGS = (
     "state_on_device",
     "lr_clock",
     "lr_warmup_after_selection",
+    "step_counter",
     "unselected",
 )
 """What a card must justify when it says it, besides the options of adapter and strategy."""

@@ -9,7 +9,7 @@ from lwft_bench.schema.shipped import shipped
 from lwft_bench.suites.entries import read_card
 
 STRATEGY = {"num_active": 2, "period": 2, "refresh": 4, "probing_steps": 3, "tau": 2.0}
-STRATEGY |= {"share": 0.2, "density": 0.25}
+STRATEGY |= {"share": 0.2, "density": 0.25, "patience": 3}
 ADAPTER = {"r": 4, "alpha": 8}
 OPTIMIZER = {"rank": 4, "update_proj_gap": 3, "min_8bit_size": 300}
 

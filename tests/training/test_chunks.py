@@ -13,6 +13,7 @@ from lwft_bench.schema.config import Named
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.method import ChunkUnits, MethodConfig
 from lwft_bench.training.chunks import cut_rows
+from lwft_bench.training.errors import Interrupted
 from tests.training.small_cards import small_cards
 from tests.training.tiny import Run, assert_same, full_fine_tuning, make_run, method, training
 
@@ -83,14 +84,18 @@ def test_a_step_is_that_of_the_whole_on_the_active_rows(tmp_path: Path, update: 
         assert torch.equal(one[name][~active[name]], before[name][~active[name]])
 
 
-def test_each_piece_of_a_tensor_counts_its_own_updates(tmp_path: Path) -> None:
-    """Its first update is of size lr; with a counter for the tensor the second's would be 0.744 lr."""
-    states = [trained(tmp_path / str(n), chunked(3), n).weights() for n in (1, 2)]
-    run = make_run(tmp_path / "x", chunked(3), training(1))
+@pytest.mark.parametrize(("counter", "size"), [("unit", 1.0), ("tensor", 0.744)])
+def test_each_piece_of_a_tensor_counts_its_own_updates(
+    tmp_path: Path, counter: str, size: float
+) -> None:
+    """Its first update is of size lr; with a counter for the tensor the second's is 0.744 lr."""
+    card = chunked(3, step_counter=counter)
+    states = [trained(tmp_path / str(n), card, n).weights() for n in (1, 2)]
+    run = make_run(tmp_path / "x", card, training(1))
     (shared,) = set(run.assembly.groups.units[0].rows) & set(run.assembly.groups.units[1].rows)
     rows = run.assembly.groups.units[1].rows[shared]
     moved = (states[1][shared] - states[0][shared])[rows].abs()
-    assert moved.median().item() == pytest.approx(LR, rel=1e-3)
+    assert moved.median().item() == pytest.approx(size * LR, rel=1e-3)
 
 
 def test_the_rate_of_a_sweep(tmp_path: Path) -> None:
@@ -101,6 +106,26 @@ def test_the_rate_of_a_sweep(tmp_path: Path) -> None:
     rates = [row.lr / LR for row in run.trainer.trace.steps]
     assert rates[-4:] == pytest.approx([1 - 24 / 25] * 4)
     assert all(a >= b for a, b in pairwise(rates))
+
+
+@pytest.mark.parametrize(
+    ("period", "advances"),
+    [(1, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]), (2, [0, 1, 1, 1, 1, 1, 1, 1, 2, 3])],
+)
+def test_the_published_clock(tmp_path: Path, period: int, advances: list[int]) -> None:
+    """By I = 1 and 2 for K = 4; a run that was stopped goes on with it."""
+    card = chunked(4, lr_clock="first_of_sweep").model_copy(
+        update={"strategy": Named(name="lift", period=period)}
+    )
+    config = training(100, lr=LR, warmup_steps=0, schedule="linear", batch_size=1)
+    with pytest.raises(Interrupted):
+        make_run(tmp_path, card, config, stop_when=lambda n: n == 6).trainer.run()
+    run = make_run(tmp_path, card, config)
+    run.trainer.run()
+    rates = [row.lr / LR for row in run.trainer.trace.steps]
+    assert rates[:10] == pytest.approx([1 - number / 100 for number in advances])
+    if period == 1:
+        assert rates[-1] == pytest.approx(1 - 24 / 100), "the schedule's first quarter"
 
 
 @pytest.mark.parametrize("precision", ["bf16-stochastic", "bf16-master"])

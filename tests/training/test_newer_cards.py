@@ -24,6 +24,7 @@ NEWER = (
     "bread-sgd-partial",
     "frugal",
     "chunkft",
+    "blockllm",
 )
 STEPS = 9
 
