@@ -65,7 +65,9 @@ class Lora(Adapter):
         """On the adapters' input."""
         targets: Targets = "llm-adapters"
         """Linear modules to adapt, by the end of their qualified names; `llm-adapters`: query, key,
-        value, up and down, by whatever name the model has for them; `all-linear`: those of layers."""
+        value, up and down, by whatever name the model has for them, or every linear module of the
+        layers where it has a name for none; `all-linear`: those of layers. The experts of a mixture
+        that are fused into one tensor are not among them: the reach says how much is."""
         rslora: bool = False
         """Scale by alpha / sqrt(r) (rsLoRA, arXiv 2312.03732)."""
         dora: bool = False
@@ -76,7 +78,7 @@ class Lora(Adapter):
     def apply(self, model: PreTrainedModel, seed: int) -> Model:
         """
         Raises:
-            UserError: a target matches no linear module.
+            UserError: a target matches no linear module, or peft would adapt another one.
         """
         from peft import LoraConfig, get_peft_model
         from transformers.pytorch_utils import Conv1D
@@ -169,6 +171,25 @@ def _ends_with(name: str, suffixes: Iterable[str]) -> bool:
     return any(name == suffix or name.endswith(f".{suffix}") for suffix in suffixes)
 
 
+def _is_kept(model: nn.Module, target: str) -> bool:
+    """Whether peft adapts the modules of that name, and not experts that once had it.
+
+    For mixtures that transformers has fused, peft reads targets as those of the unfused model.
+    """
+    try:
+        from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+    except ImportError:  # versions that convert nothing
+        return True
+    from peft import LoraConfig
+
+    config = LoraConfig(target_modules=[target])
+    try:
+        convert_peft_config_for_transformers(config, model, None)
+    except ValueError:  # it wants the others that are fused with it, too
+        return False
+    return set(config.target_modules or ()) == {target}
+
+
 def _targets(model: nn.Module, linear: Iterable[str], asked: Targets) -> tuple[str, ...]:
     """Suffixes of the modules to adapt, each of which matches at least one."""
     from lwft_bench.models.parts import find_parts
@@ -177,22 +198,28 @@ def _targets(model: nn.Module, linear: Iterable[str], asked: Targets) -> tuple[s
         return any(_ends_with(name, [target]) for name in linear)
 
     stack = f"{find_parts(model).decoder_path}."
-    if asked == "all-linear":
-        in_layers = (name.removeprefix(stack) for name in linear if name.startswith(stack))
-        return tuple(sorted({name.partition(".")[2] for name in in_layers}))
-    if asked == "llm-adapters":
-        rows = [
-            next((row for row in alternatives if all(map(matches, row))), None)
+    in_layers = (name.removeprefix(stack) for name in linear if name.startswith(stack))
+    every = [t for t in sorted({n.partition(".")[2] for n in in_layers}) if _is_kept(model, t)]
+    if isinstance(asked, str):
+        named = [
+            target
             for alternatives in LLM_ADAPTERS_TARGETS.values()
+            for target in next((row for row in alternatives if all(map(matches, row))), ())
+            if _is_kept(model, target)
         ]
-        if None not in rows:
-            return tuple(target for row in rows if row for target in row)
-        problem = "the model has no linear modules that stand for LLM-Adapters' targets"
+        if found := named if named and asked == "llm-adapters" else every:
+            return tuple(found)
+        problem = "the layers have no linear modules"
     else:
         unmatched = [target for target in asked if not matches(target)]
-        if not unmatched:
+        replaced = [target for target in asked if not _is_kept(model, target)]
+        if not unmatched and not replaced:
             return asked
-        problem = f"no linear module is named {', '.join(unmatched)}"
+        problem = (
+            f"no linear module is named {', '.join(unmatched)}"
+            if unmatched
+            else f"peft takes {', '.join(replaced)} for the fused experts of this model"
+        )
     present = {
         name.removeprefix(stack).partition(".")[2] if name.startswith(stack) else name
         for name in linear

@@ -22,6 +22,8 @@ class Scored:
     scores: tuple[Score, ...]
     samples: tuple[SampleRow, ...]
     seconds: float
+    rows_together: str | None = None
+    """Which prompts were answered at once; None: nothing was generated."""
 
     @property
     def average(self) -> float:
@@ -58,4 +60,4 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
     samples = (
         one.model_copy(update={"overlap": loaded.overlap.get(one.id)}) for one in evaluation.samples
     )
-    return Scored(tuple(evaluation.scores), tuple(samples), seconds)
+    return Scored(tuple(evaluation.scores), tuple(samples), seconds, evaluation.rows_together)

@@ -36,7 +36,10 @@ def write(
 ) -> None:
     """Samples, and the result of a cell that is done."""
     parts: dict[str, Any] = {}
+    cell = loaded.cell
+    differing = confounds(cell, provenance["ranks"])
     if measured is not None:
+        differing |= measured.model_confounds
         seconds = scored.seconds if scored else 0.0
         parts = {
             "engagement": measured.engagement,
@@ -47,14 +50,15 @@ def write(
         }
     if scored is not None:
         write_rows(folder / SAMPLES, scored.samples)
+        if scored.rows_together is not None:
+            differing["evaluation.rows_together"] = scored.rows_together
         parts |= {"scores": list(scored.scores), "average": scored.average}
-    cell = loaded.cell
     result = new_result(
         cell,
         read_cell_record(folder),
         "done",
         weights_digest=weights_digest(loaded.adapter.tensors(loaded.model)),
-        confounds=confounds(cell, provenance["ranks"]),
+        confounds=differing,
         provenance=provenance,
         **parts,
     )

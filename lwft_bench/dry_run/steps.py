@@ -19,6 +19,7 @@ from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import AnyAccount, Assembly, Surroundings, assemble
 from lwft_bench.training.groups import moved_groups
 from lwft_bench.training.loss import DeviceBatch
+from lwft_bench.training.traits import Traits
 
 _NOTHING = Needs()
 Before = Literal["probing", "measuring"]
@@ -44,6 +45,11 @@ class BatchShape:
     def extent(self) -> Extent:
         """What its arithmetic grows with."""
         return Extent.of_lengths([self.length] * self.rows, self.num_targets)
+
+
+def longest(shapes: Sequence[BatchShape]) -> int:
+    """Tokens of the longest rows, padding included."""
+    return max(shape.length for shape in shapes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,7 @@ def cell_steps(
     surroundings: Surroundings[AnyAccount],
     counter: FlopCount,
     *,
-    own_logits: bool,
+    traits: Traits,
     idle: Sequence[BatchShape] = (),
 ) -> CellSteps[AnyAccount]:
     """Puts an adapted model together with what trains it, as it stands before the first selection."""
@@ -162,7 +168,7 @@ def cell_steps(
         cell.training,
         surroundings,
         rounding_seed=0,
-        own_logits=own_logits,
+        traits=traits,
     )
     device = surroundings.device
     assembly.store.counts_survival = True  # the dearest steps are those that count it

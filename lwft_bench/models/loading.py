@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from textwrap import shorten
+import re
 from typing import TYPE_CHECKING, Any
 
+from lwft_bench.models.configs import require_json, transformers_config, user_errors
 from lwft_bench.models.end_tokens import without_end
 from lwft_bench.models.sources import (
     config_folder,
@@ -18,24 +16,19 @@ from lwft_bench.models.sources import (
 )
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.naming import nearest
-from lwft_bench.schema.regular_files import Unreadable, read_json_object
+from lwft_bench.schema.regular_files import read_json_object
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
-    "alters_logits",
     "empty_model",
     "load_model",
     "load_tokenizer",
     "model_digest",
     "require_shape",
 ]
-
-LOGITS_ALTERED_BY = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-"""Keys of transformers' configs."""
 
 SHAPE_FIELDS = (
     "model_type",
@@ -68,8 +61,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     folder = tokenizer_folder(config)
-    _require_json(config, folder, TOKENIZER_JSON)
-    with _user_errors(config, f"the tokenizer in {folder} ({', '.join(TOKENIZER_JSON[:2])})"):
+    require_json(config, folder, TOKENIZER_JSON)
+    with user_errors(config, f"the tokenizer in {folder} ({', '.join(TOKENIZER_JSON[:2])})"):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code, local_files_only=True
         )
@@ -79,7 +72,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
         if tokenizer.eos_token is None:
             raise UserError(f"model {config.name}: the tokenizer has no end-of-sequence token")
         tokenizer.pad_token = tokenizer.eos_token
-    vocab_size = _transformers_config(config).get_text_config().vocab_size
+    vocab_size = transformers_config(config).get_text_config().vocab_size
     if len(tokenizer) > vocab_size:
         raise UserError(
             f"model {config.name}: the tokenizer has {len(tokenizer)} tokens and the model only"
@@ -98,7 +91,8 @@ def load_model(
     global random streams are left as they were. Then `config.gain` and `config.rescale` are applied.
 
     Args:
-        attention: transformers' `attn_implementation`: "eager" or "sdpa".
+        attention: transformers' `attn_implementation`: "eager" or "sdpa"; "auto" for the best that
+            the model has.
 
     Raises:
         UserError: it cannot be found or read, its weights do not fit its config, or it lacks the
@@ -114,11 +108,11 @@ def load_model(
         with private_stream(seed):
             return _build(config, dtype, attention)
     folder = model_folder(config)
-    with _user_errors(config), private_stream(seed):
+    with user_errors(config), private_stream(seed):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=_implementation(attention),
             use_safetensors=True,
             trust_remote_code=config.trust_remote_code,
             local_files_only=True,
@@ -158,21 +152,12 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
 
     # Without weights and memory, nothing else than the config can be at fault.
     what = "its config" if config.path is None else f"{config_folder(config) / 'config.json'}"
-    with _user_errors(config, what), torch.device("meta"):
+    with user_errors(config, what), torch.device("meta"):
         model = _build(config, dtype, attention)
     if config.path is not None and config_has_weights(config):
-        with _user_errors(config):
+        with user_errors(config):
             untie_as_in(model_folder(config), model)
     return model
-
-
-def alters_logits(config: ModelConfig) -> bool:
-    """Whether by its config the model does more to its logits than apply the head.
-
-    What training finds out by comparing, for plans, which have no values to compare.
-    """
-    text = _transformers_config(config).get_text_config()
-    return any(getattr(text, key, None) not in (None, 1, 1.0) for key in LOGITS_ALTERED_BY)
 
 
 def require_shape(config: ModelConfig) -> None:
@@ -183,7 +168,7 @@ def require_shape(config: ModelConfig) -> None:
     """
     from transformers import CONFIG_MAPPING
 
-    built = type(_transformers_config(config))
+    built = type(transformers_config(config))
     if config.config is None:
         given = read_json_object(config_folder(config) / "config.json")
     else:
@@ -200,89 +185,40 @@ def require_shape(config: ModelConfig) -> None:
             )
 
 
+def _implementation(attention: str) -> str | None:
+    """What transformers calls it: without a name it takes sdpa where the model has that."""
+    return None if attention == "auto" else attention
+
+
 def _build(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
     """The model with initial weights, on torch's current device."""
     from transformers import AutoModelForCausalLM
 
-    with _user_errors(config):
+    with user_errors(config):
         model = AutoModelForCausalLM.from_config(
-            _transformers_config(config),
+            transformers_config(config),
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=_implementation(attention),
             trust_remote_code=config.trust_remote_code,
         )
+    _keep_in_float32(model)
     return model.eval()
 
 
-def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
-    from transformers import CONFIG_MAPPING, AutoConfig
+def _keep_in_float32(model: PreTrainedModel) -> None:
+    """What transformers does when it loads weights, and not when it builds a model from a config."""
+    import torch
+    from torch import nn
 
-    if config.config is None:
-        folder = config_folder(config)
-        _require_json(config, folder, ("config.json",))
-        with _user_errors(config, f"{folder / 'config.json'}"):
-            return AutoConfig.from_pretrained(
-                folder, trust_remote_code=config.trust_remote_code, local_files_only=True
-            )
-    model_type = config.config.get("model_type", "")
-    if model_type not in CONFIG_MAPPING:
-        close = nearest(str(model_type), CONFIG_MAPPING)
-        raise UserError(
-            f"model {config.name}: config.model_type: transformers knows no {model_type!r}"
-            + (f"; did you mean {close!r}?" if close else "")
-        )
-    with _user_errors(config, "the key `config` of the suite"):
-        built = AutoConfig.for_model(**config.config)
-    # transformers keeps a key that it does not know as an attribute, and ignores it.
-    known = vars(CONFIG_MAPPING[model_type]())
-    for key in config.config:
-        if key in vars(built) and key not in known:
-            close = nearest(key, known)
-            raise UserError(
-                f"model {config.name}: config.{key}: a {model_type} config has no such key"
-                + (f"; did you mean {close!r}?" if close else "")
-            )
-    return built
-
-
-def _require_json(config: ModelConfig, folder: Path, names: Sequence[str]) -> None:
-    """Files that are there are whole JSON objects: told with file and line, as libraries do not."""
-    for name in names:
-        if (folder / name).exists():
-            try:
-                read_json_object(folder / name)
-            except Unreadable as error:
-                raise UserError(f"model {config.name}: {error.message}") from error
-
-
-@contextmanager
-def _user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]:
-    """What transformers says of unusable model files and configs, as a UserError.
-
-    what: a file that nothing but reading it can go wrong with: then every error is its own, as what
-    a library raises of a broken file depends on where it is broken.
-    """
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-
-    known = (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError)
-    try:
-        yield
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:
-        if what is None and not isinstance(error, known):
-            raise
-        message = str(error) if isinstance(error, known) else f"{type(error).__name__}: {error}"
-        hint = None
-        if "trust_remote_code" in message:
-            hint = "If you trust the code that comes with it: `trust_remote_code: true`"
-        elif "attn_implementation" in message:
-            hint = "Set `training.attention: eager`, which every model has"
-        elif isinstance(error, SafetensorError):
-            hint = "Is a *.safetensors file cut short, or a git-lfs pointer (`git lfs pull`)?"
-        where = f" ({config.path})" if config.path else ""
-        found = f"{what} cannot be used: " if what else ""
-        raise UserError(
-            f"model {config.name}{where}: {found}{shorten(message, 300)}", hint
-        ) from error
+    kept = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
+    if not kept or model.dtype not in (torch.float16, torch.bfloat16):
+        return
+    globs = (re.escape(glob).replace(r"\*", ".*") for glob in kept)
+    pattern = re.compile("|".join(globs))
+    for path, module in model.named_modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None and pattern.search(f"{path}.{name}"):
+                module._parameters[name] = nn.Parameter(parameter.detach().float())
+        for name, buffer in list(module._buffers.items()):
+            if buffer is not None and pattern.search(f"{path}.{name}"):
+                module._buffers[name] = buffer.float()

@@ -161,9 +161,13 @@ class TrainingConfig(Config):
     clip: ClipConfig = ClipConfig()
     checkpointing: bool = False
     """Recompute each layer's activations in the backward pass."""
-    attention: Literal["eager", "sdpa"] = "sdpa"
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    """`auto`: sdpa where the model has it, else what it has."""
     dropout: bool = True
-    """Keep the model's own dropout on while training."""
+    """Keep the model's own dropout, and the noise of its routers, on while training."""
+    router_loss: Literal["auto", "on", "off"] = "auto"
+    """The loss that balances the routers of a mixture of experts, with the weight of the model's
+    config; `auto`: only if that config asks for it (`output_router_logits`)."""
     update: Literal["in_backward", "after_backward"] = "after_backward"
     bucket_bytes: PositiveInt = 16 * 2**20
     """Size of one of the six device buckets that offloaded optimizer state passes through."""

@@ -64,8 +64,14 @@ class GroupState:
         sizes: tuple[Precision, int],
     ) -> GroupState:
         """A group that has no state yet, cut for that precision into buckets of so many bytes."""
+        precision, bucket_bytes = sizes
         buckets = tuple(
-            cut((parameter if part is None else parameter[part]).shape, rule, *sizes)
+            cut(
+                (parameter if part is None else parameter[part]).shape,
+                rule,
+                precision.of(parameter),
+                bucket_bytes,
+            )
             for parameter, part, rule in zip(parameters, rows, rules, strict=True)
         )
         return cls(parameters, rows, numbers, policy, rules, buckets, [0] * len(parameters))

@@ -55,7 +55,6 @@ class StateStore:
         self._counts_tensors = counts_tensors
         self._sharing: dict[int, list[tuple[str, int]]] = {}
         """Number of a parameter -> the groups that have rows of it, each with the parameter's index."""
-        self._precision = precision
         self._engine = engine
         self._device = device
         self._account = account
