@@ -28,8 +28,8 @@ from lwft_bench.models.parts import PARTS, find_parts
 from lwft_bench.planning.plan import needed
 from lwft_bench.planning.verification import measured_peak
 from lwft_bench.plugins.registry import strategies
+from lwft_bench.schema.base import Named
 from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
-from lwft_bench.schema.config import Named
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.shipped import shipped
@@ -38,9 +38,8 @@ from lwft_bench.training.adapted import adapted_model, empty_adapted_model
 from lwft_bench.training.assembly import Surroundings, assemble
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.groups import make_groups
-from lwft_bench.training.hooks import Feed, Hooks
 from lwft_bench.training.streams import RandomStreams
-from lwft_bench.training.trainer import Trainer
+from lwft_bench.training.trainer import Feed, Hooks, Trainer
 
 CPU = torch.device("cpu")
 STEPS = 4

@@ -146,6 +146,13 @@ class Lora(Adapter):
         model.save_pretrained(str(folder), save_embedding_layers=False)
         tokenizer.save_pretrained(folder)
 
+    def load(self, model: Model, folder: Path) -> None:
+        """The adapter's tensors alone."""
+        from peft import set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+
 
 def _as_base_layers(model: nn.Module) -> None:
     """Gives adapters the dtype of what they adapt, which peft leaves out on the meta device."""

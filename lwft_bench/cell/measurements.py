@@ -17,9 +17,10 @@ from lwft_bench.memory.meters import Account, PhasePeaks
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
 from lwft_bench.schema.cell import Cell
-from lwft_bench.schema.method import ChunkUnits, MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import Memory, Throughput, Training
 from lwft_bench.schema.rows import StepRow
+from lwft_bench.schema.units import ChunkUnits
 from lwft_bench.state.precision import Precision, precision_of
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.rounding import lost_periods
@@ -154,8 +155,8 @@ def training_summary(
         validation_loss_before=trace.validation[0].loss if trace.validation else None,
         validation_loss_after=trace.validation[-1].loss if trace.validation else None,
         loss_jump_at_switch=_loss_jump(trace, losses),
-        surviving_update_share=assembly.store.kernels.surviving_update_share(),
-        stuck_second_moment_share=assembly.store.kernels.stuck_second_moment_share(),
+        surviving_update_share=assembly.store.surviving_update_share(),
+        stuck_second_moment_share=assembly.store.stuck_second_moment_share(),
         truncated_examples=examples.num_truncated,
         dropped_examples=examples.num_dropped,
         lost_to_rounding=lost_periods(trace, assembly.groups, assembly.store),

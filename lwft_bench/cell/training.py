@@ -10,19 +10,19 @@ import torch
 
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.cell.model_checks import check_model
+from lwft_bench.cell.scoring import seldom
 from lwft_bench.data.batching import DataOrder, batches
 from lwft_bench.dry_run.steps import BatchShape, longest
 from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.memory.meters import Account, NoAccount, PhasePeaks
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.events import Emit
+from lwft_bench.schema.events import Emit, Progressed
 from lwft_bench.strategies.base import Strategy
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble
-from lwft_bench.training.hooks import Feed, Hooks
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.ranks import Ranks
 from lwft_bench.training.trace import Trace
-from lwft_bench.training.trainer import Trainer
+from lwft_bench.training.trainer import Feed, Hooks, Trainer
 from lwft_bench.training.traits import Traits
 
 VALIDATION_BATCH = 32
@@ -68,7 +68,7 @@ def train(
     )
     feed = Feed(order, _order(loaded, "measure", ranks), loaded.streams)
     strategy: Strategy = strategies.build(cell.method.strategy)
-    hooks = Hooks(emit, should_stop, lambda: _validation_loss(assembly, loaded))
+    hooks = Hooks(emit, should_stop, lambda: _validation_loss(assembly, loaded, emit))
     trainer = Trainer(assembly, strategy, feed, hooks, folder)
     trainer.run()
     return Trained(
@@ -87,14 +87,17 @@ def _order(loaded: Loaded, stream: str, ranks: Ranks) -> DataOrder:
     )
 
 
-def _validation_loss(assembly: Assembly, loaded: Loaded) -> float | None:
+def _validation_loss(assembly: Assembly, loaded: Loaded, emit: Emit) -> float | None:
     """Mean loss over the target tokens of the validation examples, without dropout."""
     if not len(loaded.validation):
         return None
     total, num_targets = 0.0, 0
+    tell = seldom(lambda done, total: emit(Progressed(done, total)))
+    every = batches(loaded.validation, VALIDATION_BATCH)
     assembly.model.eval()
     with torch.no_grad():
-        for batch in batches(loaded.validation, VALIDATION_BATCH):
+        for number, batch in enumerate(every):
+            tell(number, len(every))
             total += float(assembly.loss(DeviceBatch.of(batch, loaded.device)))
             num_targets += batch.num_target_tokens
     assembly.model.train()

@@ -11,14 +11,15 @@ from lwft_bench.cell.measuring import Measured
 from lwft_bench.cell.outcomes import new_result
 from lwft_bench.cell.scoring import Scored
 from lwft_bench.models.digests import weights_digest
+from lwft_bench.results.reading import read_cell_record
 from lwft_bench.results.rows import write_rows
 from lwft_bench.results.store import (
     SAMPLES,
     SELECTIONS,
     STEPS,
-    read_cell_record,
     write_result,
 )
+from lwft_bench.schema.result import CellResult
 
 
 def write_trace(folder: Path, measured: Measured) -> None:
@@ -63,3 +64,27 @@ def write(
         **parts,
     )
     write_result(folder, result)
+
+
+def write_scores(
+    folder: Path,
+    loaded: Loaded,
+    earlier: CellResult,
+    scored: Scored,
+    provenance: dict[str, Any],
+) -> None:
+    """Samples, and the earlier result with the new scores in place of its own."""
+    write_rows(folder / SAMPLES, scored.samples)
+    throughput = earlier.throughput
+    if throughput is not None:
+        throughput = throughput.model_copy(update={"evaluation_seconds": scored.seconds})
+    record = read_cell_record(folder)
+    update = {
+        "scores": list(scored.scores),
+        "average": scored.average,
+        "throughput": throughput,
+        "identity": record.digest,
+        "identity_components": record.components,
+        "provenance": earlier.provenance | {"evaluated": provenance},
+    }
+    write_result(folder, earlier.model_copy(update=update))

@@ -12,8 +12,8 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from lwft_bench.data.extraction import COMPARISONS, JUDGED_AS_NUMBERS, OWN_RULE, RULES
 from lwft_bench.data.instructions import InstructionItems
+from lwft_bench.schema.base import Config
 from lwft_bench.schema.cell import Profile
-from lwft_bench.schema.config import Config
 from lwft_bench.schema.documents import read_document
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import unknown

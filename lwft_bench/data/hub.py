@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lwft_bench.data.json_lines import Row, parse_rows
-from lwft_bench.schema.config import Config
+from lwft_bench.schema.base import Config
 from lwft_bench.schema.errors import UserError
 
 _Record = TypeVar("_Record")

@@ -17,8 +17,8 @@ from lwft_bench.data.json_lines import Row
 from lwft_bench.data.locations import NAME_A_FOLDER, data_folder, find_file
 from lwft_bench.data.prompts import example, prompt
 from lwft_bench.data.row_files import read_rows
+from lwft_bench.schema.base import Config
 from lwft_bench.schema.cell import Profile, TaskConfig
-from lwft_bench.schema.config import Config
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import unknown
 

@@ -19,8 +19,8 @@ from lwft_bench.data.items import load_items
 from lwft_bench.data.json_lines import Row
 from lwft_bench.data.overlap import asked, find_overlap
 from lwft_bench.data.row_files import read_own_rows
+from lwft_bench.schema.base import Config
 from lwft_bench.schema.cell import TaskConfig
-from lwft_bench.schema.config import Config
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import unknown
 from lwft_bench.schema.problems import ConfigError, format_key, validate

@@ -63,7 +63,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Operations:
+class StepCosts:
     """What each kind of step costs.
 
     uncounted: operators whose arithmetic is in no cost, for want of a formula. deviation: the largest
@@ -81,15 +81,17 @@ def count_operations(
     selections: Sequence[Selected],
     needs: Needs,
     planned: DryRun,
-) -> Operations:
+) -> StepCosts:
     """The costs of every kind of step that `planned` knows.
+
+    selections: with the units that are measured beside those selected, whose gradients cost as much.
 
     Weights, optimizer state and random streams are left as they are. Nothing is active afterwards.
     """
     with undisturbed(device), FlopCount() as counter:
         trial = _Trial(assembly, device, needs, counter)
         costs = trial.costs(selections, planned)
-    return Operations(
+    return StepCosts(
         costs,
         tuple(sorted(counter.uncounted + Counter(planned.uncounted))),
         trial.deviation,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PROBE = 8
 """Tokens of the forward pass that is watched."""
-_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05}
+LOGIT_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 """Largest difference of logits, relative to their size, that rounding may make."""
 
 Maps = list[nn.Module]
@@ -51,7 +51,7 @@ def rescale(model: PreTrainedModel, change: LayerFactor) -> None:
             with torch.no_grad():
                 linear.get_parameter("weight").div_(change.factor)
     largest = float((_logits(model) - before).abs().max() / before.abs().max())
-    if not largest <= _TOLERANCE.get(before.dtype, 1e-4):
+    if not largest <= LOGIT_TOLERANCE.get(before.dtype, 1e-4):
         raise UserError(
             f"rescale of layer {change.layer} changes what the model computes (logits by "
             f"{largest:.1e} of the largest): more than linear maps follow its norms"

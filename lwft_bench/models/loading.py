@@ -169,18 +169,18 @@ def require_shape(config: ModelConfig) -> None:
     from transformers import CONFIG_MAPPING
 
     built = type(transformers_config(config))
-    if config.config is None:
-        given = read_json_object(config_folder(config) / "config.json")
-    else:
-        given = config.config
+    given, place = config.config, ""
+    if given is None:
+        file = config_folder(config) / "config.json"
+        given, place = read_json_object(file), f" ({file})"
     if built not in CONFIG_MAPPING.values() or hasattr(built(), "text_config"):
         return  # a model's own code, or a config of configs: its defaults are its own affair
     for field in SHAPE_FIELDS:
         name = built.attribute_map.get(field, field)
         if field not in given and name not in given:
             raise UserError(
-                f"model {config.name}: its config lacks {name}, without which its shape would be"
-                f" a guess (transformers would take {getattr(built(), name, None)})",
+                f"model {config.name}: its config{place} lacks {name}, without which its shape would"
+                f" be a guess (transformers would take {getattr(built(), name, None)})",
                 f"Add `{name}` to the config.",
             )
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import nn
 
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.method import Part
+from lwft_bench.schema.units import Part
 
 PARTS: tuple[Part, ...] = ("embed", "final_norm", "head", "other")
 

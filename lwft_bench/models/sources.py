@@ -31,6 +31,7 @@ MODEL_FILES = (
     "generation_config.json",
     "*.safetensors",
     "*.safetensors.index.json",
+    "adapter_config.json",  # transformers loads the adapter that it finds in a model's folder
     *TOKENIZER_FILES,
 )
 CODE_FILES = ("*.py",)
@@ -49,6 +50,7 @@ def model_folder(config: ModelConfig) -> Path:
     assert config.path is not None
     files = (*MODEL_FILES, *CODE_FILES * config.trust_remote_code)
     folder = _with_config(config, _folder(config, config.path, config.revision, files))
+    _require_own_files(config, folder)
     if not _matching(folder, ("*.safetensors",)):
         pickled = _matching(folder, PICKLED_WEIGHTS)
         if pickled:
@@ -64,6 +66,23 @@ def model_folder(config: ModelConfig) -> Path:
             "Only safetensors weights are read; transformers' save_pretrained writes them.",
         )
     return folder
+
+
+def _require_own_files(config: ModelConfig, folder: Path) -> None:
+    """An index may name files anywhere, which no digest of the folder knows."""
+    for index in _matching(folder, ("*.safetensors.index.json",)):
+        try:
+            files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"model {config.name}: {index} is no index of weights: {error}"
+            ) from None
+        for name in sorted(map(str, files)):
+            if Path(name).name != name:
+                raise UserError(
+                    f"model {config.name}: {index} names a file outside its folder: {name}",
+                    "Put the weights beside the index, and name them as they are called there.",
+                )
 
 
 def config_folder(config: ModelConfig) -> Path:

@@ -22,7 +22,7 @@ from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import unknown
 
 if TYPE_CHECKING:
-    from lwft_bench.schema.config import Named
+    from lwft_bench.schema.base import Named
 
 Class = TypeVar("Class", bound=type)
 

@@ -11,10 +11,14 @@ from pydantic import (
     model_validator,
 )
 
-from lwft_bench.schema.config import Config, Name
+from lwft_bench.schema.base import Config, Name
 from lwft_bench.schema.method import MethodConfig
 
 Profile = Literal["clean", "published"]
+MAX_CELL_ID = 200
+"""Characters: file systems take 255 bytes, and some stand in front of and behind an id."""
+CellId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=MAX_CELL_ID)]
+"""A folder's name: nothing that leads out of the run's directory."""
 
 
 class LayerFactor(Config):

@@ -12,20 +12,18 @@ from pydantic import (
     model_validator,
 )
 
-from lwft_bench.schema.config import Config, Name, Named
+from lwft_bench.schema.base import Config, Name, Named
+from lwft_bench.schema.units import (
+    PARTS_OF_UNIT,
+    ChunkUnits,
+    Part,
+    TrainedPart,
+    UnitKind,
+    UnselectedConfig,
+    one_kind_in_layers,
+)
 
 StatePolicy = Literal["keep", "reset", "restart"]
-Part = Literal["embed", "final_norm", "head", "other"]
-UnitKind = Literal["embed", "layers", "modules", "tensors", "head"]
-TrainedPart = Literal[Part, "norms"]
-PARTS_OF_UNIT: dict[UnitKind, tuple[Part, ...]] = {
-    "embed": ("embed", "other"),
-    "layers": (),
-    "modules": (),
-    "tensors": ("final_norm",),
-    "head": ("final_norm", "head"),
-}
-"""The parts that a unit beside the layers is made of; `tensors` leave the final norm to `head`."""
 
 
 class Provenance(Config):
@@ -34,39 +32,6 @@ class Provenance(Config):
     source: Literal["paper", "code", "summary", "inference", "choice"]
     """`summary`: a language model's summary of the paper, in which single values may be wrong."""
     note: str = ""
-
-
-class ChunkUnits(Config):
-    """Units that are pieces of one stream, all trained parameters in their order, of about equal bytes.
-
-    It is cut between rows (the first dimension), inside tensors too.
-    """
-
-    chunks: PositiveInt
-
-
-def _one_kind_in_layers(kinds: tuple[UnitKind, ...]) -> tuple[UnitKind, ...]:
-    inside = [kind for kind in kinds if kind in ("layers", "modules", "tensors")]
-    if len(inside) > 1:
-        raise ValueError(f"{' and '.join(inside)} are the same parameters: name one of them")
-    return kinds
-
-
-class UnselectedConfig(Config):
-    """A second rule, for the units that are not selected.
-
-    It is applied in the backward pass, to each gradient as soon as it is complete and unclipped, so that
-    one parameter's is all there is beside those of the selected units; when a step has several
-    micro-batches they are there until its last one. It works in the weights' own precision.
-    """
-
-    optimizer: Named
-    """One without state: `sgd` or `sign`."""
-    lr_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """Factor on the learning rate."""
-    range: Literal["all", "deeper"] = "all"
-    """Which of them: all, or those whose depth is above that of the lowest selected one, and whose
-    derivatives the backward pass makes anyway."""
 
 
 class MethodConfig(Config):
@@ -87,7 +52,7 @@ class MethodConfig(Config):
     units: (
         Literal["modules", "tensors"]
         | ChunkUnits
-        | Annotated[tuple[UnitKind, ...], Field(min_length=1), AfterValidator(_one_kind_in_layers)]
+        | Annotated[tuple[UnitKind, ...], Field(min_length=1), AfterValidator(one_kind_in_layers)]
     ) = ("layers",)
     """What the strategy chooses among: decoder `layers`, or in their place `modules`, each module of a
     layer that has a weight matrix, or `tensors`, each parameter by itself, norm gains and the final

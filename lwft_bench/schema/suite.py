@@ -16,8 +16,8 @@ from pydantic import (
     Tag,
 )
 
+from lwft_bench.schema.base import Config, Name
 from lwft_bench.schema.cell import EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
-from lwft_bench.schema.config import Config, Name
 from lwft_bench.schema.method import MethodConfig
 
 
@@ -52,6 +52,9 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AVERAGE = "average"
 """Key of the unweighted mean over a task's benchmarks, beside the benchmarks' names."""
+
+
+KeepWeights = Literal["all", "last", "none"]
 
 
 class Override(Config):
@@ -128,6 +131,10 @@ class SuiteFile(Config):
     """The method that paired differences refer to."""
     published: Published | None = None
     """Numbers of a paper, for a table of the report."""
+    keep_weights: KeepWeights = "none"
+    """Whose fine-tuned weights are kept, in the cell's folder: of `all` cells, of the `last` seed of
+    each method, or of none. A cell whose weights are there is scored on other benchmarks, or with
+    other options of evaluation, without being trained again."""
     plugins: tuple[str, ...] = ()
     """Python files that register strategies, adapters or optimizers, relative to this file."""
 

@@ -9,24 +9,21 @@ import torch
 
 from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.optimizers.base import Optimizer
+from lwft_bench.state.group_state import Moment
 from lwft_bench.state.layout import Bucket
 from lwft_bench.state.precision import Precision, update_slice
 
 _State = dict[str, torch.Tensor]
 
-
-class Moment(NamedTuple):
-    """Which update it is: `step` numbers those of the parameter's own state from 1, `counted` is the
-    number that the rule is told, and `key` keys the rounding."""
-
-    step: int
-    lr: float
-    key: int
-    counted: int
-
-
 SECOND_MOMENT = "exp_avg_sq"
 """The name of the field that is a mean of squared gradients, in every optimizer that has one."""
+
+
+class UnselectedRule(NamedTuple):
+    """What moves groups that are not selected: a rule without state, and a factor on the rate."""
+
+    rule: Optimizer
+    lr_scale: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +36,6 @@ class BucketUpdates:
 
     precision: Precision
     survival: torch.Tensor
-
-    def surviving_update_share(self) -> float | None:
-        """Of the elements with a moment (without moments: a gradient) that is not zero, the share whose
-        stored weight changed.
-
-        Of the first CHUNK_ELEMENTS of each bucket. None before any.
-        """
-        changed, moving, _, _ = self.survival.tolist()
-        return changed / moving if moving else None
-
-    def stuck_second_moment_share(self) -> float | None:
-        """Of the elements whose second moment was above the squared gradient, the share whose stored
-        second moment did not change: rounding took the step.
-
-        Over the same elements. None without any: float32 moments are not looked at.
-        """
-        _, _, stuck, falling = self.survival.tolist()
-        return stuck / falling if falling else None
 
     def update(
         self,

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
-from lwft_bench.state.layout import Bucket, cut
-from lwft_bench.state.precision import Precision
+from lwft_bench.state.layout import Bucket
 from lwft_bench.state.staging import Home
+
+
+class Moment(NamedTuple):
+    """Which update it is: `step` numbers those of the parameter's own state from 1, `counted` is the
+    number that the rule is told, and `key` keys the rounding."""
+
+    step: int
+    lr: float
+    key: int
+    counted: int
 
 
 @dataclass(slots=True)
@@ -61,19 +70,9 @@ class GroupState:
         numbers: Sequence[int],
         policy: Literal["keep", "reset"],
         rules: tuple[Optimizer, ...],
-        sizes: tuple[Precision, int],
+        buckets: tuple[tuple[Bucket, ...], ...],
     ) -> GroupState:
-        """A group that has no state yet, cut for that precision into buckets of so many bytes."""
-        precision, bucket_bytes = sizes
-        buckets = tuple(
-            cut(
-                (parameter if part is None else parameter[part]).shape,
-                rule,
-                precision.of(parameter),
-                bucket_bytes,
-            )
-            for parameter, part, rule in zip(parameters, rows, rules, strict=True)
-        )
+        """A group that has no state yet."""
         return cls(parameters, rows, numbers, policy, rules, buckets, [0] * len(parameters))
 
     @property
@@ -104,3 +103,46 @@ def num_bytes(groups: Iterable[GroupState], *, resident: bool) -> int:
     """Of the groups' state on the device, or of that which is not."""
     homes = (home for group in groups for home in group.homes_where(resident=resident))
     return sum(home.memory.numel() for home in homes)
+
+
+class GroupStates:
+    """All groups by name, and what they hold together."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, GroupState] = {}
+
+    @property
+    def device_bytes(self) -> int:
+        """State on the device, staging buckets not counted."""
+        return num_bytes(self.groups.values(), resident=True)
+
+    @property
+    def host_bytes(self) -> int:
+        """State offloaded to the host."""
+        return num_bytes(self.groups.values(), resident=False)
+
+    @property
+    def host_bytes_allocated(self) -> int:
+        """`host_bytes` as torch's allocator for pinned memory rounds them: to powers of two."""
+        return sum(group.host_bytes_allocated for group in self.groups.values())
+
+    def host_bytes_of(self, name: str) -> int:
+        """The part of `host_bytes` that is the group's."""
+        return num_bytes([self.groups[name]], resident=False)
+
+    @property
+    def trained_parameters(self) -> int:
+        """Elements of all parameters that were ever updated."""
+        return sum(group.trained_parameters for group in self.groups.values())
+
+    def trained(self) -> dict[str, list[int]]:
+        """Which parameters of each group were ever updated, JSON-able."""
+        return {name: sorted(group.trained) for name, group in self.groups.items()}
+
+    def moves(self) -> dict[str, int]:
+        """Of each group, JSON-able."""
+        return {name: group.moves for name, group in self.groups.items()}
+
+    def steps(self) -> dict[str, list[int]]:
+        """Step counters of the groups that have state, JSON-able."""
+        return {name: group.steps for name, group in self.groups.items() if group.homes is not None}

@@ -12,12 +12,11 @@ from lwft_bench.memory.accounting import HOST
 from lwft_bench.memory.meters import Account
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
-from lwft_bench.state.bucket_updates import BucketUpdates, Moment
-from lwft_bench.state.engine import Engine
-from lwft_bench.state.group_state import GroupState, num_bytes
-from lwft_bench.state.layout import Bucket
+from lwft_bench.state.bucket_updates import BucketUpdates, UnselectedRule
+from lwft_bench.state.engine import Engine, Queue, Wait
+from lwft_bench.state.group_state import GroupState, GroupStates, Moment
+from lwft_bench.state.layout import Bucket, cut
 from lwft_bench.state.precision import Precision
-from lwft_bench.state.saved import views_to_fill, views_to_read
 from lwft_bench.state.staging import Home, Staging
 
 SURVIVAL = "survival"
@@ -26,7 +25,7 @@ Wanted = tuple[str, int]
 """A group's name and the index of one of its parameters."""
 
 
-class StateStore:
+class StateStore(GroupStates):
     """Keeps, resets, streams and saves state; knows groups by name and no strategy.
 
     on_device: "all"; "none"; or the bytes of state that may stay on the device, given to groups as
@@ -47,7 +46,7 @@ class StateStore:
         bucket_bytes: int,
         rounding_seed: int,
         account: Account,
-        unselected: Optimizer | None = None,
+        unselected: UnselectedRule | None = None,
         counts_tensors: bool = False,
     ) -> None:
         self._optimizer = optimizer
@@ -55,19 +54,20 @@ class StateStore:
         self._counts_tensors = counts_tensors
         self._sharing: dict[int, list[tuple[str, int]]] = {}
         """Number of a parameter -> the groups that have rows of it, each with the parameter's index."""
+        self._precision = precision
         self._engine = engine
         self._device = device
         self._account = account
         self._rounding_seed = rounding_seed
-        self._sizes = precision, bucket_bytes
+        self._bucket_bytes = bucket_bytes
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
         self._survival = torch.zeros(4, dtype=torch.int64, device=device)
-        self.kernels = BucketUpdates(precision, self._survival)
+        self._kernels = BucketUpdates(precision, self._survival)
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
-        self.groups: dict[str, GroupState] = {}
+        super().__init__()
 
     def add(
         self,
@@ -91,9 +91,18 @@ class StateStore:
             )
             for parameter, number in zip(parameters, numbers, strict=True)
         )
+        buckets = tuple(
+            cut(
+                (parameter if part is None else parameter[part]).shape,
+                rule,
+                self._precision.of(parameter),
+                self._bucket_bytes,
+            )
+            for parameter, part, rule in zip(parameters, rows, rules, strict=True)
+        )
         for index, number in enumerate(numbers):
             self._sharing.setdefault(number, []).append((name, index))
-        self.groups[name] = GroupState.of(parameters, rows, numbers, policy, rules, self._sizes)
+        self.groups[name] = GroupState.of(parameters, rows, numbers, policy, rules, buckets)
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
         """At a new selection: `leaving` groups lose their state if their policy says so, and
@@ -132,8 +141,11 @@ class StateStore:
             key = mix(self._rounding_seed, step + 1, group.key(index))
             for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
                 part = weight.view(-1)[bucket.start : bucket.stop]
-                work = partial(self.kernels.leave, rule, bucket, part, Moment(step, lr, key, step))
-                self._queue(home, work)
+                work = partial(self._kernels.leave, rule, bucket, part, Moment(step, lr, key, step))
+                if home.resident:
+                    self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
+                else:
+                    self._staging.update(home, work)
 
     def expect(self, wanted: Iterable[Wanted]) -> None:
         """Updates that will probably come, in order: offloaded state begins to come in."""
@@ -165,7 +177,7 @@ class StateStore:
         for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
             part = ... if rule.kind == "opaque" else slice(bucket.start, bucket.stop)
             work = partial(
-                self.kernels.update,
+                self._kernels.update,
                 rule,
                 bucket,
                 weight[part],
@@ -176,15 +188,17 @@ class StateStore:
             if not bucket.num_bytes:  # nothing that a queue would have to bring or keep
                 with torch.no_grad():
                     work(home.memory)
+            elif home.resident:
+                self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
             else:
-                self._queue(home, work)
+                self._staging.update(home, work)
 
     def _updates_of(self, number: int) -> int:
         """Of all rows of a tensor together."""
         return sum(self.groups[name].steps[index] for name, index in self._sharing[number])
 
     def move(self, name: str, index: int, lr: float) -> None:
-        """Moves a parameter of a group that is not selected, from its `.grad`, at once.
+        """Moves a parameter of a group that is not selected, from its `.grad`, at once. lr: of the step.
 
         No queue has anything to do with it: there is no state.
         """
@@ -196,43 +210,31 @@ class StateStore:
         group.trained.add(index)
         key = mix(self._rounding_seed + 1, group.moves, group.key(index))
         weight, gradient = (group.piece(index, t) for t in (parameter.detach(), parameter.grad))
-        self.kernels.move(self._unselected, weight.view(-1), gradient.reshape(-1), lr, key)
+        rule, scale = self._unselected
+        self._kernels.move(rule, weight.view(-1), gradient.reshape(-1), lr * scale, key)
 
     def catch_up(self) -> None:
         """Weights are about to be used: see `Engine.catch_up`."""
         self._engine.catch_up()
 
-    @property
-    def device_bytes(self) -> int:
-        """State on the device, staging buckets not counted."""
-        return num_bytes(self.groups.values(), resident=True)
+    def surviving_update_share(self) -> float | None:
+        """Of the elements with a moment (without moments: a gradient) that is not zero, the share whose
+        stored weight changed.
 
-    @property
-    def host_bytes(self) -> int:
-        """State offloaded to the host."""
-        return num_bytes(self.groups.values(), resident=False)
+        Over the updates made while `counts_survival` was on, of the first CHUNK_ELEMENTS of each
+        bucket. None before any.
+        """
+        changed, moving, _, _ = self._survival.tolist()
+        return changed / moving if moving else None
 
-    @property
-    def host_bytes_allocated(self) -> int:
-        """`host_bytes` as torch's allocator for pinned memory rounds them: to powers of two."""
-        return sum(group.host_bytes_allocated for group in self.groups.values())
+    def stuck_second_moment_share(self) -> float | None:
+        """Of the elements whose second moment was above the squared gradient, the share whose stored
+        second moment did not change: rounding took the step.
 
-    def host_bytes_of(self, name: str) -> int:
-        """The part of `host_bytes` that is the group's."""
-        return num_bytes([self.groups[name]], resident=False)
-
-    @property
-    def trained_parameters(self) -> int:
-        """Elements of all parameters that were ever updated."""
-        return sum(group.trained_parameters for group in self.groups.values())
-
-    def trained(self) -> dict[str, list[int]]:
-        """Which parameters of each group were ever updated, JSON-able."""
-        return {name: sorted(group.trained) for name, group in self.groups.items()}
-
-    def moves(self) -> dict[str, int]:
-        """Of each group, JSON-able."""
-        return {name: group.moves for name, group in self.groups.items()}
+        Over the same updates and elements. None without any: float32 moments are not looked at.
+        """
+        _, _, stuck, falling = self._survival.tolist()
+        return stuck / falling if falling else None
 
     def saved_tensors(self) -> dict[str, torch.Tensor]:
         """All state and the survival counts, for a checkpoint."""
@@ -240,15 +242,15 @@ class StateStore:
 
     def state_tensors(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
         """The groups' state under `<group>/<parameter>.<bucket>.<field>`: views of it, where it is."""
-        return {
-            f"{name}/{place}": view
-            for name in names
-            for place, view in views_to_read(self.groups[name], self._engine)
-        }
-
-    def steps(self) -> dict[str, list[int]]:
-        """Step counters of the groups that have state, JSON-able."""
-        return {name: group.steps for name, group in self.groups.items() if group.homes is not None}
+        tensors = {}
+        for name in names:
+            for place, bucket, home in self.groups[name].filled():
+                if not home.resident:
+                    self._engine.wait(Queue.HOST, home.written, Wait.SAVED)
+                    self._engine.host_access([home.memory], [])
+                for state, view in bucket.views(home.memory).items():
+                    tensors[f"{name}/{place}.{state}"] = view
+        return tensors
 
     def load(
         self,
@@ -267,15 +269,14 @@ class StateStore:
             group = self.groups[name]
             self._create(group)
             group.steps = list(counters)
-            for place, view in views_to_fill(group, self._engine):
-                view.copy_(tensors[f"{name}/{place}"])
-
-    def _queue(self, home: Home, work: Callable[[torch.Tensor], None]) -> None:
-        """Work on a bucket's state, on device memory that holds it."""
-        if home.resident:
-            self._engine.compute(partial(work, home.memory), [home.memory], [home.memory])
-        else:
-            self._staging.update(home, work)
+            for index, counter in enumerate(counters):
+                for home in group.homes[index] if group.homes else ():
+                    home.filled = home.resident or counter > 0
+            for place, bucket, home in group.filled():
+                if not home.resident:
+                    self._engine.host_access([], [home.memory])
+                for state, view in bucket.views(home.memory).items():
+                    view.copy_(tensors[f"{name}/{place}.{state}"])
 
     def _create(self, group: GroupState) -> None:
         size = group.state_bytes

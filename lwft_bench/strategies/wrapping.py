@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.config import Named
+from lwft_bench.schema.base import Named
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.problems import format_key, validate
 from lwft_bench.strategies.base import Context, Needs, Strategy, Window

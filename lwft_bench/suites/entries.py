@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from lwft_bench.plugins import registry
+from lwft_bench.schema.base import Named
 from lwft_bench.schema.cell import ModelConfig, TaskConfig
-from lwft_bench.schema.config import Named
 from lwft_bench.schema.documents import Document, read_document
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.naming import nearest, unknown

@@ -1,4 +1,4 @@
-"""Combinations in a cell that make no sense, though each part is valid."""
+"""Combinations of a cell's settings that make no sense, though each is valid."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from lwft_bench.optimizers.base import PRECISIONS_OF_ELEMENTS
 from lwft_bench.plugins.registry import optimizers, strategies
 from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.method import ChunkUnits, MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.problems import Problem, validate
+from lwft_bench.schema.units import ChunkUnits
 from lwft_bench.suites.changes import Method
 from lwft_bench.suites.settings import Settings
 

@@ -9,8 +9,15 @@ from typing import Any
 
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
-from lwft_bench.schema.config import Config
+from lwft_bench.schema.base import Config
+from lwft_bench.schema.cell import (
+    MAX_CELL_ID,
+    Cell,
+    EvaluationConfig,
+    ModelConfig,
+    TaskConfig,
+    TrainingConfig,
+)
 from lwft_bench.schema.documents import Document, parse_document, shown_path
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.method import MethodConfig
@@ -237,6 +244,13 @@ class SuiteReader:
             if count > 1:
                 self.problems.append(
                     Problem(*self.locate(()), f"{count} cells are called {cell_id}")
+                )
+            if len(cell_id) > MAX_CELL_ID:
+                text = f"the name of cell {cell_id[:60]}... has {len(cell_id)} characters; expected"
+                self.problems.append(
+                    Problem(
+                        *self.locate(()), f"{text} at most {MAX_CELL_ID}: shorten names or values"
+                    )
                 )
 
 

@@ -19,6 +19,7 @@ from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.accelerator import AcceleratorEngine
+from lwft_bench.state.bucket_updates import UnselectedRule
 from lwft_bench.state.engine import Engine, SynchronousEngine
 from lwft_bench.state.precision import precision_of
 from lwft_bench.state.store import StateStore
@@ -125,15 +126,16 @@ def assemble(
     _require_own_rule(optimizer, store)
     readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
     loss = CausalLoss(model, account, own_logits=traits.own_logits, router_loss=config.router_loss)
-    scale = method.unselected.lr_scale if method.unselected else 1.0
-    step = TrainingStep(loss, store, readings, account, config, ranks, scale)
+    step = TrainingStep(loss, store, readings, account, config, ranks)
     return Assembly(
         model, adapter, method, groups, store, readings, loss, step, config, surroundings
     )
 
 
-def _rule_of_unselected(method: MethodConfig) -> Optimizer | None:
-    return None if method.unselected is None else optimizers.build(method.unselected.optimizer)
+def _rule_of_unselected(method: MethodConfig) -> UnselectedRule | None:
+    if method.unselected is None:
+        return None
+    return UnselectedRule(optimizers.build(method.unselected.optimizer), method.unselected.lr_scale)
 
 
 def _require_own_rule(optimizer: Optimizer, store: StateStore) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-Rows = tuple[int, int]
+_Rows = tuple[int, int]
 """The first row, and the one after the last."""
 
 
-def cut_rows(sizes: Sequence[tuple[int, int]], num_chunks: int) -> list[list[Rows]]:
+def cut_rows(sizes: Sequence[tuple[int, int]], num_chunks: int) -> list[list[_Rows]]:
     """For each parameter, its rows in each chunk; most are none of it or all.
 
     Of a parameter that begins at byte s of the stream and has b bytes in L rows, cut i of a stream of B

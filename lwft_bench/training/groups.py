@@ -11,13 +11,8 @@ from torch import nn
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.models.parts import PARTS, ModelParts
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.method import (
-    PARTS_OF_UNIT,
-    ChunkUnits,
-    MethodConfig,
-    UnitKind,
-    UnselectedConfig,
-)
+from lwft_bench.schema.method import MethodConfig
+from lwft_bench.schema.units import PARTS_OF_UNIT, ChunkUnits, UnitKind, UnselectedConfig
 from lwft_bench.strategies.base import Unit
 from lwft_bench.training.chunks import cut_rows
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.strategies.base import Selection
 from lwft_bench.strategies.selections import InvalidSelection
-from lwft_bench.training.groups import Group
+from lwft_bench.training.groups import Group, Groups
 
 
 def restarts(group: Group, said: bool | None) -> bool:
@@ -16,6 +18,22 @@ def restarts(group: Group, said: bool | None) -> bool:
     if said is None or (said and group.unit is None):
         return group.restarts
     return said
+
+
+def ending_groups(
+    groups: Groups, before: Collection[int], units: Collection[int], said: bool | None
+) -> list[Group]:
+    """The groups whose state ends, if their policy ends any, where `units` follow those `before`.
+
+    Of parts that always train those that begin anew with it.
+    """
+    of_units = [
+        group
+        for group in groups.units
+        if group.unit in before and (group.unit not in units or restarts(group, said))
+    ]
+    switched = set(before) != set(units)
+    return [*of_units, *(g for g in groups.always if switched or restarts(g, said))]
 
 
 def require_clearing(selection: Selection, method: MethodConfig) -> None:

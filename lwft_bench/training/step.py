@@ -36,7 +36,6 @@ class TrainingStep:
         account: Account,
         config: TrainingConfig,
         ranks: Ranks = ALONE,
-        moved_lr_scale: float = 1.0,
     ) -> None:
         self.loss = loss
         self._store = store
@@ -48,7 +47,6 @@ class TrainingStep:
         self._updated: set[str] = set()
         self._moved: set[str] = set()
         self._measured: set[str] = set()
-        self._moved_lr_scale = moved_lr_scale
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._last_micro_batch = False
         self._lr: float | None = None
@@ -148,7 +146,7 @@ class TrainingStep:
         self._missing[group.name] -= 1
         if self._lr is None or group.name not in self._updated:
             if self._lr is not None and group.name in self._moved:
-                self._store.move(group.name, index, self._lr * self._moved_lr_scale)
+                self._store.move(group.name, index, self._lr)
             self._let_go(parameter)
         elif self._in_backward and self._clip.mode == "none":
             self._update(group, index, parameter)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,7 @@ import torch
 
 from lwft_bench.data.batching import DataOrder
 from lwft_bench.memory.meters import allocated_bytes, synchronised_clock
-from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.events import PhaseBegan, StepsDone
+from lwft_bench.schema.events import Emit, Noted, PhaseBegan, StepsDone
 from lwft_bench.schema.rows import StateRow, SwitchRow, ValidationRow
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
@@ -20,18 +20,40 @@ from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.batch_steps import BatchSteps
 from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.groups import Group, moved_groups
-from lwft_bench.training.hooks import Feed, Hooks
 from lwft_bench.training.measures import Measures
-from lwft_bench.training.restarts import require_clearing, restarts
+from lwft_bench.training.rates import next_rate, require_no_sweeps
+from lwft_bench.training.restarts import ending_groups, require_clearing
 from lwft_bench.training.resumption import Carried, Place, Resumption
-from lwft_bench.training.schedule import learning_rate
 from lwft_bench.training.state_checksums import state_checksums
+from lwft_bench.training.streams import RandomStreams
 from lwft_bench.training.trace import Trace
 from lwft_bench.training.weight_checksums import WeightChecksums
 from lwft_bench.training.windows import Windows
 
 SURVIVAL_INTERVAL = 10
 """In one step of so many it is counted how much of the update survives rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the trainer tells the outside, and asks it.
+
+    emit: an event. should_stop: whether to write a checkpoint and raise Interrupted; of several ranks
+    one is enough. validate: the validation loss now.
+    """
+
+    emit: Emit
+    should_stop: Callable[[], bool]
+    validate: Callable[[], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a run draws from: batches to train on, batches to probe and measure on, random streams."""
+
+    order: DataOrder
+    probing_order: DataOrder
+    streams: RandomStreams
 
 
 class Trainer:
@@ -89,7 +111,7 @@ class Trainer:
         frozen_before = self._checksums.of_frozen()
         self._start_strategy()
         torch.manual_seed(self._streams.seed("dropout", self._ranks.rank))
-        place = self._resumption.restore()
+        place = self._resumption.restore(lambda text: self._hooks.emit(Noted(text)))
         if place is None:
             self._begin()
         else:
@@ -153,7 +175,7 @@ class Trainer:
                 self._place.at % SURVIVAL_INTERVAL == SURVIVAL_INTERVAL // 2
             )
             self._place.tick()
-            self._run_step(self._order, self._lr())
+            self._run_step(self._order, next_rate(self._config, self._method, self._place))
             end = min(self._place.period_end, self._config.steps)
             self._fetch_if_due(end)
             if self._place.at == end:
@@ -173,14 +195,6 @@ class Trainer:
         moved = moved_groups(self._groups, units, self._method.unselected)
         self._step.activate(updated, measured, moved)
 
-    def _lr(self) -> float:
-        """Of the next step."""
-        place, num_steps = self._place, self._method.lr_warmup_after_selection
-        step = place.scheduled_step(self._method.lr_clock)
-        rate = learning_rate(self._config, step)
-        since = place.at - place.period_start + 1
-        return rate * since / num_steps if since < num_steps else rate
-
     def _begin_period(self) -> None:
         first = self._place.selected is None
         started = self._clock_without_measuring()
@@ -193,12 +207,8 @@ class Trainer:
         )
         if selection.starts_sweep:
             self._place.sweep_start = self._place.at
-        elif first and self._method.lr_clock != "step":
-            raise UserError(
-                f"lr_clock: {self._method.lr_clock} needs a strategy that passes over all units in "
-                "turn and marks where a pass starts; this one does not.",
-                hint="Set lr_clock: step.",
-            )
+        elif first:
+            require_no_sweeps(self._method)
         self.trace.add_selection(self._place.at, selection)
         units = tuple(sorted(int(unit) for unit in selection.units))
         self._ranks.require_same(f"what is selected at step {self._place.at}", units)
@@ -208,9 +218,7 @@ class Trainer:
             self._switch(units, selection.restart)
         seconds = self._clock_without_measuring() - started
         self.trace.switches.append(SwitchRow(step=self._place.at, seconds=seconds))
-        self._place.selected = units
-        self._place.period_start = self._place.at
-        self._place.period_end = self._place.at + selection.num_steps
+        self._place.begin_period(units, selection.num_steps)
         if first:
             self._preflight()
         self._windows.restart_clock()
@@ -220,17 +228,11 @@ class Trainer:
 
     def _switch(self, units: tuple[int, ...], restart: bool | None) -> None:
         before = set(self._place.selected or ())
-        ending: list[Group] = [
-            group
-            for group in self._groups.units
-            if group.unit in before and (group.unit not in units or restarts(group, restart))
-        ]
         starting: list[Group] = [self._groups.units[unit] for unit in units]
+        ending: list[Group] = []
         if self._place.selected is not None:
-            switched = before != set(units)
-            always = [g for g in self._groups.always if switched or restarts(g, restart)]
-            ending += always
-            starting += always
+            ending = ending_groups(self._groups, before, units, restart)
+            starting += [group for group in ending if group.unit is None]
         left = state_checksums(self._store, self._trained_with(before))
         leaving = [group.name for group in ending]
         if leaving:

@@ -12,8 +12,8 @@ from torch import nn
 from lwft_bench.adapters.linear4bit import Linear4bit
 from lwft_bench.adapters.qlora import Qlora
 from lwft_bench.models.loading import empty_model, load_model
+from lwft_bench.schema.base import Named
 from lwft_bench.schema.cell import ModelConfig
-from lwft_bench.schema.config import Named
 from lwft_bench.schema.errors import UserError
 from tests.training.tiny import FAMILIES, assert_same, make_run, method, training
 

@@ -13,8 +13,8 @@ from lwft_bench.data.batching import collate
 from lwft_bench.memory.meters import NoAccount
 from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model
+from lwft_bench.schema.base import Named
 from lwft_bench.schema.cell import ModelConfig
-from lwft_bench.schema.config import Named
 from lwft_bench.schema.errors import UserError
 from lwft_bench.training.loss import CausalLoss, DeviceBatch
 from lwft_bench.training.measures import Measures

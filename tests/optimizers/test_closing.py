@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lwft_bench.optimizers.closing import ClosingAdamW
-from lwft_bench.schema.config import Named
+from lwft_bench.schema.base import Named
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.simulated import SimulatedEngine
 from lwft_bench.training.engagement import judge

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lwft_bench.plugins.registry import optimizers
-from lwft_bench.schema.config import Named
+from lwft_bench.schema.base import Named
 from lwft_bench.schema.errors import UserError
 from lwft_bench.training.errors import Interrupted
 from tests.training.tiny import Run, assert_same, make_run, method, training

@@ -8,8 +8,8 @@ import pytest
 
 from lwft_bench.dry_run.dry_run import dry_run
 from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.schema.base import Named
 from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig
-from lwft_bench.schema.config import Named
 from lwft_bench.strategies.base import Needs
 from tests.training.tiny import FAMILIES, full_fine_tuning, make_run, method, training
 

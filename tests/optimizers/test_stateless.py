@@ -10,7 +10,7 @@ import torch
 
 from lwft_bench.planning.plan import Planner, needed
 from lwft_bench.plugins.registry import optimizers
-from lwft_bench.schema.config import Named
+from lwft_bench.schema.base import Named
 from tests.planning.shapes import LLAMA_2_7B, shaped_cell
 from tests.planning.test_plan import ARCHITECTURES, FULL, planned_and_accounted, small_cell
 from tests.training.small_cards import small_cards
@@ -67,7 +67,7 @@ def test_wherever_state_would_be_the_weights_are_the_same(
     assert_same(resident.weights(), offloaded.weights())
     kept = offloaded.assembly.store.host_bytes
     assert (kept > 0) == (precision == "bf16-master"), "only the float32 copies"
-    share = resident.assembly.store.kernels.surviving_update_share()
+    share = resident.assembly.store.surviving_update_share()
     assert share is not None and share > (0.9 if precision == "float32" else 0.0)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.config import Named
-from lwft_bench.schema.method import ChunkUnits, MethodConfig
+from lwft_bench.schema.base import Named
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.shipped import shipped
+from lwft_bench.schema.units import ChunkUnits
 from lwft_bench.suites.entries import read_card
 
 STRATEGY = {"num_active": 2, "period": 2, "refresh": 4, "probing_steps": 3, "tau": 2.0}

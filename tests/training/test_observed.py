@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lwft_bench.planning.plan import Planner
-from lwft_bench.schema.config import Named
+from lwft_bench.schema.base import Named
 from lwft_bench.strategies.base import Selection
 from lwft_bench.strategies.selections import InvalidSelection, validate_selection
 from lwft_bench.training.engagement import judge

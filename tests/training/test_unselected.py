@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from lwft_bench.planning.plan import Planner, needed
-from lwft_bench.schema.config import Named
-from lwft_bench.schema.method import MethodConfig, UnselectedConfig
+from lwft_bench.schema.base import Named
+from lwft_bench.schema.method import MethodConfig
+from lwft_bench.schema.units import UnselectedConfig
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.errors import Interrupted
 from lwft_bench.training.loss import DeviceBatch

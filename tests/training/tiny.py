@@ -17,16 +17,15 @@ from lwft_bench.memory.meters import NoAccount
 from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model
 from lwft_bench.plugins.registry import adapters, strategies
+from lwft_bench.schema.base import Named
 from lwft_bench.schema.cell import ModelConfig, TrainingConfig
-from lwft_bench.schema.config import Named
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.engine import Engine
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble
-from lwft_bench.training.hooks import Feed, Hooks
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.streams import RandomStreams
-from lwft_bench.training.trainer import Trainer
+from lwft_bench.training.trainer import Feed, Hooks, Trainer
 
 CPU = torch.device("cpu")
 VOCABULARY = 48
