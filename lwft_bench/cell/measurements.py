@@ -92,7 +92,8 @@ def process_bytes(device: torch.device) -> int | None:
 
 def throughput(trace: Trace, arithmetic: CellArithmetic | None) -> Throughput:
     """Speed over the timed training steps (each carries the mean time of its reading interval), and
-    over all that the method takes."""
+    over all that the method takes.
+    """
     timed = [row for row in trace.steps if row.timed]
     steady = timed or trace.steps
     training = [row for row in trace.steps if row.step >= 0]

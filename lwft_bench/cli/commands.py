@@ -29,6 +29,8 @@ from lwft_bench.cli.arguments import (
 
 
 class Retry(StrEnum):
+    """Which cells run again."""
+
     FAILED = "failed"
 
 

@@ -84,6 +84,7 @@ def _imported(names: registry.Registry, name: str) -> tuple[str, str | None]:
 
 
 def models() -> Iterator[_Row]:
+    """The embedded model, and architectures that can be planned."""
     for name in SHIPPED_MODELS:
         yield {
             "name": name,
@@ -104,6 +105,7 @@ def models() -> Iterator[_Row]:
 
 
 def tasks() -> Iterator[_Row]:
+    """Cards of tasks."""
     for path in shipped("tasks").values():
         task = read_card(TaskConfig, path).config
         yield {
@@ -117,6 +119,7 @@ def tasks() -> Iterator[_Row]:
 
 
 def benchmarks() -> Iterator[_Row]:
+    """Definitions of benchmarks."""
     for name, path in shipped("benchmarks").items():
         value = read_document(path).value
         yield {
@@ -129,6 +132,7 @@ def benchmarks() -> Iterator[_Row]:
 
 
 def suites() -> Iterator[_Row]:
+    """Suites that ship."""
     for name, path in shipped("suites").items():
         value = read_document(path).value
         yield {

@@ -47,7 +47,8 @@ class Selected(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Of forward and backward passes. recomputed: the part that computes activations again which were
-    there before (checkpointing). update: the optimizer's own matrix products, once a step."""
+    there before (checkpointing). update: the optimizer's own matrix products, once a step.
+    """
 
     factors: Factors
     recomputed: Factors
@@ -144,7 +145,8 @@ class _Trial:
 
     def _interpolated(self, alike: dict[CostClass, Selected]) -> dict[CostClass, Cost]:
         """Layers of one kind add the same each, so the first class and the last give those between;
-        where one batch says otherwise, a class is worked out by itself."""
+        where one batch says otherwise, a class is worked out by itself.
+        """
         kinds = list(alike)
         costs = {}
         for kind in dict.fromkeys((kinds[0], kinds[-1])):

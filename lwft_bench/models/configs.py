@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 
 def transformers_config(config: ModelConfig) -> PreTrainedConfig:
+    """The config that transformers makes of a model's files or keys.
+
+    Raises:
+        UserError: It cannot be found or read, or transformers does not know it.
+    """
     from transformers import CONFIG_MAPPING, AutoConfig
 
     if config.config is None:

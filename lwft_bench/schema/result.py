@@ -22,6 +22,8 @@ Phase = Literal["load", "plan", "probe", "train", "validate", "evaluate", "save"
 
 
 class Record(BaseModel):
+    """Base of what is written: it refuses unknown keys."""
+
     model_config = ConfigDict(extra="forbid")
 
 
@@ -66,7 +68,8 @@ class Memory(Record):
 
 class Throughput(Record):
     """Training speed, of the steady step and from end to end; validation, evaluation and checkpoints
-    are in neither."""
+    are in neither.
+    """
 
     target_tokens_per_second: float
     """Tokens that count in the loss, of the steady step: warm-up steps, probing, measuring and switches
@@ -110,7 +113,8 @@ class Engagement(Record):
 
 class Operations(Record):
     """Floating-point operations of matrix products, convolutions and attention, by what they were for.
-    All but the last two add up to `Training.flops`."""
+    All but the last two add up to `Training.flops`.
+    """
 
     useful: int
     """Forward and backward passes of the training steps, over their tokens and once each."""

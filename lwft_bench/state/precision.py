@@ -19,7 +19,8 @@ class Precision:
     """weight: of weights and gradients. state: of the optimizer's moments. master: a float32 copy of
     the weights is kept with the state and receives the updates. stochastic: the updated weight is
     rounded up or down with probabilities that make it right in the mean; state_stochastic: so are the
-    moments."""
+    moments.
+    """
 
     weight: torch.dtype
     state: torch.dtype

@@ -163,7 +163,8 @@ class EntryReader:
 
     def _model_path(self, text: str, entry: Entry[ModelConfig], key: str) -> str | None:
         """`embedded`, a folder's or GGUF file's absolute path, or a hub name; None if it is none of
-        these."""
+        these.
+        """
         folder = self.folder / Path(text).expanduser()
         if text in SHIPPED_MODELS:
             return text

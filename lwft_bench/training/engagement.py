@@ -19,7 +19,8 @@ from lwft_bench.training.trace import Trace
 @dataclass(frozen=True, slots=True)
 class Period:
     """Between two checksums: what was to be trained, what changed, what a last update moved before its
-    state was cleared, and what the rule for unselected units was to move."""
+    state was cleared, and what the rule for unselected units was to move.
+    """
 
     first_step: int
     expected: frozenset[str]

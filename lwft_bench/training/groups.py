@@ -74,7 +74,8 @@ class UnitGroup(Group):
 @dataclass(frozen=True, slots=True)
 class Groups:
     """units: what the strategy chooses among. always: trained at every step. frozen: every parameter
-    in neither."""
+    in neither.
+    """
 
     units: tuple[UnitGroup, ...]
     always: tuple[Group, ...]
