@@ -178,23 +178,33 @@ def _ends_with(name: str, suffixes: Iterable[str]) -> bool:
     return any(name == suffix or name.endswith(f".{suffix}") for suffix in suffixes)
 
 
-def _is_kept(model: nn.Module, target: str) -> bool:
-    """Whether peft adapts the modules of that name, and not experts that once had it.
+def _refusal(model: nn.Module, target: str) -> str | None:
+    """Why peft would not adapt the modules of that name; None: it would.
 
-    For mixtures that transformers has fused, peft reads targets as those of the unfused model.
+    For mixtures that transformers has fused, peft reads targets as those of the unfused model. Of some
+    state-space models it leaves alone what their kernels read directly.
     """
-    try:
-        from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
-    except ImportError:  # versions that convert nothing
-        return True
     from peft import LoraConfig
+    from peft.tuners import tuners_utils
 
     config = LoraConfig(target_modules=[target])
+    check = getattr(tuners_utils, "_check_lora_target_modules_mamba", None)
     try:
+        from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+
         convert_peft_config_for_transformers(config, model, None)
-    except ValueError:  # it wants the others that are fused with it, too
-        return False
-    return set(config.target_modules or ()) == {target}
+    except ImportError:  # versions that convert nothing
+        pass
+    except ValueError as error:  # it wants the others that are fused with it, too
+        return str(error)
+    if set(config.target_modules or ()) != {target}:
+        return f"it takes {target} for the fused experts of this model"
+    try:
+        if check is not None:
+            check(config, model, target.rpartition(".")[2])
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _targets(model: nn.Module, linear: Iterable[str], asked: Targets) -> tuple[str, ...]:
@@ -206,26 +216,27 @@ def _targets(model: nn.Module, linear: Iterable[str], asked: Targets) -> tuple[s
 
     stack = f"{find_parts(model).decoder_path}."
     in_layers = (name.removeprefix(stack) for name in linear if name.startswith(stack))
-    every = [t for t in sorted({n.partition(".")[2] for n in in_layers}) if _is_kept(model, t)]
+    names = sorted({name.partition(".")[2] for name in in_layers})
+    every = [target for target in names if _refusal(model, target) is None]
     if isinstance(asked, str):
         named = [
             target
             for alternatives in LLM_ADAPTERS_TARGETS.values()
             for target in next((row for row in alternatives if all(map(matches, row))), ())
-            if _is_kept(model, target)
+            if _refusal(model, target) is None
         ]
         if found := named if named and asked == "llm-adapters" else every:
             return tuple(found)
         problem = "the layers have no linear modules"
     else:
         unmatched = [target for target in asked if not matches(target)]
-        replaced = [target for target in asked if not _is_kept(model, target)]
-        if not unmatched and not replaced:
+        refused = [reason for target in asked if (reason := _refusal(model, target))]
+        if not unmatched and not refused:
             return asked
         problem = (
             f"no linear module is named {', '.join(unmatched)}"
             if unmatched
-            else f"peft takes {', '.join(replaced)} for the fused experts of this model"
+            else f"peft cannot adapt them: {refused[0]}"
         )
     present = {
         name.removeprefix(stack).partition(".")[2] if name.startswith(stack) else name

@@ -55,8 +55,9 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     that ends every text by it no longer does.
 
     Raises:
-        UserError: it cannot be found or read, has no token to pad with, or has more tokens than
-            the model has embeddings.
+        UserError: it cannot be found or read, has no token to pad with, or pads or ends texts with
+            a token that the model has no embedding for. Others may lack one (Gemma 3's for
+            pictures) while no text has them.
     """
     from transformers import AutoTokenizer
 
@@ -73,7 +74,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
             raise UserError(f"model {config.name}: the tokenizer has no end-of-sequence token")
         tokenizer.pad_token = tokenizer.eos_token
     vocab_size = transformers_config(config).get_text_config().vocab_size
-    if len(tokenizer) > vocab_size:
+    needed = [tokenizer.pad_token_id, tokenizer.eos_token_id]
+    if max(number for number in needed if number is not None) >= vocab_size:
         raise UserError(
             f"model {config.name}: the tokenizer has {len(tokenizer)} tokens and the model only"
             f" {vocab_size} embeddings (vocab_size)"

@@ -8,6 +8,7 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
+from lwft_bench.models.folders import ADAPTER, require_plain
 from lwft_bench.models.gguf import converted, gguf_digest, gguf_file, is_gguf
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.errors import UserError
@@ -92,7 +93,7 @@ def config_folder(config: ModelConfig) -> Path:
         UserError: there is none, or it cannot be downloaded.
     """
     assert config.path is not None
-    files = ("config.json", *CODE_FILES * config.trust_remote_code)
+    files = ("config.json", ADAPTER, *CODE_FILES * config.trust_remote_code)
     return _with_config(config, _folder(config, config.path, config.revision, files))
 
 
@@ -102,6 +103,7 @@ def config_has_weights(config: ModelConfig) -> bool:
 
 
 def _with_config(config: ModelConfig, folder: Path) -> Path:
+    require_plain(config.name, folder)
     if not (folder / "config.json").is_file():
         if found := _matching(folder, ("*.gguf",)):
             raise UserError(
@@ -133,6 +135,12 @@ def tokenizer_folder(config: ModelConfig) -> Path:
             "Give it one: `tokenizer: embedded`, a local folder or a hub name.",
         )
     if not _matching(folder, TOKENIZER_FILES):
+        if (folder / "tekken.json").is_file():
+            raise UserError(
+                f"model {config.name}: {folder} has Mistral's tekken.json and no tokenizer.json",
+                "Name a folder or hub model with the same tokenizer in transformers' form:"
+                " `tokenizer: ...`",
+            )
         raise UserError(
             f"model {config.name}: {folder} has no tokenizer (such as tokenizer.json)",
             "Name the folder or hub model to take it from: `tokenizer: ...`",
