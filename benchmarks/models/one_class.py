@@ -29,15 +29,9 @@ from lwft_bench.planning.plan import needed
 from lwft_bench.planning.verification import measured_peak
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.base import Named
-from lwft_bench.schema.cell import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.shipped import shipped
 from lwft_bench.suites.entries import read_card
 from lwft_bench.training.adapted import adapted_model, empty_adapted_model

@@ -45,7 +45,7 @@ def load_plugin(path: str | Path) -> None:
 
 
 def _complete_options(origin: str) -> None:
-    """pydantic leaves annotations whose names it does not find for later: for the first use."""
+    """Pydantic leaves annotations whose names it does not find for later: for the first use."""
     for registry in REGISTRIES:
         for name in registry.names():
             if registry.origin(name) == origin:

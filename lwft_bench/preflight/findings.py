@@ -42,9 +42,8 @@ class Findings:
             self.warn(f"{where}: could not be checked before the run ({reason})")
 
     def raise_problems(self) -> None:
-        """
-        Raises:
-            UserError: with all problems, each followed by what helps.
+        """Raises:
+        UserError: with all problems, each followed by what helps.
         """
         lines = [f"{text}\n  {hint}" if hint else text for text, hint in self.problems.items()]
         if len(lines) == 1:

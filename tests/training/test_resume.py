@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lwft_bench.schema.cell import MethodConfig
 from lwft_bench.schema.events import Noted
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.training.errors import Interrupted
 from tests.training.tiny import assert_same, full_fine_tuning, make_run, method, training
 
