@@ -38,7 +38,8 @@ def run(
         UserError: A model can only be planned, or the directory holds another suite's run.
         KeyboardInterrupt: It was interrupted; the same call goes on.
     """
-    from lwft_bench.execution.runner import INTERRUPTED, run_suite
+    from lwft_bench.execution.conclusion import INTERRUPTED
+    from lwft_bench.execution.runner import run_suite
     from lwft_bench.results.frames import read_run
 
     loaded = _loaded(suite, changes)

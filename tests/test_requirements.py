@@ -11,16 +11,16 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LEFT_OUT = {"lwft-bench", "badam", "mypy", "ruff", "tox"}
-"""The package itself, and what no test of the default run needs."""
+EXTRAS = ("optimizers", "qlora", "gguf", "test")
+"""What the tests of the default run need."""
 WITHOUT_BOUND = {"click", "pyparsing"}
 
 
 def requirements() -> Iterator[Requirement]:
     """Of the package and of its tests."""
-    lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][one] for one in EXTRAS)]
     for requirement in map(Requirement, {line for lines in lists for line in lines}):
-        if requirement.name not in LEFT_OUT:
+        if requirement.name != PROJECT["name"]:
             yield requirement
 
 

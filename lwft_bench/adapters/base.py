@@ -78,3 +78,14 @@ class Adapter:
     def save(self, model: Model, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         """Write what fine-tuning made, as safetensors, with the tokenizer."""
         raise NotImplementedError
+
+    def load(self, model: Model, folder: Path) -> None:
+        """Put what `save` wrote back into an applied model, bit for bit.
+
+        Raises:
+            UserError: Not with this adapter.
+        """
+        raise UserError(
+            f"What adapter {self.name!r} saves cannot be read back.",
+            hint="Give the adapter a `load`, or train the cell again.",
+        )

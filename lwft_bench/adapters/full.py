@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lwft_bench.adapters.base import Adapter
 
@@ -34,3 +34,16 @@ class Full(Adapter):
         """A transformers model folder."""
         model.save_pretrained(str(folder))
         tokenizer.save_pretrained(folder)
+
+    def load(self, model: Model, folder: Path) -> None:
+        """By transformers, which knows how it wrote them; for a moment the model is there twice."""
+        import torch
+
+        kind: Any = type(model)
+        saved = kind.from_pretrained(
+            str(folder), dtype=model.dtype, use_safetensors=True, local_files_only=True
+        )
+        weights = dict(saved.named_parameters())
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(weights[name])

@@ -65,7 +65,9 @@ class Lora(Adapter):
         """On the adapters' input."""
         targets: Targets = "llm-adapters"
         """Linear modules to adapt, by the end of their qualified names; `llm-adapters`: query, key,
-        value, up and down, by whatever name the model has for them; `all-linear`: those of layers."""
+        value, up and down, by whatever name the model has for them, or every linear module of the
+        layers where it has a name for none; `all-linear`: those of layers. The experts of a mixture
+        that are fused into one tensor are not among them: the reach says how much is."""
         rslora: bool = False
         """Scale by alpha / sqrt(r) (rsLoRA, arXiv 2312.03732)."""
         dora: bool = False
@@ -76,7 +78,7 @@ class Lora(Adapter):
     def apply(self, model: PreTrainedModel, seed: int) -> Model:
         """
         Raises:
-            UserError: a target matches no linear module.
+            UserError: a target matches no linear module, or peft would adapt another one.
         """
         from peft import LoraConfig, get_peft_model
         from transformers.pytorch_utils import Conv1D
@@ -144,6 +146,13 @@ class Lora(Adapter):
         model.save_pretrained(str(folder), save_embedding_layers=False)
         tokenizer.save_pretrained(folder)
 
+    def load(self, model: Model, folder: Path) -> None:
+        """The adapter's tensors alone."""
+        from peft import set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+
 
 def _as_base_layers(model: nn.Module) -> None:
     """Gives adapters the dtype of what they adapt, which peft leaves out on the meta device."""
@@ -169,6 +178,35 @@ def _ends_with(name: str, suffixes: Iterable[str]) -> bool:
     return any(name == suffix or name.endswith(f".{suffix}") for suffix in suffixes)
 
 
+def _refusal(model: nn.Module, target: str) -> str | None:
+    """Why peft would not adapt the modules of that name; None: it would.
+
+    For mixtures that transformers has fused, peft reads targets as those of the unfused model. Of some
+    state-space models it leaves alone what their kernels read directly.
+    """
+    from peft import LoraConfig
+    from peft.tuners import tuners_utils
+
+    config = LoraConfig(target_modules=[target])
+    check = getattr(tuners_utils, "_check_lora_target_modules_mamba", None)
+    try:
+        from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+
+        convert_peft_config_for_transformers(config, model, None)
+    except ImportError:  # versions that convert nothing
+        pass
+    except ValueError as error:  # it wants the others that are fused with it, too
+        return str(error)
+    if set(config.target_modules or ()) != {target}:
+        return f"it takes {target} for the fused experts of this model"
+    try:
+        if check is not None:
+            check(config, model, target.rpartition(".")[2])
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _targets(model: nn.Module, linear: Iterable[str], asked: Targets) -> tuple[str, ...]:
     """Suffixes of the modules to adapt, each of which matches at least one."""
     from lwft_bench.models.parts import find_parts
@@ -177,22 +215,29 @@ def _targets(model: nn.Module, linear: Iterable[str], asked: Targets) -> tuple[s
         return any(_ends_with(name, [target]) for name in linear)
 
     stack = f"{find_parts(model).decoder_path}."
-    if asked == "all-linear":
-        in_layers = (name.removeprefix(stack) for name in linear if name.startswith(stack))
-        return tuple(sorted({name.partition(".")[2] for name in in_layers}))
-    if asked == "llm-adapters":
-        rows = [
-            next((row for row in alternatives if all(map(matches, row))), None)
+    in_layers = (name.removeprefix(stack) for name in linear if name.startswith(stack))
+    names = sorted({name.partition(".")[2] for name in in_layers})
+    every = [target for target in names if _refusal(model, target) is None]
+    if isinstance(asked, str):
+        named = [
+            target
             for alternatives in LLM_ADAPTERS_TARGETS.values()
+            for target in next((row for row in alternatives if all(map(matches, row))), ())
+            if _refusal(model, target) is None
         ]
-        if None not in rows:
-            return tuple(target for row in rows if row for target in row)
-        problem = "the model has no linear modules that stand for LLM-Adapters' targets"
+        if found := named if named and asked == "llm-adapters" else every:
+            return tuple(found)
+        problem = "the layers have no linear modules"
     else:
         unmatched = [target for target in asked if not matches(target)]
-        if not unmatched:
+        refused = [reason for target in asked if (reason := _refusal(model, target))]
+        if not unmatched and not refused:
             return asked
-        problem = f"no linear module is named {', '.join(unmatched)}"
+        problem = (
+            f"no linear module is named {', '.join(unmatched)}"
+            if unmatched
+            else f"peft cannot adapt them: {refused[0]}"
+        )
     present = {
         name.removeprefix(stack).partition(".")[2] if name.startswith(stack) else name
         for name in linear

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lwft_bench.dry_run.dry_run import MEASURING, PROBING, DryRun, cost_class
-from lwft_bench.dry_run.operations import Operations
+from lwft_bench.dry_run.operations import StepCosts
 from lwft_bench.schema.extents import Extent
-from lwft_bench.schema.result import Operations as OperationsRecord
+from lwft_bench.schema.result import Operations
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.training.trace import Trace
 
@@ -30,9 +30,9 @@ class CellArithmetic:
         return [step.total() for step in self.steps]
 
     @property
-    def record(self) -> OperationsRecord:
+    def record(self) -> Operations:
         total: Counter[str] = sum(self.steps, Counter())
-        return OperationsRecord(
+        return Operations(
             **{purpose: total[purpose] for purpose in PURPOSES},
             uncounted=list(self.uncounted),
             deviation=self.deviation,
@@ -56,7 +56,7 @@ class CellArithmetic:
 
 def cell_arithmetic(
     trace: Trace,
-    operations: Operations,
+    operations: StepCosts,
     planned: DryRun,
     longest: Extent,
     num_ranks: int,

@@ -6,16 +6,17 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.cell.measurements import memory_record, throughput, training_summary
+from lwft_bench.cell.model_confounds import model_confounds
 from lwft_bench.cell.outcomes import one_line
 from lwft_bench.cell.training import Trained
 from lwft_bench.data.extents import computed_extent
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
-from lwft_bench.dry_run.operations import count_operations
+from lwft_bench.dry_run.operations import Selected, count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.result import Engagement, Memory, Throughput, Training
@@ -38,6 +39,8 @@ class Measured:
     selections: tuple[SelectionRow, ...]
     missing: dict[str, str]
     """Figures that could not be had -> why, in one line."""
+    model_confounds: dict[str, Any]
+    """What the model itself does that other models do not."""
 
 
 def measure(loaded: Loaded, trained: Trained) -> Measured:
@@ -68,6 +71,7 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
         header=trace.header,
         selections=tuple(trace.selections),
         missing=missing,
+        model_confounds=model_confounds(loaded.cell, trained.traits),
     )
 
 
@@ -100,8 +104,8 @@ def _plan(loaded: Loaded, trained: Trained) -> DryRun:
         [BatchShape.of(batch) for batch in trained.order.largest_share()],
         [row.units for row in trained.trace.selections],
         trained.strategy.needs,
+        trained.traits,
         observed=[row.observed or () for row in trained.trace.selections],
-        own_logits=trained.assembly.loss.own_logits,
     )
 
 
@@ -111,7 +115,7 @@ def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithm
     operations = count_operations(
         assembly,
         loaded.device,
-        [tuple(sorted((*row.units, *(row.observed or ())))) for row in trace.selections],
+        [Selected(row.units, row.observed or ()) for row in trace.selections],
         trained.strategy.needs,
         planned,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import traceback
@@ -15,6 +16,9 @@ from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.result import CellResult, Failure, Phase, Status
 from lwft_bench.schema.run import CellRecord, plain_ablation
 from lwft_bench.training.errors import Diverged
+
+LONGEST_TRACEBACK = 20_000
+"""Characters of a traceback that are kept: libraries put whole inputs into messages."""
 
 LOG_LINES = 30
 """How much of a cell's log stands in for the traceback that it could not give."""
@@ -32,7 +36,8 @@ class Ended:
 
     exitcode: its exit status, or minus the signal that killed it; SERVER_DIED if nobody can tell.
     hung: it was killed for its silence. interrupted: it says that it stopped on request.
-    out_of_memory: the kernel killed a process for memory while it ran.
+    out_of_memory: the kernel killed a process for memory while it ran. disk_full: what it says of a
+    disk that has no room.
     """
 
     exitcode: int
@@ -40,6 +45,7 @@ class Ended:
     hung_seconds: float | None = None
     interrupted: bool = False
     out_of_memory: bool = False
+    disk_full: str = ""
 
     @property
     def killed_from_outside(self) -> bool:
@@ -70,8 +76,8 @@ def raised(
     """The result of a cell that raised `error`."""
     failure = Failure(
         phase=phase,
-        error=one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__),
-        traceback="".join(traceback.format_exception(error)),
+        error=one_line(": ".join(filter(None, (type(error).__name__, _text(error))))),
+        traceback=_shortened("".join(traceback.format_exception(error))),
     )
     status = status_of(error)
     return new_result(cell, record, status, failure=failure, provenance=provenance(started))
@@ -106,13 +112,35 @@ def status_of(error: Exception) -> Status:
         torch is not None and isinstance(error, torch.OutOfMemoryError)
     ):
         return "out_of_memory"
-    if isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in str(error):
+    if isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in _text(error):
         return "out_of_memory"
     return "failed"
 
 
+def disk_is_full(error: BaseException) -> bool:
+    """Whether something could not be written for want of room, by whichever library."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left on device" in _text(error)
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says of itself; some cannot say it."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def _shortened(text: str) -> str:
+    """The beginning and the end of a text that nobody reads whole."""
+    half = LONGEST_TRACEBACK // 2
+    return text if len(text) <= LONGEST_TRACEBACK else f"{text[:half]}\n[...]\n{text[-half:]}"
+
+
 def one_line(text: str) -> str:
     """The text without line breaks and control characters, cut to a readable length."""
+    text = text[:LONGEST_TRACEBACK]
     line = "".join(char for char in " ".join(text.split()) if char.isprintable())
     return line if len(line) <= 500 else line[:499] + "…"
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lwft_bench.cell.loading import load
+from lwft_bench.cell.loading import Loaded, load
 from lwft_bench.cell.measuring import measure
 from lwft_bench.cell.provenance import now, provenance
+from lwft_bench.cell.restoring import restore
+from lwft_bench.cell.same import require_same
 from lwft_bench.cell.scoring import score
 from lwft_bench.cell.training import train
-from lwft_bench.cell.writing import write, write_trace
+from lwft_bench.cell.writing import write, write_scores, write_trace
 from lwft_bench.plugins.files import load_plugin
+from lwft_bench.results.store import TRAINED, WEIGHTS
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.events import Emit, PhaseBegan
 from lwft_bench.training.ranks import ALONE, Ranks
@@ -30,13 +33,15 @@ def run_cell(
 
     Goes on from the folder's checkpoint, if any. Raises Interrupted after writing one, once
     should_stop() is true. Over several ranks all train, and the first alone evaluates and writes.
+    A cell that is only to be scored again gets its kept weights instead of training.
     """
     started = now()
-    for plugin in cell.plugins:
-        load_plugin(plugin)
-    if ranks.rank > 0 and not cell.method.trains:
+    is_trained = _begin(cell, folder, ranks)
+    if ranks.rank > 0 and (is_trained or not cell.method.trains):
         return
     loaded = load(cell)
+    if is_trained:
+        return _score_again(loaded, folder, emit)
     trained = train(loaded, folder, emit, should_stop, ranks) if cell.method.trains else None
     if ranks.rank > 0:
         return
@@ -50,5 +55,22 @@ def run_cell(
         scored = score(loaded, emit)
     if save and not cell.trial:
         emit(PhaseBegan("save"))
-        loaded.adapter.save(loaded.model, loaded.tokenizer, folder / "model")
+        loaded.adapter.save(loaded.model, loaded.tokenizer, folder / WEIGHTS)
     write(folder, loaded, measured, scored, provenance(started) | {"ranks": ranks.world})
+
+
+def _begin(cell: Cell, folder: Path, ranks: Ranks) -> bool:
+    """Makes the process one of this cell's; tells whether it is trained already."""
+    for plugin in cell.plugins:
+        load_plugin(plugin)
+    if ranks.rank == 0:
+        require_same(cell, folder)
+    return bool(ranks.broadcast((folder / TRAINED).exists()))
+
+
+def _score_again(loaded: Loaded, folder: Path, emit: Emit) -> None:
+    """The kept weights instead of training."""
+    started = now()
+    earlier = restore(loaded, folder)
+    emit(PhaseBegan("evaluate"))
+    write_scores(folder, loaded, earlier, score(loaded, emit), provenance(started))

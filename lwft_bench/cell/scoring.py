@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.evaluation.not_finite import NotFinite
-from lwft_bench.schema.events import BenchmarkScored, Emit
+from lwft_bench.schema.events import BenchmarkScored, Emit, Progressed
 from lwft_bench.schema.result import Score
 from lwft_bench.schema.rows import SampleRow
 from lwft_bench.training.errors import Diverged
+
+TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,26 @@ class Scored:
     scores: tuple[Score, ...]
     samples: tuple[SampleRow, ...]
     seconds: float
+    rows_together: str | None = None
+    """Which prompts were answered at once; None: nothing was generated."""
 
     @property
     def average(self) -> float:
         """Unweighted mean over the benchmarks."""
         return sum(score.value for score in self.scores) / len(self.scores)
+
+
+def seldom(tell: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """Tells at most once in TELL_SECONDS."""
+    last = time.monotonic()
+
+    def told(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= TELL_SECONDS:
+            last = time.monotonic()
+            tell(done, total)
+
+    return told
 
 
 def score(loaded: Loaded, emit: Emit) -> Scored:
@@ -47,6 +65,7 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
             loaded.tokenizer,
             loaded.items,
             cell.evaluation,
+            seldom(lambda done, total: emit(Progressed(done, total))),
             profile=cell.task.profile,
             template=template,
         )
@@ -58,4 +77,4 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
     samples = (
         one.model_copy(update={"overlap": loaded.overlap.get(one.id)}) for one in evaluation.samples
     )
-    return Scored(tuple(evaluation.scores), tuple(samples), seconds)
+    return Scored(tuple(evaluation.scores), tuple(samples), seconds, evaluation.rows_together)

@@ -9,17 +9,21 @@ from pathlib import Path
 import torch
 
 from lwft_bench.cell.loading import Loaded
+from lwft_bench.cell.model_checks import check_model
+from lwft_bench.cell.scoring import seldom
 from lwft_bench.data.batching import DataOrder, batches
+from lwft_bench.dry_run.steps import BatchShape, longest
+from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.memory.meters import Account, NoAccount, PhasePeaks
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.events import Emit
+from lwft_bench.schema.events import Emit, Progressed
 from lwft_bench.strategies.base import Strategy
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.ranks import Ranks
-from lwft_bench.training.streams import undisturbed
 from lwft_bench.training.trace import Trace
 from lwft_bench.training.trainer import Feed, Hooks, Trainer
+from lwft_bench.training.traits import Traits
 
 VALIDATION_BATCH = 32
 
@@ -35,6 +39,7 @@ class Trained:
     trace: Trace
     frozen_unchanged: bool
     """Whether parameters in no group kept their bits."""
+    traits: Traits
 
 
 def train(
@@ -45,9 +50,13 @@ def train(
     Raises:
         Interrupted: After a checkpoint was written, once should_stop() is true.
         Diverged: A loss is not finite.
+        UserError: The model cannot be trained on text, or its steps cannot be accounted for.
     """
     cell, device = loaded.cell, loaded.device
     account: Account = NoAccount() if device.type == "cpu" else PhasePeaks(device)
+    order = _order(loaded, "data", ranks)
+    traits = traits_of(cell, longest([BatchShape.of(batch) for batch in order.longest_batch()]))
+    check_model(loaded.model, traits, order, device)
     assembly = assemble(
         loaded.model,
         loaded.adapter,
@@ -55,14 +64,16 @@ def train(
         cell.training,
         Surroundings(device, account, ranks),
         rounding_seed=loaded.streams.seed("rounding"),
+        traits=traits,
     )
-    feed = Feed(_order(loaded, "data", ranks), _order(loaded, "measure", ranks), loaded.streams)
-    _choose_loss(assembly, feed.order)
+    feed = Feed(order, _order(loaded, "measure", ranks), loaded.streams)
     strategy: Strategy = strategies.build(cell.method.strategy)
-    hooks = Hooks(emit, should_stop, lambda: _validation_loss(assembly, loaded))
+    hooks = Hooks(emit, should_stop, lambda: _validation_loss(assembly, loaded, emit))
     trainer = Trainer(assembly, strategy, feed, hooks, folder)
     trainer.run()
-    return Trained(assembly, strategy, feed.order, account, trainer.trace, trainer.frozen_unchanged)
+    return Trained(
+        assembly, strategy, order, account, trainer.trace, trainer.frozen_unchanged, traits
+    )
 
 
 def _order(loaded: Loaded, stream: str, ranks: Ranks) -> DataOrder:
@@ -76,24 +87,17 @@ def _order(loaded: Loaded, stream: str, ranks: Ranks) -> DataOrder:
     )
 
 
-def _choose_loss(assembly: Assembly, order: DataOrder) -> None:
-    """The model's own logits where applying the head to target tokens alone gives another loss."""
-    device = assembly.surroundings.device
-    batch = DeviceBatch.of(order.longest_batch()[0], device)
-    assembly.model.eval()
-    with undisturbed(device):
-        assembly.loss.own_logits = not assembly.loss.agrees_with_model(batch)
-    assembly.model.train()
-
-
-def _validation_loss(assembly: Assembly, loaded: Loaded) -> float | None:
+def _validation_loss(assembly: Assembly, loaded: Loaded, emit: Emit) -> float | None:
     """Mean loss over the target tokens of the validation examples, without dropout."""
     if not len(loaded.validation):
         return None
     total, num_targets = 0.0, 0
+    tell = seldom(lambda done, total: emit(Progressed(done, total)))
+    every = batches(loaded.validation, VALIDATION_BATCH)
     assembly.model.eval()
     with torch.no_grad():
-        for batch in batches(loaded.validation, VALIDATION_BATCH):
+        for number, batch in enumerate(every):
+            tell(number, len(every))
             total += float(assembly.loss(DeviceBatch.of(batch, loaded.device)))
             num_targets += batch.num_target_tokens
     assembly.model.train()

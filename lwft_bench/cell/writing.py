@@ -11,14 +11,15 @@ from lwft_bench.cell.measuring import Measured
 from lwft_bench.cell.outcomes import new_result
 from lwft_bench.cell.scoring import Scored
 from lwft_bench.models.digests import weights_digest
+from lwft_bench.results.reading import read_cell_record
 from lwft_bench.results.rows import write_rows
 from lwft_bench.results.store import (
     SAMPLES,
     SELECTIONS,
     STEPS,
-    read_cell_record,
     write_result,
 )
+from lwft_bench.schema.result import CellResult
 
 
 def write_trace(folder: Path, measured: Measured) -> None:
@@ -36,7 +37,10 @@ def write(
 ) -> None:
     """Samples, and the result of a cell that is done."""
     parts: dict[str, Any] = {}
+    cell = loaded.cell
+    differing = confounds(cell, provenance["ranks"])
     if measured is not None:
+        differing |= measured.model_confounds
         seconds = scored.seconds if scored else 0.0
         parts = {
             "engagement": measured.engagement,
@@ -47,15 +51,40 @@ def write(
         }
     if scored is not None:
         write_rows(folder / SAMPLES, scored.samples)
+        if scored.rows_together is not None:
+            differing["evaluation.rows_together"] = scored.rows_together
         parts |= {"scores": list(scored.scores), "average": scored.average}
-    cell = loaded.cell
     result = new_result(
         cell,
         read_cell_record(folder),
         "done",
         weights_digest=weights_digest(loaded.adapter.tensors(loaded.model)),
-        confounds=confounds(cell, provenance["ranks"]),
+        confounds=differing,
         provenance=provenance,
         **parts,
     )
     write_result(folder, result)
+
+
+def write_scores(
+    folder: Path,
+    loaded: Loaded,
+    earlier: CellResult,
+    scored: Scored,
+    provenance: dict[str, Any],
+) -> None:
+    """Samples, and the earlier result with the new scores in place of its own."""
+    write_rows(folder / SAMPLES, scored.samples)
+    throughput = earlier.throughput
+    if throughput is not None:
+        throughput = throughput.model_copy(update={"evaluation_seconds": scored.seconds})
+    record = read_cell_record(folder)
+    update = {
+        "scores": list(scored.scores),
+        "average": scored.average,
+        "throughput": throughput,
+        "identity": record.digest,
+        "identity_components": record.components,
+        "provenance": earlier.provenance | {"evaluated": provenance},
+    }
+    write_result(folder, earlier.model_copy(update=update))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
+import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -21,6 +25,7 @@ app = typer.Typer(
 )
 
 BAD_INPUT, INTERRUPTED = 2, 130
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 def main() -> None:
@@ -29,8 +34,21 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
     # Imported by peft where it is installed, it warns of an optional package that nothing here uses.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal in latin-1 gets a ? for what it lacks
+            stream.reconfigure(errors="replace")
     try:
         app()
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        with suppress(OSError):
+            typer.echo(f"{where}{error.strerror}", err=True)
+            typer.echo("nothing done is lost: the same command goes on once it is mended", err=True)
+        with suppress(OSError):
+            sys.stdout.close()
+        os._exit(BAD_INPUT)
     except UserError as error:
         if "--debug" in sys.argv:
             import traceback

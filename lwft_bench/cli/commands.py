@@ -58,6 +58,12 @@ def run_command(
     save_weights: Annotated[
         bool, typer.Option("--save-weights", help="Keep the fine-tuned models.")
     ] = False,
+    silence: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=1.0, help="Kill a cell that gives no sign of life for so long."
+        ),
+    ] = 1800.0,
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
     ] = False,
@@ -83,7 +89,10 @@ def run_command(
     from lwft_bench.execution.runner import RunOptions, run_suite
 
     options = RunOptions(
-        workers=workers, retry_failed=retry is Retry.FAILED, save_weights=save_weights
+        workers=workers,
+        retry_failed=retry is Retry.FAILED,
+        save_weights=save_weights,
+        hang_seconds=silence,
     )
     raise typer.Exit(run_suite(loaded, out or Path("reports", loaded.name), options))
 
@@ -133,6 +142,26 @@ def plan_command(
         draw_plan(planned, figure)
     if verify:
         raise typer.Exit(0 if verify_plan(planned, lambda text: typer.echo(text)) else 1)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    benchmarks: Annotated[
+        str, typer.Option(metavar="A,B", help="Shipped benchmarks, or files that define one.")
+    ],
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Cells at once.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Score a finished run on more benchmarks, with the weights that it kept.
+
+    Exit codes: as run.
+    """
+    from lwft_bench.execution.evaluating import evaluate_run
+    from lwft_bench.execution.runner import RunOptions
+
+    names = names_in(benchmarks) or ()
+    raise typer.Exit(evaluate_run(run, names, RunOptions(workers=workers)))
 
 
 @app.command()

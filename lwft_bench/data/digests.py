@@ -1,9 +1,10 @@
-"""What a task's data depends on, in one number. Nothing is generated or parsed for it."""
+"""What a task's examples and items depend on, in a number each. Nothing is generated or parsed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,36 @@ from lwft_bench.schema.errors import UserError
 
 
 def data_digest(task: TaskConfig) -> str:
-    """sha256 (hex) over everything the task's examples and items depend on.
+    """sha256 (hex) over everything the task's examples depend on.
 
-    Counts and options, the benchmark definitions, and the bytes of the data files, the commit on
-    the hub, or the generator's source. Nothing is generated or parsed.
+    Counts and options, and the bytes of the data files, the commit on the hub, or the generator's
+    source; those of the benchmarks only where their questions are dropped from training. Nothing is
+    generated or parsed.
     """
     source = source_of(task)
-    benchmarks = benchmarks_of(task)
-    files = source.files()
     hubs = [source.hub] if isinstance(source, InstructionRows) else []
+    facts: dict[str, Any] = {
+        "data": task.data,
+        "options": task.data_options,
+        "train_examples": task.train_examples,
+        "validation_examples": task.validation_examples,
+        "profile": task.profile,
+        "hub": [commit_of(hub) for hub in hubs if hub is not None],
+    }
+    if task.chat_template:
+        facts["chat_template"] = task.chat_template_options or True
+    if task.permute_targets:
+        facts["permute_targets"] = True
+    if task.drop_test_questions != "none":
+        facts["drop_test_questions"] = [task.drop_test_questions, benchmarks_digest(task)]
+    return _digest(facts, source.files())
+
+
+def benchmarks_digest(task: TaskConfig) -> str:
+    """sha256 (hex) over everything the task's items depend on, in the same way."""
+    benchmarks = benchmarks_of(task)
+    files: list[Path] = []
+    hubs = []
     for benchmark in benchmarks:
         if isinstance(benchmark.source, JsonlItems):
             files.append(benchmark.source.path)
@@ -39,18 +61,14 @@ def data_digest(task: TaskConfig) -> str:
         else:
             files.extend(generator_files(benchmark.source.name))
     facts: dict[str, Any] = {
-        "data": task.data,
-        "options": task.data_options,
-        "train_examples": task.train_examples,
-        "validation_examples": task.validation_examples,
         "items_per_benchmark": task.items_per_benchmark,
         "benchmarks": list(map(_definition, benchmarks)),
-        "profile": task.profile,
-        "drop_test_questions": task.drop_test_questions,
         "hub": [commit_of(hub) for hub in hubs if hub is not None],
     }
-    if task.chat_template:
-        facts["chat_template"] = task.chat_template_options or True
+    return _digest(facts, files)
+
+
+def _digest(facts: dict[str, Any], files: Iterable[Path]) -> str:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for path in dict.fromkeys(files):
         digest.update(hashlib.sha256(_bytes_of(path)).digest())

@@ -25,14 +25,17 @@ def unmasked() -> Iterator[None]:
     """Inside, a model called with `attention_mask=None` reads no tensor to decide on a mask.
 
     Without a mask, transformers looks at the values of the position ids for sequences packed into
-    one row, and GPT-2 at the token ids for padding. Both wait for the device at every forward
-    pass; and a fake tensor has no values, so that on fake tensors a mask is built which real ones
-    do not have. Rows here hold one sequence each.
+    one row, GPT-2 at the token ids for padding, and BART's family at a mask of ones that it makes
+    itself. All wait for the device at every forward pass; and a fake tensor has no values, so that on
+    fake tensors a mask is built which real ones do not have. Rows here hold one sequence each.
     """
     # create=True: a transformers without these functions does not look, and is left alone.
     with (
         patch.object(
             masking_utils, "find_packed_sequence_indices", lambda position_ids: None, create=True
+        ),
+        patch.object(
+            masking_utils, "prepare_padding_mask", lambda *arguments, **options: None, create=True
         ),
         patch.object(
             PreTrainedModel,

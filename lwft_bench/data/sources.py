@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -26,6 +27,10 @@ from lwft_bench.schema.problems import ConfigError, format_key, validate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+PERMUTATION_SEED = 1
+"""Of `permute_targets`: the same for all cells, as the data are."""
 
 
 class Source(Protocol):
@@ -147,8 +152,22 @@ def source_of(task: TaskConfig) -> Source:
 
 
 def load_examples(task: TaskConfig) -> TaskData:
-    """The task's training and validation examples, in the source's order."""
-    return source_of(task).load(task, partial(_without_test_questions, task))
+    """The task's training and validation examples, in the source's order, with targets of others
+    where the task asks for that."""
+    data = source_of(task).load(task, partial(_without_test_questions, task))
+    return (
+        replace(data, train=_with_targets_of_others(data.train)) if task.permute_targets else data
+    )
+
+
+def _with_targets_of_others(examples: list[Example]) -> list[Example]:
+    """Each with the target at another place of one cycle through all, which is drawn uniformly."""
+    order = np.random.default_rng(PERMUTATION_SEED).permutation(len(examples))
+    targets = {
+        int(one): examples[int(other)].target
+        for one, other in zip(order, np.roll(order, 1), strict=True)
+    }
+    return [replace(example, target=targets[index]) for index, example in enumerate(examples)]
 
 
 def load_written(task: TaskConfig, tokenizer: PreTrainedTokenizerBase) -> TaskData:

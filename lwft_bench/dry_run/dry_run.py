@@ -11,6 +11,7 @@ from lwft_bench.memory.accounting import MemoryReport
 from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import Cell
 from lwft_bench.strategies.base import Needs
+from lwft_bench.training.traits import Traits
 
 CostClass = tuple[int, tuple[int, ...]]
 """Lowest unit and sizes of the units selected: selections alike in these cost alike (backward
@@ -50,9 +51,9 @@ def dry_run(
     shapes: Sequence[BatchShape],
     selections: Sequence[tuple[int, ...]],
     needs: Needs,
+    traits: Traits | None = None,
     *,
     observed: Sequence[tuple[int, ...]] = (),
-    own_logits: bool = False,
 ) -> DryRun:
     """Runs the trainer's own step on fake tensors: a probing step, then one for each selection.
 
@@ -66,7 +67,7 @@ def dry_run(
         observed: Of each selection, the units that are measured without being trained; none of any if
             left out.
     """
-    with fake_cell(cell, shapes, own_logits=own_logits) as fake:
+    with fake_cell(cell, shapes, traits=traits) as fake:
         flops = {BEFORE[what]: number for what, number in fake.before_training(needs).items()}
         sizes = [group.num_parameters for group in fake.assembly.groups.units]
         pairs = list(zip(selections, observed or [()] * len(selections), strict=True))

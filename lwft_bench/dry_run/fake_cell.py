@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import torch
 
 from lwft_bench.dry_run.engine import PlanningEngine
-from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps
+from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps, longest
+from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.memory.accounting import MemoryAccount
 from lwft_bench.memory.fake import fake_model
 from lwft_bench.memory.fake_mode import RepeatingFakeMode
@@ -18,6 +19,7 @@ from lwft_bench.schema.cell import Cell
 from lwft_bench.state.engine import Engine
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.assembly import Surroundings
+from lwft_bench.training.traits import Traits
 
 CPU = torch.device("cpu")
 
@@ -27,12 +29,16 @@ def fake_cell(
     cell: Cell,
     shapes: Sequence[BatchShape],
     *,
-    own_logits: bool = False,
+    traits: Traits | None = None,
     idle: Sequence[BatchShape] = (),
     counter: FlopCount | None = None,
     engine: Engine | None = None,
 ) -> Iterator[CellSteps[MemoryAccount]]:
-    """Inside, tensors are fake, and their memory and arithmetic are counted."""
+    """Inside, tensors are fake, and their memory and arithmetic are counted.
+
+    traits: None: found on rows as long as the longest.
+    """
+    traits = traits or traits_of(cell, longest(shapes))
     adapter, model = empty_adapted_model(cell)
     mode = RepeatingFakeMode()
     fake_model(model, mode)
@@ -47,6 +53,6 @@ def fake_cell(
             shapes,
             Surroundings(CPU, account, engine=engine, fake=True),
             counter,
-            own_logits=own_logits,
+            traits=traits,
             idle=idle,
         )

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import torch
 
@@ -28,13 +29,19 @@ from lwft_bench.training.readings import Readings
 from lwft_bench.training.step import TrainingStep
 from lwft_bench.training.streams import undisturbed
 
-_Units = tuple[int, ...]
 Factors = tuple[Fraction, ...]
 """Operations for each one of an Extent's fields."""
 
 SHORT, LONG = 8, 16
 """Tokens of a row."""
 CHECK = BatchShape(3, 24, 24)
+
+
+class Selected(NamedTuple):
+    """Units that train, and units that are only measured."""
+
+    units: tuple[int, ...]
+    observed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Operations:
+class StepCosts:
     """What each kind of step costs.
 
     uncounted: operators whose arithmetic is in no cost, for want of a formula. deviation: the largest
@@ -71,10 +78,10 @@ class Operations:
 def count_operations(
     assembly: Assembly,
     device: torch.device,
-    selections: Sequence[_Units],
+    selections: Sequence[Selected],
     needs: Needs,
     planned: DryRun,
-) -> Operations:
+) -> StepCosts:
     """The costs of every kind of step that `planned` knows.
 
     selections: with the units that are measured beside those selected, whose gradients cost as much.
@@ -84,7 +91,7 @@ def count_operations(
     with undisturbed(device), FlopCount() as counter:
         trial = _Trial(assembly, device, needs, counter)
         costs = trial.costs(selections, planned)
-    return Operations(
+    return StepCosts(
         costs,
         tuple(sorted(counter.uncounted + Counter(planned.uncounted))),
         trial.deviation,
@@ -114,7 +121,7 @@ class _Trial:
         )
         self.deviation = 0.0
 
-    def costs(self, selections: Sequence[_Units], planned: DryRun) -> dict[CostClass, Cost]:
+    def costs(self, selections: Sequence[Selected], planned: DryRun) -> dict[CostClass, Cost]:
         groups = self._assembly.groups
         costs: dict[CostClass, Cost] = {}
         if self._needs.probing_steps:
@@ -128,15 +135,15 @@ class _Trial:
         self._step.activate([])
         return costs
 
-    def _alike(self, selections: Sequence[_Units]) -> list[dict[CostClass, _Units]]:
+    def _alike(self, selections: Sequence[Selected]) -> list[dict[CostClass, Selected]]:
         """A selection of each class; classes together that differ in their lowest unit alone."""
-        found: defaultdict[_Units, dict[CostClass, _Units]] = defaultdict(dict)
-        for units in sorted(selections, key=lambda units: min(units, default=len(self._sizes))):
-            kind = cost_class(units, self._sizes)
-            found[kind[1]][kind] = units
+        found: defaultdict[tuple[int, ...], dict[CostClass, Selected]] = defaultdict(dict)
+        kinds = {cost_class(one.units, self._sizes, one.observed): one for one in selections}
+        for kind in sorted(kinds):
+            found[kind[1]][kind] = kinds[kind]
         return list(found.values())
 
-    def _interpolated(self, alike: dict[CostClass, _Units]) -> dict[CostClass, Cost]:
+    def _interpolated(self, alike: dict[CostClass, Selected]) -> dict[CostClass, Cost]:
         """Layers of one kind add the same each, so the first class and the last give those between;
         where one batch says otherwise, a class is worked out by itself."""
         kinds = list(alike)
@@ -156,12 +163,13 @@ class _Trial:
             costs[kind] = between if agrees else self._cost(self._run_step)
         return costs
 
-    def _select(self, units: _Units) -> None:
+    def _select(self, selected: Selected) -> None:
         groups = self._assembly.groups
         everything = self._needs.gradients == "all"
-        updated = [*(groups.units[unit] for unit in units), *groups.always]
-        moved = moved_groups(groups, units, self._assembly.method.unselected)
-        self._step.activate(updated, groups.units if everything else (), moved)
+        updated = [*(groups.units[unit] for unit in selected.units), *groups.always]
+        observed = [groups.units[unit] for unit in selected.observed]
+        moved = moved_groups(groups, selected.units, self._assembly.method.unselected)
+        self._step.activate(updated, groups.units if everything else observed, moved)
 
     def _cost(self, run: Callable[[BatchShape], tuple[int, int]]) -> Cost:
         counts = [

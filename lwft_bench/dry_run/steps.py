@@ -19,6 +19,7 @@ from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import AnyAccount, Assembly, Surroundings, assemble
 from lwft_bench.training.groups import moved_groups
 from lwft_bench.training.loss import DeviceBatch
+from lwft_bench.training.traits import Traits
 
 _NOTHING = Needs()
 Before = Literal["probing", "measuring"]
@@ -44,6 +45,11 @@ class BatchShape:
     def extent(self) -> Extent:
         """What its arithmetic grows with."""
         return Extent.of_lengths([self.length] * self.rows, self.num_targets)
+
+
+def longest(shapes: Sequence[BatchShape]) -> int:
+    """Tokens of the longest rows, padding included."""
+    return max(shape.length for shape in shapes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +93,11 @@ class CellSteps(Generic[AnyAccount]):
     def select(
         self, units: Sequence[int], needs: Needs = _NOTHING, observed: Sequence[int] = ()
     ) -> None:
-        """The units train from now on, and what the strategy needs of the others is measured, as are
-        those `observed`."""
+        """The units train from now on, and what the strategy needs of the others is measured.
+
+        Args:
+            observed: Units whose gradients are measured without being trained; all if so needed.
+        """
         groups, store = self.assembly.groups, self.assembly.store
         with self.account.phase("switch"):
             leaving = [groups.units[unit].name for unit in self._selected - set(units)]
@@ -97,8 +106,8 @@ class CellSteps(Generic[AnyAccount]):
             store.switch(leaving, [group.name for group in updated])
             moved = moved_groups(groups, units, self.assembly.method.unselected)
             everything = needs.gradients == "all"
-            seen = groups.units if everything else [groups.units[unit] for unit in observed]
-            self.assembly.step.activate(updated, seen, moved)
+            measured = groups.units if everything else [groups.units[unit] for unit in observed]
+            self.assembly.step.activate(updated, measured, moved)
         self._selected = frozenset(units)
 
     def run_step(self, *, update: bool = True) -> int:
@@ -147,7 +156,7 @@ def cell_steps(
     surroundings: Surroundings[AnyAccount],
     counter: FlopCount,
     *,
-    own_logits: bool,
+    traits: Traits,
     idle: Sequence[BatchShape] = (),
 ) -> CellSteps[AnyAccount]:
     """Puts an adapted model together with what trains it, as it stands before the first selection."""
@@ -159,7 +168,7 @@ def cell_steps(
         cell.training,
         surroundings,
         rounding_seed=0,
-        own_logits=own_logits,
+        traits=traits,
     )
     device = surroundings.device
     assembly.store.counts_survival = True  # the dearest steps are those that count it

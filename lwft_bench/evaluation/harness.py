@@ -22,13 +22,20 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
+    from lwft_bench.evaluation.left_padding import Together
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores in the order the benchmarks were given, and the samples they are means of."""
+    """Scores in the order the benchmarks were given, and the samples they are means of.
+
+    rows_together: which prompts the model could answer at once without changing the answers; None:
+    nothing was generated.
+    """
 
     scores: list[Score]
     samples: list[SampleRow]
+    rows_together: Together | None = None
 
 
 def evaluate(
@@ -93,7 +100,7 @@ def evaluate(
         ]
         scores.append(_score(benchmark, answered))
         samples.extend(answered)
-    return Evaluation(scores, samples)
+    return Evaluation(scores, samples, language_model.rows_together)
 
 
 def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> SampleRow:

@@ -17,6 +17,11 @@ from transformers import (
 )
 
 from lwft_bench.data.batching import encode_pair
+from lwft_bench.evaluation.left_padding import (
+    Together,
+    generated_without_padding,
+    rows_together,
+)
 from lwft_bench.evaluation.not_finite import NanWatch, NotFinite
 from lwft_bench.evaluation.stopping import StopTexts
 
@@ -38,6 +43,8 @@ class ModelInMemory(HFLM):
             pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size
         )
         self.set_cache_hook(_AnswerHook(on_answer))
+        self.rows_together: Together | None = None
+        """Which rows are generated for at once; None before anything is generated."""
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         return super().generate_until(requests, disable_tqdm=True)
@@ -52,6 +59,26 @@ class ModelInMemory(HFLM):
         return answers
 
     def _model_generate(
+        self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
+    ) -> torch.Tensor:
+        """Without padding where the model's answers would depend on it."""
+        padding = self.tokenizer.pad_token_id
+        if self.rows_together is None:
+            self.rows_together = rows_together(self.model, padding)
+        if self.rows_together == "any":
+            return self._generate(context, max_length, stop, **options)
+        mask, longest = options.pop("attention_mask"), context.shape[1]
+
+        def generate(rows: torch.Tensor) -> torch.Tensor:
+            limit = max_length - longest + rows.shape[1]
+            return self._generate(
+                rows, limit, stop, attention_mask=torch.ones_like(rows), **options
+            )
+
+        single = self.rows_together == "single"
+        return generated_without_padding(context, mask, padding, generate, single=single)
+
+    def _generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
     ) -> torch.Tensor:
         """Greedy rows end one by one; beam search, which has rows to choose from, by its own end."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 
@@ -18,6 +18,8 @@ from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.run import Identity
 
 TICK_SECONDS = 0.2
+RESTARTS = 3
+"""Of a cell whose process was killed from outside. What kills it every time is its own doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Executor:
         store: RunStore,
         server: Server,
         run_cell: str,
-        save_weights: bool,
+        saves_weights: Callable[[Cell], bool],
         progress: PlainProgress,
         limits: Limits,
         stops: StopRequests,
@@ -50,7 +52,7 @@ class Executor:
         self._store = store
         self._server = server
         self._run_cell = run_cell
-        self._save_weights = save_weights
+        self._saves_weights = saves_weights
         self._progress = progress
         self._limits = limits
         self._stops = stops
@@ -58,7 +60,7 @@ class Executor:
         self._kill_at = float("inf")
         self._waiting: deque[tuple[Cell, Identity]] = deque()
         self._running: list[CellProcess] = []
-        self._restarted: set[str] = set()
+        self._restarts: Counter[str] = Counter()
 
     def run(self, cells: Iterable[tuple[Cell, Identity]]) -> None:
         """Run the cells, in order as far as there are workers; returns early on a stop request."""
@@ -82,7 +84,7 @@ class Executor:
             record = self._store.begin(cell, identity, threads)
             self._progress.started(cell.id, self._store.has_checkpoint(cell.id))
             folder = self._store.work_folder(cell.id)
-            job = Job(cell, record, folder, self._run_cell, self._save_weights)
+            job = Job(cell, record, folder, self._run_cell, self._saves_weights(cell))
             self._running.append(self._server.start(job))
 
     def _listen(self, process: CellProcess) -> None:
@@ -104,8 +106,12 @@ class Executor:
             if self._stops.count:
                 self._progress.dropped(cell.id, "killed, goes on from its last checkpoint")
                 return
-            if ended.killed_from_outside and cell.id not in self._restarted:
-                self._restarted.add(cell.id)
+            if ended.disk_full:
+                self._progress.dropped(cell.id, f"no room on the disk: {ended.disk_full}")
+                self._stops.count += 1  # what else runs would come to the same
+                return
+            if ended.killed_from_outside and self._restarts[cell.id] < RESTARTS:
+                self._restarts[cell.id] += 1
                 self._waiting.appendleft((cell, Identity(process.job.record.components)))
                 self._progress.dropped(cell.id, "its process was killed; starting it again")
                 return

@@ -22,4 +22,8 @@ def inventory(name: str, states: Mapping[str, CellState], num_to_do: int) -> str
     for changed, cells in stale.items():
         lines.append(f"stale, since {' and '.join(changed)} changed (kept in stale/):")
         lines += [f"  {cell_id}" for cell_id in cells]
+    damaged = {cell_id: one for cell_id, one in states.items() if one.state is State.DAMAGED}
+    if damaged:
+        lines.append("damaged (kept in stale/, and run again):")
+        lines += [f"  {cell_id}: {'; '.join(one.changed)}" for cell_id, one in damaged.items()]
     return "\n".join(lines)

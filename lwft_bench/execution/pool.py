@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import connection, forkserver, resource_tracker
+from multiprocessing import connection, forkserver, process, resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from lwft_bench.cell.outcomes import SERVER_DIED, Ended, num_oom_kills
 from lwft_bench.cell.provenance import now
+from lwft_bench.execution.silence import Silence
 from lwft_bench.execution.worker import Job, PreflightJob, tell_accelerator, tell_findings, work
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.events import Event, PhaseBegan, Stopped
+from lwft_bench.schema.events import DiskFull, Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
+
+SILENT_PHASES: tuple[Phase, ...] = ("load", "plan", "save")
+"""In these a library works that tells nothing: there, using the processor is a sign of life."""
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -28,6 +35,7 @@ _ENVIRONMENT = {
 """Of the server, so that no library starts threads while it loads: they would not survive the fork.
 Cells set their own number."""
 
+_LONGEST_FOLDER = 60
 _STARTS = 5
 _RESTART_SECONDS = 0.5
 """For a server that is dying to be dead, which is when another is started."""
@@ -46,6 +54,7 @@ class Server:
     def __init__(self, preload: Sequence[str]) -> None:
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
+        _shorten_temporary_folder()
 
     def start(self, job: Job) -> CellProcess:
         """Start a cell in a process of its own."""
@@ -107,7 +116,7 @@ class Server:
     def _ensure_running(self) -> None:
         """Start the server, again if it has died, deaf to the signals that are the parent's."""
         resource_tracker.ensure_running()  # the server's start includes this, and it unblocks them
-        with _blocked({signal.SIGINT, signal.SIGTERM}), _environment(_ENVIRONMENT):
+        with _blocked({signal.SIGINT, signal.SIGTERM, signal.SIGHUP}), _environment(_ENVIRONMENT):
             forkserver.ensure_running()
 
 
@@ -127,7 +136,9 @@ class CellProcess:
         self._events = events
         self._interrupted = False
         self._hung_seconds: float | None = None
-        self._last_event = time.monotonic()
+        self._disk_full = ""
+        assert process.pid is not None
+        self._silence = Silence(process.pid)
         self._oom_kills = num_oom_kills()
 
     @property
@@ -142,15 +153,17 @@ class CellProcess:
 
     @property
     def silent_seconds(self) -> float:
-        """Time since the last event."""
-        return time.monotonic() - self._last_event
+        """For how long it has given no sign of life, as far as that was watched."""
+        return self._silence.watch(works_in_silence=self.phase in SILENT_PHASES)
 
     def events(self) -> Iterator[Event]:
         """Events that have arrived."""
         with suppress(EOFError, OSError):
             while self._events.poll():
                 event: Event = self._events.recv()
-                self._last_event = time.monotonic()
+                self._silence.broken()
+                if isinstance(event, DiskFull):
+                    self._disk_full = event.text
                 if isinstance(event, PhaseBegan):
                     self.phase = event.phase
                 if isinstance(event, Stopped):
@@ -173,6 +186,7 @@ class CellProcess:
             phase=self.phase,
             hung_seconds=self._hung_seconds,
             interrupted=self._interrupted,
+            disk_full=self._disk_full,
             out_of_memory=code == -signal.SIGKILL and kills != self._oom_kills,
         )
 
@@ -186,7 +200,7 @@ class CellProcess:
     def kill_as_hung(self) -> None:
         """Kill it, having had it write to its log where it is."""
         self._hung_seconds = self.silent_seconds
-        self._last_event = time.monotonic()
+        self._silence.broken()
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGUSR1)
             time.sleep(_TRACEBACK_SECONDS)
@@ -204,6 +218,15 @@ class CellProcess:
                     self._events.recv()
                 else:
                     os.kill(self.pid, signal.SIGKILL)
+
+
+def _shorten_temporary_folder() -> None:
+    """Sockets' paths have some hundred bytes: below a long TMPDIR there is no room for one."""
+    config: dict[str, object] = process.current_process()._config  # type: ignore[attr-defined]
+    if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_FOLDER and not config.get("tempdir"):
+        folder = tempfile.mkdtemp(prefix="lwft-", dir="/tmp")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        config["tempdir"] = folder
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lwft_bench.cell.outcomes import one_line
 from lwft_bench.execution.tracking import RunningCell, RunTracker
-from lwft_bench.schema.events import Event, StepsDone
+from lwft_bench.schema.events import Event, Noted, Progressed, StepsDone
 from lwft_bench.schema.result import CellResult
 
 REDRAW_SECONDS = 0.25
@@ -57,6 +57,11 @@ class PlainProgress:
         if isinstance(event, StepsDone) and now - self._told[cell_id] >= LINE_SECONDS:
             self._told[cell_id] = now
             self.say(f"{cell_id}: {_step_line(cell, now)}")
+        if isinstance(event, Progressed) and now - self._told[cell_id] >= LINE_SECONDS:
+            self._told[cell_id] = now
+            self.say(f"{cell_id}: {cell.phase} {event.done}/{event.total}")
+        if isinstance(event, Noted):
+            self.say(f"{cell_id}: {event.text}")
 
     def finished(self, cell_id: str, result: CellResult) -> None:
         seconds = self.tracker.finish(cell_id, result.status == "done")
@@ -99,6 +104,8 @@ class LiveProgress(PlainProgress):
 
     def event(self, cell_id: str, event: Event) -> None:
         self.tracker.take(cell_id, event)
+        if isinstance(event, Noted):
+            self.say(f"{cell_id}: {event.text}")
 
     def tick(self) -> None:
         now = self.tracker.clock()

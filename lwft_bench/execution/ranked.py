@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +49,18 @@ class RankedCells:
     """Runs cells with the other ranks. `run_cell` is the "module:function" of a RunCell."""
 
     def __init__(
-        self, ranks: Ranks, store: RunStore, run_cell: str, save_weights: bool, stops: StopRequests
+        self,
+        ranks: Ranks,
+        store: RunStore,
+        run_cell: str,
+        saves_weights: Callable[[Cell], bool],
+        stops: StopRequests,
     ) -> None:
         module, _, function = run_cell.partition(":")
         self._run_cell: RunCell = getattr(importlib.import_module(module), function)
         self._ranks = ranks
         self._store = store
-        self._save_weights = save_weights
+        self._saves_weights = saves_weights
         self._stops = stops
         self._in_step = True
 
@@ -126,7 +131,7 @@ class RankedCells:
                     self._store.work_folder(order.cell_id),
                     emit,
                     lambda: self._stops.count > 0,
-                    save=self._save_weights,
+                    save=self._saves_weights(order.cell),
                     ranks=self._ranks,
                 )
             except Interrupted:
@@ -139,7 +144,7 @@ class RankedCells:
 def follow(store: RunStore, run_cell: str, ranks: Ranks) -> None:
     """What a rank but the first does in a run."""
     with stop_requests() as stops:
-        RankedCells(ranks, store, run_cell, False, stops).follow()
+        RankedCells(ranks, store, run_cell, lambda cell: False, stops).follow()
 
 
 def threads_per_rank() -> int:

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from lwft_bench.cell.provenance import command_line, num_cores
+from lwft_bench.cell.provenance import num_cores
 from lwft_bench.execution.choice import Choice, choices, told
+from lwft_bench.execution.conclusion import ALL_DONE, REPORT, conclude
 from lwft_bench.execution.executor import Executor, Limits
 from lwft_bench.execution.inventory import inventory
 from lwft_bench.execution.pool import Server
-from lwft_bench.execution.progress import outcome, progress_on
+from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.tracking import RunTracker
 from lwft_bench.execution.worker import PreflightJob
+from lwft_bench.results.made_from import inputs_digest, is_current, note
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
-from lwft_bench.schema.run import Identity
+from lwft_bench.schema.run import Identity, SuiteRecord
 from lwft_bench.suites.loading import Suite
 from lwft_bench.training.ranks import ALONE, Ranks, launched
-
-REPORT = "report.md"
-
-ALL_DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
-"""Exit codes. Bad input, a UserError, is the command line's 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +97,35 @@ def run_suite(
     with store.lock(), stop_requests() as stops:
         store.recover()
         run = _Run(suite, store, options, console, stops, ranks)
-        changed = run.execute()
-        reportable = store.results() or store.trial_results()
-        if reportable and (changed or not (out / REPORT).exists()):
-            _say(console, (report or _report)(out))
-        return _conclude(store, console)
+        run.execute()
+        if store.results() or store.trial_results():
+            _make_report(store, report or _report, console)
+        return conclude(store, lambda text: _say(console, text))
+
+
+def run_cells(
+    suite: Suite,
+    store: RunStore,
+    identities: Mapping[str, Identity],
+    record: SuiteRecord,
+    options: RunOptions,
+    *,
+    report: Callable[[Path], str] | None = None,
+    console: Console | None = None,
+) -> int:
+    """Runs cells whose identities are known, and notes `record` as the directory's suite.
+
+    Returns:
+        The exit code.
+    """
+    console = console or Console()
+    with store.lock(), stop_requests() as stops:
+        store.recover()
+        run = _Run(suite, store, options, console, stops, ALONE)
+        store.write_suite(record, suite.source_text)
+        run.stage(suite.name, suite.cells, identities)
+        _make_report(store, report or _report, console)
+        return conclude(store, lambda text: _say(console, text))
 
 
 class _Run:
@@ -127,29 +148,30 @@ class _Run:
         self._ranks = ranks
         self._ranked: RankedCells | None = None
         if ranks.world > 1:
-            self._ranked = RankedCells(ranks, store, options.run_cell, options.save_weights, stops)
+            self._ranked = RankedCells(ranks, store, options.run_cell, self._saves_weights, stops)
         self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
         self._identities: dict[str, Identity] = {}
         self._ended = {State.DONE} if options.retry_failed else {State.DONE, State.FAILED}
 
-    def execute(self) -> bool:
-        """Tells whether there is anything that the report has not seen yet."""
+    def _saves_weights(self, cell: Cell) -> bool:
+        return self._options.save_weights or self._suite.keeps_weights(cell)
+
+    def execute(self) -> None:
+        """Runs what is left of the trials and of the cells."""
         decided = self._decide()
         self._check(decided)
-        changed = self._note(decided)
-        ran = False
+        self._note(decided)
         if self._trials:
-            ran = self._stage(f"{self._suite.name}, tuning", self._trials)
+            self.stage(f"{self._suite.name}, tuning", self._trials, self._identities)
             decided = self._decide()
-            changed |= self._note(decided)
+            self._note(decided)
             for choice in decided:
                 _say(self._console, told(choice))
         cells = self._cells(decided)
         if cells and not self._stops.count:
-            ran |= self._stage(self._suite.name, cells)
+            self.stage(self._suite.name, cells, self._identities)
         if self._ranked:
             self._ranked.dismiss()
-        return ran or changed
 
     def _check(self, decided: Sequence[Choice]) -> None:
         """Everything that will run and can be found wrong now.
@@ -187,18 +209,19 @@ class _Run:
         ended = state in (State.DONE, State.FAILED)
         return self._store.read_result(trial.id) if ended else None
 
-    def _note(self, decided: Sequence[Choice]) -> bool:
-        """Write down the suite as far as it is known; tells whether another one stood there."""
+    def _note(self, decided: Sequence[Choice]) -> None:
+        """Write down the suite as far as it is known."""
         known = [*self._trials, *self._cells(decided)]
         self._identities = {cell.id: self._suite.identity(cell) for cell in known}
         record = suite_record(self._suite, decided, self._identities)
-        return self._store.write_suite(record, self._suite.source_text)
+        self._store.write_suite(record, self._suite.source_text)
 
-    def _stage(self, name: str, cells: Sequence[Cell]) -> bool:
-        """Run the cells that are new, stale or interrupted; tells whether there were any."""
+    def stage(self, name: str, cells: Sequence[Cell], identities: Mapping[str, Identity]) -> None:
+        """Run the cells that are new, stale or interrupted."""
+        self._identities = dict(identities)
         states = {cell.id: self._store.state(cell.id, self._identities[cell.id]) for cell in cells}
         for cell_id, state in states.items():
-            if state.state is State.STALE:
+            if state.state in (State.STALE, State.DAMAGED):
                 self._store.archive(cell_id)
         to_do = [cell for cell in cells if states[cell.id].state not in self._ended]
         _say(self._console, inventory(name, states, len(to_do)))
@@ -206,7 +229,6 @@ class _Run:
             self._on_ranks(self._ranked, to_do)
         elif to_do:
             self._in_processes(to_do)
-        return bool(to_do)
 
     def _in_processes(self, to_do: Sequence[Cell]) -> None:
         options, store = self._options, self._store
@@ -220,7 +242,7 @@ class _Run:
             f"{workers} at a time, {threads} CPU threads each; loading torch for all of them",
         )
         limits = Limits(workers, threads, options.hang_seconds, options.stop_seconds)
-        save = options.save_weights
+        save = self._saves_weights
         with progress_on(self._console, RunTracker(len(to_do))) as progress:
             Executor(store, server, options.run_cell, save, progress, limits, self._stops).run(
                 (cell, self._identities[cell.id]) for cell in to_do
@@ -242,44 +264,21 @@ def _num_workers(cells: Sequence[Cell], server: Server) -> int:
     return min(num_cores(), len(cells))
 
 
+def _make_report(store: RunStore, report: Callable[[Path], str], console: Console) -> None:
+    """Unless the one that is there was made from just this."""
+    out = store.directory
+    if is_current(out) and (out / REPORT).exists():
+        return
+    digest = inputs_digest(out)
+    _say(console, report(out))
+    note(out, digest)
+
+
 def _report(out: Path) -> str:
     from lwft_bench.reporting.report import terminal_summary, write_report
 
     write_report(out)
     return f"\n{terminal_summary(out)}\n"
-
-
-def _conclude(store: RunStore, console: Console) -> int:
-    """Say how the run stands and how to go on; gives the exit code.
-
-    A trial that diverged has lost, which is no failure of the run.
-    """
-    suite = store.read_suite()
-    num_cells = len(suite.cells) + len(suite.trials)
-    results, trials = store.results(), store.trial_results()
-    ended = [*trials, *results]
-    barred = {
-        cell_id
-        for one in suite.tunings
-        if one.ended and one.chosen is None
-        for cell_id in one.cells
-    }.difference(result.cell for result in results)
-    num_left = num_cells - len(ended) - len(barred)
-    failures = [result for result in ended if result.status != "done"]
-    for result in failures:
-        _say(console, f"{result.cell}: {outcome(result)}")
-    lost = [result for result in trials if result.status == "diverged"]
-    failures = [result for result in failures if result not in lost]
-    if failures:
-        _say(console, "failed cells run again with --retry failed")
-    if num_left:
-        _say(console, f"{num_left} of {num_cells} cells are left, and nothing done is lost")
-        _say(console, f"to go on: {command_line()}")
-    if ended:
-        _say(console, f"report: {store.directory / REPORT}")
-    if num_left:
-        return INTERRUPTED
-    return SOME_FAILED if failures or barred else ALL_DONE
 
 
 def _say(console: Console, text: str) -> None:

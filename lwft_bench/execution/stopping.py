@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as something to ask about, so that nothing is torn by an exception."""
+"""Ctrl-C, SIGTERM and a closing terminal as something to ask about: no exception tears anything."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ class StopRequests:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequests]:
-    """Count SIGINT and SIGTERM instead of being ended by them. For the main thread."""
+    """Count SIGINT, SIGTERM and SIGHUP instead of being ended by them. For the main thread."""
     requests = StopRequests()
 
     def count(*_: object) -> None:
         requests.count += 1
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, count) for number in numbers}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # What nohup has told this process not to hear stays unheard.
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, count) for number in heard}
     try:
         yield requests
     finally:

@@ -16,17 +16,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lwft_bench.cell.outcomes import raised
+from lwft_bench.cell.outcomes import disk_is_full, one_line, raised
 from lwft_bench.cell.provenance import accelerator, now
 from lwft_bench.results.store import write_result
 from lwft_bench.schema.cell import Cell
-from lwft_bench.schema.events import Emit, Event, PhaseBegan, Stopped
+from lwft_bench.schema.events import DiskFull, Emit, Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
 from lwft_bench.schema.run import CellRecord
 from lwft_bench.training.errors import Interrupted
@@ -96,7 +97,24 @@ def work(job: Job, connection: Connection) -> None:
         emit(Stopped())
     except Exception as error:
         traceback.print_exc()
-        write_result(job.folder, raised(job.cell, job.record, error, phase, started))
+        try:
+            if disk_is_full(error):
+                raise
+            write_result(job.folder, raised(job.cell, job.record, error, phase, started))
+        except Exception as last:
+            if not disk_is_full(last):
+                raise
+            emit(DiskFull(one_line(str(last))))
+    _end(connection)
+
+
+def _end(connection: Connection) -> None:
+    """Ends the process at once: threads that a library left behind would keep it."""
+    connection.close()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(0)
 
 
 def tell_accelerator(_: None, connection: Connection) -> None:

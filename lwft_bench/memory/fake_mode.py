@@ -13,6 +13,9 @@ from torch._subclasses.fake_tensor import (
     in_kernel_invocation_manager,
 )
 
+GROUPED_PRODUCT = getattr(getattr(torch.ops.aten, "_grouped_mm", None), "default", None)
+"""The product of mixtures of experts; older versions of torch have none."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Made:
@@ -63,6 +66,8 @@ class RepeatingFakeMode(FakeTensorMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if func is GROUPED_PRODUCT:
+            return self._grouped_product(*args, **kwargs)
         try:
             key = (id(func), _key(args), _key(kwargs.items()) if kwargs else ())
             irregular = key in self._irregular
@@ -81,6 +86,32 @@ class RepeatingFakeMode(FakeTensorMode):
         except _Irregular:  # not kept: its traceback would keep the tensors alive
             self._irregular.add(key)
         return result
+
+    def _grouped_product(
+        self,
+        left: Any,
+        right: Any,
+        offs: Any = None,
+        bias: Any = None,
+        out_dtype: torch.dtype | None = None,
+    ) -> FakeTensor:
+        """What the kernels return in every dtype: rows that begin at multiples of 16 bytes.
+
+        torch's own function takes bfloat16 alone, and pads rows only in builds with CUDA.
+        """
+        groups = () if left.dim() == right.dim() == 3 else (offs.shape[0],)
+        size = {
+            (2, 2): (*groups, left.shape[0], right.shape[-1]),
+            (2, 3): (left.shape[0], right.shape[-1]),
+            (3, 2): (left.shape[-2], right.shape[-1]),
+            (3, 3): (*left.shape[:2], right.shape[-1]),
+        }[left.dim(), right.dim()]
+        dtype = out_dtype or left.dtype
+        aligned = 16 // dtype.itemsize
+        row = -(-size[-1] // aligned) * aligned
+        stride = (size[1] * row, row, 1) if len(size) == 3 else (row, 1)
+        made = torch.empty_strided(size, stride, dtype=dtype, device="meta")
+        return FakeTensor(self, made, left.fake_device)
 
     def _again(self, known: _Result, args: Sequence[Any]) -> Any:
         if known is None:

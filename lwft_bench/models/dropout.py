@@ -1,4 +1,4 @@
-"""The model's own dropout, switched off."""
+"""The model's own dropout and the noise of its routers, switched off."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
+NOISE = ("jitter_noise", "input_jitter_noise", "moe_jitter_eps")
+"""Widths of uniform noise. PhiMoE's `router_jitter_noise` is none: it is the threshold of its choice
+of experts, in evaluation too."""
+
 
 def remove_dropout(model: nn.Module) -> None:
     """Sets all dropout probabilities to zero. Before an adapter brings its own.
 
-    Modules keep them in nn.Dropout, or as numbers that they hand to a function.
+    Modules keep them in nn.Dropout, or as numbers that they hand to a function. The noise that
+    routers of experts put on their inputs goes too.
     """
     from torch.nn import Dropout
 
@@ -19,5 +24,5 @@ def remove_dropout(model: nn.Module) -> None:
         if isinstance(module, Dropout):
             module.p = 0.0
         for key, value in vars(module).items():
-            if "drop" in key and isinstance(value, float):
+            if isinstance(value, float) and ("drop" in key or key in NOISE):
                 setattr(module, key, 0.0)

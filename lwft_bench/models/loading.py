@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,16 +27,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
-    "alters_logits",
     "empty_model",
     "load_model",
     "load_tokenizer",
     "model_digest",
     "require_shape",
 ]
-
-LOGITS_ALTERED_BY = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-"""Keys of transformers' configs."""
 
 SHAPE_FIELDS = (
     "model_type",
@@ -62,8 +59,9 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     that ends every text by it no longer does.
 
     Raises:
-        UserError: it cannot be found or read, has no token to pad with, or has more tokens than
-            the model has embeddings.
+        UserError: it cannot be found or read, has no token to pad with, or pads or ends texts with
+            a token that the model has no embedding for. Others may lack one (Gemma 3's for
+            pictures) while no text has them.
     """
     from transformers import AutoTokenizer
 
@@ -80,7 +78,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
             raise UserError(f"model {config.name}: the tokenizer has no end-of-sequence token")
         tokenizer.pad_token = tokenizer.eos_token
     vocab_size = _transformers_config(config).get_text_config().vocab_size
-    if len(tokenizer) > vocab_size:
+    needed = [tokenizer.pad_token_id, tokenizer.eos_token_id]
+    if max(number for number in needed if number is not None) >= vocab_size:
         raise UserError(
             f"model {config.name}: the tokenizer has {len(tokenizer)} tokens and the model only"
             f" {vocab_size} embeddings (vocab_size)"
@@ -95,10 +94,11 @@ def load_model(
 
     A model given by `config` has no weights: they are drawn from `seed`, in `dtype`, as are those of
     layers that `config.reinitialise` names, for which the model is there twice for a moment. torch's
-    global random streams are left as they were.
+    global random streams are left as they were. Then `config.gain` and `config.rescale` are applied.
 
     Args:
-        attention: transformers' `attn_implementation`: "eager" or "sdpa".
+        attention: transformers' `attn_implementation`: "eager" or "sdpa"; "auto" for the best that
+            the model has.
 
     Raises:
         UserError: it cannot be found or read, its weights do not fit its config, or it lacks the
@@ -106,6 +106,7 @@ def load_model(
     """
     from transformers import AutoModelForCausalLM
 
+    from lwft_bench.models.gains import multiply_gains, rescale
     from lwft_bench.models.planting import plant
     from lwft_bench.models.randomness import private_stream
 
@@ -117,7 +118,7 @@ def load_model(
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=_implementation(attention),
             use_safetensors=True,
             trust_remote_code=config.trust_remote_code,
             local_files_only=True,
@@ -135,7 +136,12 @@ def load_model(
     if config.reinitialise:
         with private_stream(seed):
             plant(model, _build(config, dtype, attention), config)
-    return model.eval()
+    model.eval()
+    if config.gain:
+        multiply_gains(model, config.gain)
+    if config.rescale:
+        rescale(model, config.rescale)
+    return model
 
 
 def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
@@ -160,15 +166,6 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
     return model
 
 
-def alters_logits(config: ModelConfig) -> bool:
-    """Whether by its config the model does more to its logits than apply the head.
-
-    What training finds out by comparing, for plans, which have no values to compare.
-    """
-    text = _transformers_config(config).get_text_config()
-    return any(getattr(text, key, None) not in (None, 1, 1.0) for key in LOGITS_ALTERED_BY)
-
-
 def require_shape(config: ModelConfig) -> None:
     """Refuses a config that leaves its shape to transformers' defaults: those of some other model.
 
@@ -178,20 +175,25 @@ def require_shape(config: ModelConfig) -> None:
     from transformers import CONFIG_MAPPING
 
     built = type(_transformers_config(config))
-    if config.config is None:
-        given = read_json_object(config_folder(config) / "config.json")
-    else:
-        given = config.config
+    given, place = config.config, ""
+    if given is None:
+        file = config_folder(config) / "config.json"
+        given, place = read_json_object(file), f" ({file})"
     if built not in CONFIG_MAPPING.values() or hasattr(built(), "text_config"):
         return  # a model's own code, or a config of configs: its defaults are its own affair
     for field in SHAPE_FIELDS:
         name = built.attribute_map.get(field, field)
         if field not in given and name not in given:
             raise UserError(
-                f"model {config.name}: its config lacks {name}, without which its shape would be"
-                f" a guess (transformers would take {getattr(built(), name, None)})",
+                f"model {config.name}: its config{place} lacks {name}, without which its shape would"
+                f" be a guess (transformers would take {getattr(built(), name, None)})",
                 f"Add `{name}` to the config.",
             )
+
+
+def _implementation(attention: str) -> str | None:
+    """What transformers calls it: without a name it takes sdpa where the model has that."""
+    return None if attention == "auto" else attention
 
 
 def _build(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
@@ -202,10 +204,30 @@ def _build(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTraine
         model = AutoModelForCausalLM.from_config(
             _transformers_config(config),
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=_implementation(attention),
             trust_remote_code=config.trust_remote_code,
         )
+    _keep_in_float32(model)
     return model.eval()
+
+
+def _keep_in_float32(model: PreTrainedModel) -> None:
+    """What transformers does when it loads weights, and not when it builds a model from a config."""
+    import torch
+    from torch import nn
+
+    kept = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
+    if not kept or model.dtype not in (torch.float16, torch.bfloat16):
+        return
+    globs = (re.escape(glob).replace(r"\*", ".*") for glob in kept)
+    pattern = re.compile("|".join(globs))
+    for path, module in model.named_modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None and pattern.search(f"{path}.{name}"):
+                module._parameters[name] = nn.Parameter(parameter.detach().float())
+        for name, buffer in list(module._buffers.items()):
+            if buffer is not None and pattern.search(f"{path}.{name}"):
+                module._buffers[name] = buffer.float()
 
 
 def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
@@ -227,10 +249,11 @@ def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
         )
     with _user_errors(config, "the key `config` of the suite"):
         built = AutoConfig.for_model(**config.config)
-    # transformers keeps a key that it does not know as an attribute, and ignores it.
+    # transformers keeps a key that it does not know as an attribute, and ignores it, unless the
+    # model's code looks for it there (Qwen3-MoE's `head_dim`).
     known = vars(CONFIG_MAPPING[model_type]())
     for key in config.config:
-        if key in vars(built) and key not in known:
+        if key in vars(built) and key not in known and key not in _model_code(type(built)):
             close = nearest(key, known)
             raise UserError(
                 f"model {config.name}: config.{key}: a {model_type} config has no such key"
@@ -249,6 +272,14 @@ def _require_json(config: ModelConfig, folder: Path, names: Sequence[str]) -> No
                 raise UserError(f"model {config.name}: {error.message}") from error
 
 
+def _model_code(config_class: type) -> str:
+    """The source of the models that transformers builds from such configs."""
+    from importlib.util import find_spec
+
+    found = find_spec(config_class.__module__.replace(".configuration_", ".modeling_"))
+    return Path(found.origin).read_text("utf-8") if found and found.origin else ""
+
+
 @contextmanager
 def _user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]:
     """What transformers says of unusable model files and configs, as a UserError.
@@ -259,7 +290,17 @@ def _user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
-    known = (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError)
+    known = (
+        OSError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        ImportError,
+        AssertionError,
+        SafetensorError,
+        StrictDataclassError,
+    )
     try:
         yield
     except (UserError, MemoryError):
@@ -267,12 +308,13 @@ def _user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]
     except Exception as error:
         if what is None and not isinstance(error, known):
             raise
-        message = str(error) if isinstance(error, known) else f"{type(error).__name__}: {error}"
+        told = isinstance(error, OSError | ValueError | KeyError | SafetensorError)
+        message = str(error) if told else f"{type(error).__name__}: {error}"
         hint = None
         if "trust_remote_code" in message:
             hint = "If you trust the code that comes with it: `trust_remote_code: true`"
         elif "attn_implementation" in message:
-            hint = "Set `training.attention: eager`, which every model has"
+            hint = "Set `training.attention: auto`, which takes what the model has"
         elif isinstance(error, SafetensorError):
             hint = "Is a *.safetensors file cut short, or a git-lfs pointer (`git lfs pull`)?"
         where = f" ({config.path})" if config.path else ""

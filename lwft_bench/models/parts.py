@@ -48,7 +48,8 @@ def find_parts(model: nn.Module) -> ModelParts:
 
     - layers: entries of the decoder stack, the outermost `nn.ModuleList` that holds more parameters
       than all other outermost ones together, and none of embed and head. Entries may differ in
-      class (hybrids of attention and state-space layers).
+      class (hybrids of attention and state-space layers). Models inside that take pictures or sound
+      are not looked into.
     - embed, head: what `get_input_embeddings` and `get_output_embeddings` return.
     - final_norm: the normalisation that stands next to the stack in its parent, or else in the
       nearest ancestor that has one.
@@ -100,9 +101,11 @@ def _find_decoder_stack(
     """Qualified name and module of the decoder stack."""
     embeddings = {id(p) for module in apart_from if module is not None for p in module.parameters()}
     stacks: dict[str, nn.ModuleList] = {}
+    towers = [f"{name}." for name, module in model.named_modules() if name and _is_tower(module)]
     for name, module in model.named_modules():  # outer modules come before those inside them
         if (
             isinstance(module, nn.ModuleList)
+            and not name.startswith(tuple(towers))
             and not any(name.startswith(f"{outer}.") for outer in stacks)
             and not any(id(p) in embeddings for p in module.parameters())
         ):
@@ -121,23 +124,29 @@ def _find_decoder_stack(
     return largest, stacks[largest]
 
 
+def _is_tower(module: nn.Module) -> bool:
+    """Whether it is a transformers model of its own that takes something else than tokens."""
+    takes = getattr(module, "main_input_name", None)
+    return isinstance(takes, str) and takes not in ("input_ids", "inputs_embeds")
+
+
 def _find_final_norm(model: nn.Module, decoder_path: str) -> nn.Module | None:
     """The normalisation between the last layer and the head, or None.
 
     Modules usually stand in the order of the forward pass, so the nearest one after the stack is
-    meant. OPT's stands before it, as does Bloom's normalisation of the embeddings, which its name
-    tells apart; LFM2's stands after it, though it is called `embedding_norm`.
+    meant. OPT's stands before it. Normalisations of the embeddings, which their names tell apart, may
+    stand before it (Bloom) or after it (BART); LFM2's `embedding_norm` is none of them.
     """
     path = decoder_path.split(".")
     for depth in reversed(range(len(path))):
         children = list(model.get_submodule(".".join(path[:depth])).named_children())
         stack_at = [name for name, _ in children].index(path[depth])
         ranked = [
-            ((at < stack_at, "emb" in name, abs(at - stack_at)), child)
+            ((at < stack_at, abs(at - stack_at)), child)
             for at, (name, child) in enumerate(children)
             if "norm" in type(child).__name__.lower()
             and not list(child.children())  # RobertaPreLayerNormEncoder is none
-            and (at > stack_at or "emb" not in name)
+            and ("emb" not in name or (at > stack_at and name == "embedding_norm"))
         ]
         if ranked:
             return min(ranked, key=lambda entry: entry[0])[1]

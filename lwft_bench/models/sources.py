@@ -8,6 +8,7 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
+from lwft_bench.models.folders import ADAPTER, require_plain
 from lwft_bench.models.gguf import converted, gguf_digest, gguf_file, is_gguf
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.errors import UserError
@@ -31,6 +32,7 @@ MODEL_FILES = (
     "generation_config.json",
     "*.safetensors",
     "*.safetensors.index.json",
+    "adapter_config.json",  # transformers loads the adapter that it finds in a model's folder
     *TOKENIZER_FILES,
 )
 CODE_FILES = ("*.py",)
@@ -49,6 +51,7 @@ def model_folder(config: ModelConfig) -> Path:
     assert config.path is not None
     files = (*MODEL_FILES, *CODE_FILES * config.trust_remote_code)
     folder = _with_config(config, _folder(config, config.path, config.revision, files))
+    _require_own_files(config, folder)
     if not _matching(folder, ("*.safetensors",)):
         pickled = _matching(folder, PICKLED_WEIGHTS)
         if pickled:
@@ -66,6 +69,23 @@ def model_folder(config: ModelConfig) -> Path:
     return folder
 
 
+def _require_own_files(config: ModelConfig, folder: Path) -> None:
+    """An index may name files anywhere, which no digest of the folder knows."""
+    for index in _matching(folder, ("*.safetensors.index.json",)):
+        try:
+            files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"model {config.name}: {index} is no index of weights: {error}"
+            ) from None
+        for name in sorted(map(str, files)):
+            if Path(name).name != name:
+                raise UserError(
+                    f"model {config.name}: {index} names a file outside its folder: {name}",
+                    "Put the weights beside the index, and name them as they are called there.",
+                )
+
+
 def config_folder(config: ModelConfig) -> Path:
     """The local folder of a model's `config.json`; of one on the hub nothing else is fetched.
 
@@ -73,7 +93,7 @@ def config_folder(config: ModelConfig) -> Path:
         UserError: there is none, or it cannot be downloaded.
     """
     assert config.path is not None
-    files = ("config.json", *CODE_FILES * config.trust_remote_code)
+    files = ("config.json", ADAPTER, *CODE_FILES * config.trust_remote_code)
     return _with_config(config, _folder(config, config.path, config.revision, files))
 
 
@@ -83,6 +103,7 @@ def config_has_weights(config: ModelConfig) -> bool:
 
 
 def _with_config(config: ModelConfig, folder: Path) -> Path:
+    require_plain(config.name, folder)
     if not (folder / "config.json").is_file():
         if found := _matching(folder, ("*.gguf",)):
             raise UserError(
@@ -114,6 +135,12 @@ def tokenizer_folder(config: ModelConfig) -> Path:
             "Give it one: `tokenizer: embedded`, a local folder or a hub name.",
         )
     if not _matching(folder, TOKENIZER_FILES):
+        if (folder / "tekken.json").is_file():
+            raise UserError(
+                f"model {config.name}: {folder} has Mistral's tekken.json and no tokenizer.json",
+                "Name a folder or hub model with the same tokenizer in transformers' form:"
+                " `tokenizer: ...`",
+            )
         raise UserError(
             f"model {config.name}: {folder} has no tokenizer (such as tokenizer.json)",
             "Name the folder or hub model to take it from: `tokenizer: ...`",
@@ -150,6 +177,9 @@ def model_digest(config: ModelConfig) -> str:
         components["model"] = _source_digest(config, config.path, config.revision)
     if config.reinitialise:
         components["reinitialise"] = sorted(config.reinitialise)
+    for key in ("gain", "rescale"):
+        if (altered := getattr(config, key)) is not None:
+            components[key] = altered.model_dump()
     if config.tokenizer is not None:
         components["tokenizer"] = _source_digest(config, config.tokenizer, revision=None)
     return hashlib.sha256(json.dumps(components, sort_keys=True).encode()).hexdigest()

@@ -16,8 +16,9 @@ from torch._subclasses.fake_tensor import (
 
 from lwft_bench.dry_run.fake_cell import fake_cell
 from lwft_bench.dry_run.planned_selections import PlannedSelections, planned_selections
-from lwft_bench.dry_run.steps import BatchShape
-from lwft_bench.models.loading import alters_logits, require_shape
+from lwft_bench.dry_run.steps import BatchShape, longest
+from lwft_bench.dry_run.traits import traits_of
+from lwft_bench.models.loading import require_shape
 from lwft_bench.models.parts import find_parts
 from lwft_bench.planning.batches import PlannedBatch, planned_batch
 from lwft_bench.schema.cell import Cell
@@ -119,6 +120,9 @@ class Planner:
             UserError: The model's config cannot be found or lacks a field.
         """
         batch, drawn = self._batch(cell), self.draws(cell)
+        problem = traits_of(cell, longest(batch.shapes)).problem
+        if problem is not None:
+            return CellPlan(cell, batch, drawn, None, problem)
         total = self._groups(cell)[1]
         of_draws = [drawn.selections, drawn.visited, drawn.observed, drawn.needs]
         key = _text([_relevant(cell), batch.shapes, *of_draws])
@@ -155,11 +159,13 @@ class Planner:
     def _groups(self, cell: Cell) -> tuple[Groups, int]:
         """On the meta device: what the strategy chooses among; and the model's parameters."""
         method = cell.method.model_dump(mode="json", include={"adapter", "always_train", "units"})
-        key = _text([cell.model.model_dump(mode="json"), method])
+        shapes = self._batch(cell).shapes
+        key = _text([cell.model.model_dump(mode="json"), method, longest(shapes)])
         if key not in self._units:
             require_shape(cell.model)
             adapter, model = empty_adapted_model(cell)
-            groups = make_groups(model, find_parts(model), cell.method, adapter)
+            untrained = traits_of(cell, longest(shapes)).without_gradient
+            groups = make_groups(model, find_parts(model), cell.method, adapter, untrained)
             self._units[key] = groups, adapter.num_parameters(model)
         return self._units[key]
 
@@ -169,8 +175,7 @@ def needed(
 ) -> Needed:
     """Runs the trainer's own steps on fake tensors."""
     run, idle = _distinct(shapes)
-    own_logits = alters_logits(cell.model)
-    with fake_cell(cell, run, own_logits=own_logits, idle=idle) as fake:
+    with fake_cell(cell, run, idle=idle) as fake:
         costs = fake.follow(drawn)
         groups, store = fake.assembly.groups, fake.assembly.store
         report = fake.account.report()

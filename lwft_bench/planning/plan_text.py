@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lwft_bench.cell.measurements import confounds
+from lwft_bench.cell.model_confounds import model_confounds
+from lwft_bench.dry_run.steps import longest
+from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.planning.budget import Allowance
 from lwft_bench.planning.plan import Spread
 from lwft_bench.planning.published import published_peaks
@@ -119,6 +122,11 @@ def _notes(plan: SuitePlan, rows: dict[str, PlanRow]) -> Iterator[str]:
             f"not planned: {show.memory(allowance.context)} for the device's context, "
             f"{show.memory(allowance.workspaces)} for cuBLAS, 2% for fragmentation."
         )
+    refused: dict[str, list[str]] = defaultdict(list)
+    for cell_id, message in plan.refused.items():
+        refused[message].append(cell_id)
+    for message, ids in refused.items():
+        yield f"Refused, as a run would: {', '.join(ids)}: {message}."
     if plan.untrained:
         yield f"Not trained, so not planned: {', '.join(plan.untrained)}."
 
@@ -156,7 +164,8 @@ def _confounds(plan: SuitePlan) -> Iterator[Table]:
             continue
         by_seed[cell.seed] = confounds(cell, 1)
         if row.plan.needed:
-            by_seed[cell.seed] |= {
+            traits = traits_of(cell, longest(row.plan.batch.shapes))
+            by_seed[cell.seed] |= model_confounds(cell, traits) | {
                 "planned.trained_parameters": row.plan.needed.trained_parameters,
                 "planned.flops_per_step": row.plan.needed.flops.mean,
             }

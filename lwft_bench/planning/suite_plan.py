@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lwft_bench.planning.budget import Allowance, Change, fits, smallest_change
@@ -11,6 +11,7 @@ from lwft_bench.planning.plan import CellPlan, Planner
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.preflight.cells import check_cells
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
 from lwft_bench.suites.loading import Suite
 
 
@@ -27,12 +28,14 @@ class PlanRow:
 
 @dataclass(frozen=True, slots=True)
 class SuitePlan:
-    """untrained: ids of the cells that do not train, which are not planned."""
+    """untrained: ids of the cells that do not train, which are not planned. refused: id -> message
+    of the cells that a run would refuse, too."""
 
     suite: Suite
     budget: int | None
     rows: list[PlanRow]
     untrained: list[str]
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def plan_suite(
@@ -40,22 +43,29 @@ def plan_suite(
 ) -> SuitePlan:
     """Plans every cell that trains; those that are tuned, with the first values of their grids.
 
+    A cell that would be refused is left out, as a run goes on after it.
+
     tell: is told which cell is next, and before them all what a run would be refused for.
 
     Raises:
-        UserError: A model's config cannot be found, or lacks a field.
+        UserError: Every cell is refused: the first one's.
     """
     for plugin in {plugin: None for cell in suite.all_cells for plugin in cell.plugins}:
         load_plugin(plugin)
     _tell_findings(suite, tell)
     planner, dearest = Planner(), Planner(num_samples=0)
     advice: dict[str, tuple[Change, CellPlan] | None] = {}
-    rows = []
+    rows: list[PlanRow] = []
+    refused: dict[str, UserError] = {}
     for cell in suite.all_cells:
         if not cell.method.trains:
             continue
         tell(cell.id)
-        planned = planner.plan(cell)
+        try:
+            planned = planner.plan(cell)
+        except UserError as error:
+            refused[cell.id] = error
+            continue
         if planned.needed is None or budget is None:
             rows.append(PlanRow(planned))
         elif fits(planned.needed, budget):
@@ -67,8 +77,11 @@ def plan_suite(
             change, changed = advice[key] or (None, None)
             peak = changed.needed.peak_bytes if changed and changed.needed else None
             rows.append(PlanRow(planned, False, change, peak))
+    if refused and not rows:
+        raise next(iter(refused.values()))
     untrained = [cell.id for cell in suite.all_cells if not cell.method.trains]
-    return SuitePlan(suite, budget, rows, untrained)
+    messages = {cell_id: error.message for cell_id, error in refused.items()}
+    return SuitePlan(suite, budget, rows, untrained, messages)
 
 
 def _tell_findings(suite: Suite, tell: Callable[[str], None]) -> None:
@@ -87,7 +100,7 @@ def _has_tokenizer(cell: Cell) -> bool:
 
 def as_json(plan: SuitePlan) -> dict[str, Any]:
     """All bytes are bytes; what is `null` is not known."""
-    return {"cells": [_cell(row, plan.budget) for row in plan.rows]}
+    return {"cells": [_cell(row, plan.budget) for row in plan.rows], "refused": plan.refused}
 
 
 def _cell(row: PlanRow, budget: int | None) -> dict[str, Any]:

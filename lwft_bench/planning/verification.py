@@ -10,11 +10,11 @@ from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.dry_run.planned_selections import PlannedSelections
-from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps
+from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps, longest
+from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.memory.accounting import MemoryAccount
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.memory.meters import Account, PhasePeaks, allocated_bytes
-from lwft_bench.models.loading import alters_logits
 from lwft_bench.planning.budget import WORKSPACE_BYTES
 from lwft_bench.planning.plan import by_phase
 from lwft_bench.planning.suite_plan import SuitePlan
@@ -103,6 +103,6 @@ def _steps(
     device: torch.device,
     account: Account,
 ) -> CellSteps[Account]:
-    own_logits = alters_logits(cell.model)
+    traits = traits_of(cell, longest(shapes))
     surroundings = Surroundings(device, account)
-    return cell_steps(cell, adapted, shapes, surroundings, FlopCount(), own_logits=own_logits)
+    return cell_steps(cell, adapted, shapes, surroundings, FlopCount(), traits=traits)

@@ -234,6 +234,7 @@ strategies: Registry = Registry(
         "rgn": "lwft_bench.strategies.rgn:RelativeGradientNorm",
         "greedy": "lwft_bench.strategies.greedy:Greedy",
         "permuted": "lwft_bench.strategies.permuted:Permuted",
+        "random-probabilities": "lwft_bench.strategies.random_probabilities:RandomProbabilities",
     },
 )
 adapters: Registry = Registry(

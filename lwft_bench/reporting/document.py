@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from lwft_bench.reporting.figures.drawing import Drawing
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import RunRecords
-from lwft_bench.reporting.render.markdown import escape, to_markdown
+from lwft_bench.reporting.render.markdown import escape, escape_block, fenced, to_markdown
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.sections import Section
 from lwft_bench.reporting.summary import summary
@@ -29,7 +29,7 @@ def document(context: Context, sections: Sequence[Filled]) -> str:
     records = context.records
     blocks = [
         f"# {escape(records.title)}",
-        escape(records.description),
+        escape_block(records.description),
         escape(summary(records, context.comparisons)),
         *_warnings(records.warnings),
     ]
@@ -82,7 +82,7 @@ def _reproduction(records: RunRecords) -> str:
         "`tables/` has every table as Markdown, LaTeX and CSV (plain numbers in basic units); "
         "`cells/` has the samples with prompts and responses, losses and selections of each cell."
     )
-    return "\n".join([head, *needs, "", "```sh", *lines, "```", "", foot])
+    return "\n".join([head, *needs, "", *fenced(lines), "", foot])
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from lwft_bench.reporting.sections import (
     contexts,
     tables_named,
 )
+from lwft_bench.results.atomic import open_new
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.suite import AVERAGE
 
@@ -45,8 +46,10 @@ def write_report(run: Path) -> Path:
 
     context = Context.of(read_run(run))
     sections = _fill(context)
-    for folder in ("figures", "tables"):
-        (run / folder).mkdir(exist_ok=True)
+    for folder in (run / "figures", run / "tables"):
+        if folder.is_symlink():
+            raise UserError(f"{folder} is a symbolic link: a report is not written through it")
+        folder.mkdir(exist_ok=True)
     for filled in sections:
         for drawing in filled.drawings:
             _replace(run / "figures" / f"{drawing.stem}.png", drawing.png)
@@ -139,6 +142,8 @@ def _renderings(table: Table) -> dict[str, str]:
 
 def _replace(path: Path, content: bytes) -> None:
     """Readers see the old file or the new one. Reports can be made again, so no fsync."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
+    # Another report may be made now.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with open_new(partial) as file:
+        file.write(content)
     os.replace(partial, path)

@@ -39,6 +39,7 @@ SECTIONS = (
     Section("Differences to the baseline", "differences"),
     Section("Differences to the baseline by benchmark", "by_benchmark"),
     Section("Differences between all methods", "pairwise"),
+    Section("Robust averages", "robust"),
     Section("What differs besides the method's name", "confounds"),
     Section("Engagement: did the methods do what they say", "engagement"),
     Section("Ablations", "ablations"),

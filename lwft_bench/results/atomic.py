@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def write_text_atomic(path: Path, text: str) -> None:
     """Replace the file's contents in one step, on disk before it is visible."""
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with open_new(partial) as file:
+        file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
     _fsync(path.parent)
+
+
+def open_new(path: Path) -> BinaryIO:
+    """A file to write, in place of what lay there: where that was a link, it is not followed."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return open(os.open(path, flags, 0o666), "wb")
 
 
 def write_json_atomic(path: Path, value: Any) -> None:

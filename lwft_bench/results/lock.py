@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,14 @@ def run_lock(directory: Path) -> Iterator[None]:
                 f"{directory} is in use by another run (process {file.read().strip()})",
                 "wait for it to end, or give another directory with --out",
             ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+                raise
+            warnings.warn(
+                f"{directory}: this file system has no locks ({error.strerror}); nothing keeps a "
+                "second run from writing there",
+                stacklevel=2,
+            )
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

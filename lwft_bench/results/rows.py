@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import MAX_TEXT_BYTES, read_record
 from lwft_bench.schema.rows import Row
 
 AnyRow = TypeVar("AnyRow", bound=Row)
@@ -28,12 +30,9 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         UserError: It cannot be read, or is not UTF-8.
     """
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return []
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+    return read_record(path, MAX_TEXT_BYTES).splitlines()
 
 
 def typed_rows(kind: type[AnyRow], path: Path, lines: list[str], first: int = 1) -> list[AnyRow]:

@@ -8,16 +8,10 @@ DIR/stale/<cell id>--<digest>/ results of another identity, replaced but not del
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from lwft_bench.results.atomic import (
     move_folder,
@@ -26,38 +20,32 @@ from lwft_bench.results.atomic import (
     write_text_atomic,
 )
 from lwft_bench.results.lock import run_lock
+from lwft_bench.results.reading import (
+    Damaged,
+    parsed,
+    read_cell_record,
+    read_result_file,
+    validated,
+)
 from lwft_bench.results.rows import read_lines, typed_rows
+from lwft_bench.results.states import CellState as CellState
+from lwft_bench.results.states import State as State
+from lwft_bench.results.states import changed, difference, stale
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.result import SCHEMA_VERSION, CellResult
+from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.rows import SampleRow, SelectionHeader, SelectionRow, StepRow
-from lwft_bench.schema.run import CellRecord, Identity, SuiteCell, SuiteRecord
-
-Versioned = TypeVar("Versioned", CellResult, SuiteRecord)
+from lwft_bench.schema.run import EVALUATION, CellRecord, Identity, SuiteCell, SuiteRecord
 
 RESULT = "result.json"
+TRAINED = "trained.json"
+"""The result of a cell that is to be scored again, with the weights in `WEIGHTS`."""
+WEIGHTS = "model"
+"""Folder of a cell's fine-tuned weights, where they were kept."""
 STEPS, SELECTIONS, SAMPLES = "steps.jsonl", "selections.jsonl", "samples.jsonl"
 CHECKPOINT = "checkpoint-*"
 """A cell's checkpoints: folders in its work folder, with a dot in front while they are written.
 Gone once the cell is done."""
-
-
-class State(StrEnum):
-    """What a run has to do about a cell."""
-
-    NEW = "new"
-    DONE = "done"
-    FAILED = "failed"
-    STALE = "stale"
-    INTERRUPTED = "interrupted"
-
-
-@dataclass(frozen=True, slots=True)
-class CellState:
-    """`changed`: the identity components that made the cell stale."""
-
-    state: State
-    changed: tuple[str, ...] = ()
 
 
 class RunStore:
@@ -103,7 +91,7 @@ class RunStore:
         path = self.directory / "suite.json"
         if not path.exists():
             raise UserError(f"{self.directory} is not a run directory: it has no suite.json")
-        return _validated(SuiteRecord, path)
+        return validated(SuiteRecord, path)
 
     # The life of a cell.
 
@@ -113,18 +101,37 @@ class RunStore:
         Raises:
             UserError: If its result is of another schema version.
         """
+        try:
+            return self._state(cell_id, identity)
+        except Damaged as error:
+            return CellState(State.DAMAGED, (" ".join(error.message.split())[:200],))
+
+    def _state(self, cell_id: str, identity: Identity) -> CellState:
         if (self.cell_folder(cell_id) / RESULT).exists():
             result = self.read_result(cell_id)
             if result.identity != identity.digest:
-                return _stale(result.identity_components, identity)
+                folder = self.cell_folder(cell_id)
+                kept = result.status == "done" or (folder / TRAINED).exists()
+                return changed(
+                    result.identity_components, identity, kept and (folder / WEIGHTS).is_dir()
+                )
             return CellState(State.DONE if result.status == "done" else State.FAILED)
         work = self.work_folder(cell_id)
+        if (work / TRAINED).exists():
+            before = read_cell_record(work).components
+            if difference(before, identity) in ((), (EVALUATION,)):
+                return CellState(State.UNSCORED)
+            return stale(before, identity)
         if _has_checkpoint(work):
             record = read_cell_record(work)
             if record.digest != identity.digest:
-                return _stale(record.components, identity)
+                return stale(record.components, identity)
             return CellState(State.INTERRUPTED)
         return CellState(State.NEW)
+
+    def has_result(self, cell_id: str) -> bool:
+        """Whether the cell is finished, well or not."""
+        return (self.cell_folder(cell_id) / RESULT).exists()
 
     def has_checkpoint(self, cell_id: str) -> bool:
         """Whether the cell's work folder has something to go on from."""
@@ -135,7 +142,10 @@ class RunStore:
         for folder in (self.cell_folder(cell_id), self.work_folder(cell_id)):
             if not folder.exists():
                 continue
-            stem = f"{cell_id}--{read_cell_record(folder).digest[:8]}"
+            try:
+                stem = f"{cell_id}--{read_cell_record(folder).digest[:8]}"
+            except Damaged:
+                stem = f"{cell_id}--damaged"
             target, copies = self.directory / "stale" / stem, 1
             while target.exists():
                 copies += 1
@@ -145,9 +155,12 @@ class RunStore:
     def begin(self, cell: Cell, identity: Identity, threads: int) -> CellRecord:
         """Make the cell's work folder ready: with its checkpoint if it has one, else empty.
 
-        A failed cell goes on from its checkpoint too; without one it is archived.
+        A failed cell goes on from its checkpoint too; without one it is archived. One that is only to
+        be scored again keeps its weights.
         """
         finished, work = self.cell_folder(cell.id), self.work_folder(cell.id)
+        if self._begin_scoring(cell.id, identity):
+            return _write_record(work, cell, identity, threads)
         if _has_checkpoint(finished):
             move_folder(finished, work)
             (work / RESULT).rename(work / "failure.json")
@@ -158,18 +171,27 @@ class RunStore:
         if work.exists():
             shutil.rmtree(work)
         work.mkdir(parents=True)
-        record = CellRecord(
-            digest=identity.digest, components=dict(identity.components), threads=threads
-        )
-        write_text_atomic(work / "config.json", cell.model_dump_json(indent=2) + "\n")
-        write_json_atomic(work / "identity.json", record.model_dump(mode="json"))
-        return record
+        return _write_record(work, cell, identity, threads)
+
+    def _begin_scoring(self, cell_id: str, identity: Identity) -> bool:
+        """Makes a cell with kept weights ready to be scored, if that is all that is left to do."""
+        finished, work = self.cell_folder(cell_id), self.work_folder(cell_id)
+        if (finished / TRAINED).exists() and not _has_checkpoint(finished):
+            move_folder(finished, work)  # scoring it failed
+            (work / RESULT).rename(work / "failure.json")
+        elif self.state(cell_id, identity).state is not State.UNSCORED:
+            return False
+        elif finished.exists():
+            move_folder(finished, work)
+            (work / RESULT).rename(work / TRAINED)
+        return True
 
     def publish(self, cell_id: str) -> CellResult:
         """Move a work folder whose result is written to where finished cells are."""
         work = self.work_folder(cell_id)
-        result = _validated(CellResult, work / RESULT)
+        result = validated(CellResult, work / RESULT)
         if result.status == "done":
+            (work / TRAINED).unlink(missing_ok=True)
             for checkpoint in (*work.glob(CHECKPOINT), *work.glob(f".{CHECKPOINT}")):
                 shutil.rmtree(checkpoint)
         publish_folder(work, self.cell_folder(cell_id))
@@ -178,7 +200,10 @@ class RunStore:
     def recover(self) -> None:
         """Publish cells whose run died after their result was written and before it appeared."""
         for path in (self.directory / "work").glob(f"*/{RESULT}"):
-            self.publish(path.parent.name)
+            try:
+                self.publish(path.parent.name)
+            except Damaged:
+                path.rename(path.with_name(f"damaged-{RESULT}"))
 
     def read_result(self, cell_id: str) -> CellResult:
         """A finished cell's result.
@@ -186,7 +211,7 @@ class RunStore:
         Raises:
             UserError: If it cannot be read, or is of another schema version.
         """
-        return _validated(CellResult, self.cell_folder(cell_id) / RESULT)
+        return read_result_file(self.cell_folder(cell_id) / RESULT)
 
     def results(self) -> list[CellResult]:
         """The results of the suite's finished cells, failed ones too, in the suite's order."""
@@ -197,12 +222,25 @@ class RunStore:
         return self._results(self.read_suite().trials)
 
     def _results(self, cells: Iterable[SuiteCell]) -> list[CellResult]:
-        finished = [c.id for c in cells if (self.cell_folder(c.id) / RESULT).exists()]
-        return [self.read_result(cell_id) for cell_id in finished]
+        found = []
+        for cell in cells:
+            if self.has_result(cell.id):
+                with suppress(Damaged):  # told where it is looked at; the next run makes it again
+                    found.append(self.read_result(cell.id))
+        return found
 
     def config(self, cell_id: str) -> Cell:
-        """A finished cell as it was resolved."""
-        return Cell.model_validate_json((self.cell_folder(cell_id) / "config.json").read_bytes())
+        """A finished cell as it was resolved.
+
+        Raises:
+            UserError: If that cannot be read.
+        """
+        return parsed(Cell, self.cell_folder(cell_id) / "config.json")
+
+    def require_rows(self, cell_id: str) -> None:
+        """Raises UserError if a file of the cell's rows is damaged."""
+        for read in (self.samples, self.steps, self.selections):
+            read(cell_id)
 
     def samples(self, cell_id: str) -> list[SampleRow]:
         """One row an item of each benchmark; none if the cell was not evaluated.
@@ -231,33 +269,14 @@ def write_result(folder: Path, result: CellResult) -> None:
     write_json_atomic(folder / RESULT, result.model_dump(mode="json"))
 
 
-def read_cell_record(folder: Path) -> CellRecord:
-    """What the cell in this folder is a cell of."""
-    return CellRecord.model_validate_json((folder / "identity.json").read_text())
+def _write_record(work: Path, cell: Cell, identity: Identity, threads: int) -> CellRecord:
+    record = CellRecord(
+        digest=identity.digest, components=dict(identity.components), threads=threads
+    )
+    write_text_atomic(work / "config.json", cell.model_dump_json(indent=2) + "\n")
+    write_json_atomic(work / "identity.json", record.model_dump(mode="json"))
+    return record
 
 
 def _has_checkpoint(folder: Path) -> bool:
     return any(folder.glob(CHECKPOINT))
-
-
-def _stale(before: Mapping[str, str], identity: Identity) -> CellState:
-    names = dict.fromkeys([*identity.components, *before])
-    changed = [name for name in names if before.get(name) != identity.components.get(name)]
-    return CellState(State.STALE, tuple(changed))
-
-
-def _validated(model: type[Versioned], path: Path) -> Versioned:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        version = values.get("schema_version")
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has schema version {version}, and this lwft-bench reads {SCHEMA_VERSION}",
-            "use the version of lwft-bench that wrote it, or another directory with --out",
-        )
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise UserError(f"{path} is not a {model.__name__}: {error}") from None

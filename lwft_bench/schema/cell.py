@@ -27,6 +27,17 @@ StatePolicy = Literal["keep", "reset", "restart"]
 Profile = Literal["clean", "published"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 """Fit for a folder's name: cell ids are made of names."""
+MAX_CELL_ID = 200
+"""Characters: file systems take 255 bytes, and some stand in front of and behind an id."""
+CellId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=MAX_CELL_ID)]
+"""A folder's name: nothing that leads out of the run's directory."""
+
+
+class LayerFactor(Config):
+    """A decoder layer and a number that its norm gains are multiplied by."""
+
+    layer: NonNegativeInt
+    factor: Annotated[float, Field(gt=0)]
 
 
 class ModelConfig(Config):
@@ -47,15 +58,28 @@ class ModelConfig(Config):
     """Run code that comes with the model. Off unless asked for by name here."""
     reinitialise: tuple[NonNegativeInt, ...] = ()
     """Decoder layers that lose what they learned: they get the weights that an untrained model has,
-    drawn from the initialisation stream. A control: does a strategy find them?"""
+    drawn from the initialisation stream. A control, of layers that get next to no gradient."""
+    gain: LayerFactor | None = None
+    """Damages a layer: the gains of the norms before its linear maps are multiplied by the factor. A
+    positive control: training that layer repairs it."""
+    rescale: LayerFactor | None = None
+    """Leaves the function as it is: the same gains are multiplied by the factor, and the linear maps
+    that follow them divided by it. A placebo: nothing needs training. A power of two is exact."""
+
+    @property
+    def altered_layers(self) -> tuple[int, ...]:
+        """Decoder layers that a control has changed, sorted."""
+        named = [one.layer for one in (self.gain, self.rescale) if one is not None]
+        return tuple(sorted({*self.reinitialise, *named}))
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
         if (self.path is None) == (self.config is None):
             raise ValueError("expected exactly one of the keys 'path' and 'config'")
-        if self.reinitialise and self.path is None:
+        if self.altered_layers and self.path is None:
+            (key, *_) = [k for k in ("reinitialise", "gain", "rescale") if getattr(self, k)]
             raise ValueError(
-                "reinitialise is for pretrained weights: a model built from a config has none"
+                f"{key} is for pretrained weights: a model built from a config has none"
             )
         return self
 
@@ -100,6 +124,9 @@ class TaskConfig(Config):
     """Arguments of that template, such as `enable_thinking: false`."""
     drop_test_questions: Literal["none", "exact", "near"] = "none"
     """Leaves examples out of training whose question is one of the benchmarks', or nearly one."""
+    permute_targets: bool = False
+    """Gives each training example the target of another, at random: a negative control, in which
+    there is nothing to learn but the form of answers. Validation and benchmarks stay as they are."""
     max_left_out: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the training or validation examples that may be left out because `training.max_length`
     leaves nothing of their target, or because their target is empty. They are counted and warned
@@ -150,9 +177,13 @@ class TrainingConfig(Config):
     clip: ClipConfig = ClipConfig()
     checkpointing: bool = False
     """Recompute each layer's activations in the backward pass."""
-    attention: Literal["eager", "sdpa"] = "sdpa"
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    """`auto`: sdpa where the model has it, else what it has."""
     dropout: bool = True
-    """Keep the model's own dropout on while training."""
+    """Keep the model's own dropout, and the noise of its routers, on while training."""
+    router_loss: Literal["auto", "on", "off"] = "auto"
+    """The loss that balances the routers of a mixture of experts, with the weight of the model's
+    config; `auto`: only if that config asks for it (`output_router_logits`)."""
     update: Literal["in_backward", "after_backward"] = "after_backward"
     bucket_bytes: PositiveInt = 16 * 2**20
     """Size of one of the six device buckets that offloaded optimizer state passes through."""

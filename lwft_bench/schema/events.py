@@ -43,5 +43,27 @@ class Stopped:
     """The cell has written a checkpoint, as it was asked to, and ends."""
 
 
-Event = PhaseBegan | StepsDone | BenchmarkScored | Stopped
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A long piece of work between other events goes on: `done` of `total` parts of it."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that whoever watches the run must hear."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFull:
+    """The cell could not write, and ends; it goes on from its last checkpoint once there is room."""
+
+    text: str
+
+
+Event = PhaseBegan | StepsDone | BenchmarkScored | Stopped | Progressed | Noted | DiskFull
 Emit = Callable[[Event], None]

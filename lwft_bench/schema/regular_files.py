@@ -63,6 +63,20 @@ def read_regular(path: Path, limit: int, *, follow_links: bool = True) -> bytes:
     return content
 
 
+def read_record(path: Path, limit: int | None = None) -> str:
+    """A text file of a run's directory, which may be somebody else's: no link is followed.
+
+    Raises:
+        Unreadable: as `read_regular`, or it is not UTF-8.
+    """
+    content = read_regular(path, limit or MAX_JSON_BYTES, follow_links=False)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Unreadable(path, f"not UTF-8 text ({error.reason})", line) from None
+
+
 def require_regular(path: Path) -> None:
     """For files that a library opens by their name.
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from lwft_bench.schema.cell import CellId, Name
+
 SCHEMA_VERSION = 1
 PROTOCOL_VERSION = 2
 """Goes up when the trainer or the evaluation changes numbers; part of a cell's identity."""
@@ -192,16 +194,16 @@ class CellResult(Record):
     schema_version: int = SCHEMA_VERSION
     status: Status
     """"done" when all is well."""
-    cell: str
-    model: str
-    method: str
-    task: str
+    cell: CellId
+    model: Name
+    method: Name
+    task: Name
     seed: int
     ablation: dict[str, Any] = {}
     identity: str
     """sha256 over the identity components: the cell is reused only while this is the same."""
     identity_components: dict[str, str]
-    """Digests of config, strategy, data, model, protocol."""
+    """Digests of config, strategy, data, model, protocol and, but for trials, evaluation."""
     scores: list[Score] = []
     average: float | None = None
     """Unweighted mean over benchmarks."""

@@ -11,12 +11,19 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from lwft_bench.schema.cell import CellId, Name
 from lwft_bench.schema.suite import Published
+
+EVALUATION = "evaluation"
+"""The component of an identity that training does not depend on: where it alone has changed, and the
+weights were kept, a cell is only scored again."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """`components`: sha256 (hex) of config, strategy, data, model and protocol."""
+    """`components`: sha256 (hex) of config, strategy, data, model and protocol, which training depends
+    on; and, but for trials, of evaluation.
+    """
 
     components: Mapping[str, str]
 
@@ -56,10 +63,10 @@ class CellRecord(_Record):
 class SuiteCell(_Record):
     """One cell as the suite has it."""
 
-    id: str
-    model: str
-    method: str
-    task: str
+    id: CellId
+    model: Name
+    method: Name
+    task: Name
     seed: int
     ablation: dict[str, Any] = {}
     identity: str | None
@@ -71,18 +78,18 @@ class CandidateRecord(_Record):
     """Values that are tried together, and the ids of their trials."""
 
     values: dict[str, Any]
-    trials: tuple[str, ...]
+    trials: tuple[CellId, ...]
 
 
 class TuningRecord(_Record):
     """What is tried for one model, method, task and ablation, and which of it was chosen."""
 
-    model: str
-    method: str
-    task: str
+    model: Name
+    method: Name
+    task: Name
     ablation: dict[str, Any] = {}
     candidates: tuple[CandidateRecord, ...]
-    cells: tuple[str, ...]
+    cells: tuple[CellId, ...]
     """The ids of the cells that it decides about."""
     ended: bool
     """Whether all trials have a result."""
@@ -94,7 +101,7 @@ class SuiteRecord(_Record):
     """`suite.json`: the suite as it was resolved for the last run in this directory."""
 
     schema_version: int
-    name: str
+    name: Name
     title: str
     description: str
     baseline: str | None

@@ -60,6 +60,9 @@ AVERAGE = "average"
 """Key of the unweighted mean over a task's benchmarks, beside the benchmarks' names."""
 
 
+KeepWeights = Literal["all", "last", "none"]
+
+
 class Override(Config):
     """Options for the cells that match every selector that is given."""
 
@@ -134,6 +137,10 @@ class SuiteFile(Config):
     """The method that paired differences refer to."""
     published: Published | None = None
     """Numbers of a paper, for a table of the report."""
+    keep_weights: KeepWeights = "none"
+    """Whose fine-tuned weights are kept, in the cell's folder: of `all` cells, of the `last` seed of
+    each method, or of none. A cell whose weights are there is scored on other benchmarks, or with
+    other options of evaluation, without being trained again."""
     plugins: tuple[str, ...] = ()
     """Python files that register strategies, adapters or optimizers, relative to this file."""
 

@@ -23,6 +23,7 @@ from lwft_bench.state.engine import Engine
 from lwft_bench.training.adapted import random_adapted_model
 from lwft_bench.training.assembly import Surroundings
 from lwft_bench.training.loss import DeviceBatch
+from lwft_bench.training.traits import Traits
 
 StateOnDevice = Literal["all", "none"] | int
 
@@ -80,7 +81,7 @@ class Steps:
             (),
             Surroundings(device, NoAccount(), engine=engine),
             FlopCount(),
-            own_logits=False,
+            traits=Traits(),
         )
         self.assembly = self._steps.assembly
         self.assembly.store.counts_survival = False

@@ -46,27 +46,24 @@ class BucketUpdates:
         counts_survival: bool,
         memory: torch.Tensor,
     ) -> None:
-        """One update, on device memory that holds the bucket's state.
-
-        step: counts the bucket's updates. counted: what the rule is told.
-        """
-        state = bucket.views(memory)
-        if moment.step == 1 and self.precision.master:
+        """One update, on device memory that holds the bucket's state."""
+        state, precision = bucket.views(memory), self.precision.of(weight)
+        if moment.step == 1 and precision.master:
             state["master"].copy_(weight)
 
         def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: _State) -> None:
             rule.update(weight, gradient, state, moment.counted, moment.lr)
 
         if not counts_survival:
-            update_slice(self.precision, kernel, weight, gradient, state, moment.key, bucket.start)
+            update_slice(precision, kernel, weight, gradient, state, moment.key, bucket.start)
             return
         part = slice(0, CHUNK_ELEMENTS)
         before = weight[part].clone()
-        second = state.get(SECOND_MOMENT) if self.precision.state != torch.float32 else None
+        second = state.get(SECOND_MOMENT) if precision.state != torch.float32 else None
         if second is not None:
             falling = gradient[part].float().square() < second[part]
             second_before = second[part].clone()
-        update_slice(self.precision, kernel, weight, gradient, state, moment.key, bucket.start)
+        update_slice(precision, kernel, weight, gradient, state, moment.key, bucket.start)
         moves = gradient if rule.stateless else state[bucket.fields[0].name]
         moving = moves[part] != 0
         changed = (weight[part] != before) & moving
@@ -90,9 +87,9 @@ class BucketUpdates:
         def kernel(weight: torch.Tensor, _: torch.Tensor, state: _State) -> None:
             rule.leave(weight, state, moment.step, moment.lr)
 
-        state = bucket.views(memory)
+        state, precision = bucket.views(memory), self.precision.of(weight)
         with torch.no_grad():  # there is no gradient: the weight stands in for it, unread
-            update_slice(self.precision, kernel, weight, weight, state, moment.key, bucket.start)
+            update_slice(precision, kernel, weight, weight, state, moment.key, bucket.start)
 
     def move(
         self, rule: Optimizer, weight: torch.Tensor, gradient: torch.Tensor, lr: float, key: int

@@ -15,8 +15,8 @@ from lwft_bench.state.staging import Home
 
 
 class Moment(NamedTuple):
-    """Which update of a parameter it is: its number from 1, learning rate, key of rounding, and the
-    number that the rule is told."""
+    """Which update it is: `step` numbers those of the parameter's own state from 1, `counted` is the
+    number that the rule is told, and `key` keys the rounding."""
 
     step: int
     lr: float

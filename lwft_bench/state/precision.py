@@ -36,6 +36,12 @@ class Precision:
             self.master or self.stochastic or self.state_stochastic
         )
 
+    def of(self, weight: torch.Tensor) -> Precision:
+        """The policy, but for weights that the model keeps in another dtype: state in that dtype."""
+        if weight.dtype == self.weight:
+            return self
+        return Precision(weight.dtype, weight.dtype)
+
 
 PRECISIONS = {
     "float32": Precision(torch.float32, torch.float32),

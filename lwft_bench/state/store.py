@@ -59,7 +59,7 @@ class StateStore(GroupStates):
         self._device = device
         self._account = account
         self._rounding_seed = rounding_seed
-        self._sizes = precision, bucket_bytes
+        self._bucket_bytes = bucket_bytes
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
@@ -92,7 +92,12 @@ class StateStore(GroupStates):
             for parameter, number in zip(parameters, numbers, strict=True)
         )
         buckets = tuple(
-            cut((parameter if part is None else parameter[part]).shape, rule, *self._sizes)
+            cut(
+                (parameter if part is None else parameter[part]).shape,
+                rule,
+                self._precision.of(parameter),
+                self._bucket_bytes,
+            )
             for parameter, part, rule in zip(parameters, rows, rules, strict=True)
         )
         for index, number in enumerate(numbers):

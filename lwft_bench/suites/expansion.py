@@ -185,7 +185,9 @@ class Expansion:
                 f"option of {section} {name!r}",
             )
             if options is not None:
-                method_values[section] = {"name": name} | options.model_dump(mode="json")
+                written = options.model_dump(mode="json")
+                method_values[section] = {"name": name} | written
+                self.problems.extend(_bad_defaults(cls.Options, written, section, settings))
         method, problems = validate(MethodConfig, method_values, settings.locate)
         self.problems.extend(problems)
         training = checked(TrainingConfig, "training")
@@ -207,6 +209,15 @@ class Expansion:
             tried = labels(point.tuned, [assignment.key for assignment in point.tuned])
             parts += [f"tune-{tried[0]}", *tried[1:]]
         return "--".join(parts)
+
+
+def _bad_defaults(
+    model: type[BaseModel], values: dict[str, Any], section: str, settings: Settings
+) -> Iterator[Problem]:
+    """Defaults of a plugin that its own options refuse: they are checked only once they are given."""
+    _, problems = validate(model, values, lambda path: settings.locate((section, *path)))
+    for problem in problems:
+        yield replace(problem, text=f"{problem.text}, which is its default")
 
 
 def _task_settings(task: Entry[TaskConfig]) -> Iterator[Setting]:

@@ -8,7 +8,7 @@ from typing import Any
 from lwft_bench.plugins.registry import BUILT_IN, Registry, strategies
 from lwft_bench.schema.cell import Cell, ModelConfig, TaskConfig
 from lwft_bench.schema.result import PROTOCOL_VERSION
-from lwft_bench.schema.run import Identity, digest_of
+from lwft_bench.schema.run import EVALUATION, Identity, digest_of
 from lwft_bench.suites.key_paths import COMPONENTS, component_name
 
 METHOD_DOCUMENTATION = {"title", "citation", "description", "provenance", "unknown", "training"}
@@ -23,32 +23,32 @@ def identify(cell: Cell) -> Identity:
     Raises:
         UserError: If the model or the data cannot be read.
     """
-    return Identity(
-        {
-            "config": digest_of(_config(cell)),
-            "strategy": digest_of(_sources(cell)),
-            "data": _data_digest(cell.task.model_dump_json()),
-            "model": _model_digest(cell.model.model_dump_json()),
-            "protocol": digest_of(PROTOCOL_VERSION),
-        }
-    )
+    task = cell.task.model_dump_json()
+    components = {
+        "config": digest_of(_config(cell)),
+        "strategy": digest_of(_sources(cell)),
+        "data": _data_digest(task),
+        "model": _model_digest(cell.model.model_dump_json()),
+        "protocol": digest_of(PROTOCOL_VERSION),
+    }
+    if not cell.trial:
+        evaluation = cell.evaluation.model_dump(mode="json")
+        components[EVALUATION] = digest_of([evaluation, _benchmarks_digest(task)])
+    return Identity(components)
 
 
 def _config(cell: Cell) -> dict[str, Any]:
-    """The resolved config without what the data's and the model's digests speak of.
+    """The resolved config without what the other digests speak of.
 
-    A trial is not evaluated on benchmarks, and what its values decide is no part of it.
+    What a trial's values decide is no part of it.
     """
-    judged_by = (
-        {"trial": True} if cell.trial else {"evaluation": cell.evaluation.model_dump(mode="json")}
-    )
     return {
         "model": cell.model.name,
         "task": cell.task.name,
         "method": cell.method.model_dump(mode="json", exclude=METHOD_DOCUMENTATION),
         "training": cell.training.model_dump(mode="json"),
         "seed": cell.seed,
-        **judged_by,
+        **({"trial": True} if cell.trial else {}),
     }
 
 
@@ -84,6 +84,13 @@ def _data_digest(task: str) -> str:
     config = TaskConfig.model_validate_json(task)
     check_data(config)
     return data_digest(config)
+
+
+@cache
+def _benchmarks_digest(task: str) -> str:
+    from lwft_bench.data.digests import benchmarks_digest
+
+    return benchmarks_digest(TaskConfig.model_validate_json(task))
 
 
 @cache

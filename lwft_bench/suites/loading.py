@@ -14,7 +14,7 @@ from lwft_bench.schema.naming import nearest, unknown
 from lwft_bench.schema.problems import ConfigError, Problem
 from lwft_bench.schema.run import Identity
 from lwft_bench.schema.shipped import is_path, shipped
-from lwft_bench.schema.suite import Published
+from lwft_bench.schema.suite import KeepWeights, Published
 from lwft_bench.suites.identity import identify
 from lwft_bench.suites.reading import SuiteReader
 from lwft_bench.suites.tuning import Tuning
@@ -53,6 +53,13 @@ class Suite:
     source_text: str
     tunings: Sequence[Tuning] = ()
     published: Published | None = None
+    keep_weights: KeepWeights = "none"
+
+    def keeps_weights(self, cell: Cell) -> bool:
+        """Whether the cell's fine-tuned weights stay in its folder."""
+        if self.keep_weights == "last":
+            return cell.seed == max(each.seed for each in self.all_cells)
+        return self.keep_weights == "all"
 
     @property
     def all_cells(self) -> list[Cell]:
@@ -116,6 +123,7 @@ def load_suite(suite: str, changes: Changes | None = None) -> Suite:
         source_text=document.text,
         tunings=tunings,
         published=file.published,
+        keep_weights=file.keep_weights,
     )
     kept = {cell.id for cell in _narrowed(whole.all_cells, changes)}
     narrowed = [tuning.narrowed(lambda cell: cell.id in kept) for tuning in tunings]

@@ -11,6 +11,7 @@ from lwft_bench.plugins.files import load_plugin
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.base import Config
 from lwft_bench.schema.cell import (
+    MAX_CELL_ID,
     Cell,
     EvaluationConfig,
     MethodConfig,
@@ -243,6 +244,13 @@ class SuiteReader:
             if count > 1:
                 self.problems.append(
                     Problem(*self.locate(()), f"{count} cells are called {cell_id}")
+                )
+            if len(cell_id) > MAX_CELL_ID:
+                text = f"the name of cell {cell_id[:60]}... has {len(cell_id)} characters; expected"
+                self.problems.append(
+                    Problem(
+                        *self.locate(()), f"{text} at most {MAX_CELL_ID}: shorten names or values"
+                    )
                 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,21 @@ def resolve_task(
             text = "; ".join(filter(None, (error.message, error.hint)))
             problems.append(Problem(*place, text))
     return task.model_copy(update={"data_options": options, "benchmarks": benchmarks}), problems
+
+
+def named_benchmarks(names: Sequence[str]) -> tuple[str, ...]:
+    """Benchmarks that the command line names, paths of definitions made absolute.
+
+    Raises:
+        UserError: One is unknown, or its definition cannot be read.
+    """
+    from lwft_bench.data.benchmarks import load_benchmark
+
+    for name in names:
+        if not is_path(name) and name not in shipped("benchmarks"):
+            text = unknown("benchmark", name, shipped("benchmarks"))
+            raise UserError(text, "lwft-bench list benchmarks")
+    found = tuple(str(Path.cwd() / name) if is_path(name) else name for name in names)
+    for name in found:
+        load_benchmark(name)
+    return found

@@ -27,6 +27,7 @@ from lwft_bench.training.loss import CausalLoss
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.readings import Readings
 from lwft_bench.training.step import TrainingStep
+from lwft_bench.training.traits import NOTHING_SPECIAL, Traits
 
 AnyAccount = TypeVar("AnyAccount", bound=Account, covariant=True)
 
@@ -80,12 +81,15 @@ def assemble(
     surroundings: Surroundings[AnyAccount],
     *,
     rounding_seed: int,
-    own_logits: bool = False,
+    traits: Traits = NOTHING_SPECIAL,
 ) -> Assembly:
-    """Makes an adapted model ready for steps: all parameters frozen, in training mode."""
+    """Makes an adapted model ready for steps: all parameters frozen, in training mode.
+
+    traits: what is known of the model; parameters that no gradient reaches are left frozen.
+    """
     device, account, ranks = surroundings.device, surroundings.account, surroundings.ranks
     parts = find_parts(model)
-    groups = make_groups(model, parts, method, adapter)
+    groups = make_groups(model, parts, method, adapter, traits.without_gradient)
     model.requires_grad_(False)
     if config.checkpointing:
         for layer in parts.layers:
@@ -120,7 +124,7 @@ def assemble(
         )
     _require_own_rule(optimizer, store)
     readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
-    loss = CausalLoss(model, account, own_logits=own_logits)
+    loss = CausalLoss(model, account, own_logits=traits.own_logits, router_loss=config.router_loss)
     step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
     return Assembly(
         model, adapter, method, groups, store, readings, loss, step, config, surroundings

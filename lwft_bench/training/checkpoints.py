@@ -3,12 +3,17 @@
 checkpoint-<number>/
     tensors.safetensors     changed weights, optimizer state, torch's random state
     checkpoint.json         everything else
+    sha256.json             of these two
+
+The last two are kept, so that there is one to go on from when the newest is damaged.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,9 @@ from lwft_bench.results.atomic import publish_folder
 
 PREFIX = "checkpoint-"
 ARRAY = "__array__"
+FILES = ("tensors.safetensors", "checkpoint.json")
+SUMS = "sha256.json"
+KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +50,45 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
     )
     text = json.dumps(_to_json(checkpoint.values))
     (temporary / "checkpoint.json").write_text(text, encoding="utf-8")
+    sums = {name: _sha256(temporary / name) for name in FILES}
+    (temporary / SUMS).write_text(json.dumps(sums), encoding="utf-8")
     target = folder / f"{PREFIX}{number:06d}"
     shutil.rmtree(target, ignore_errors=True)
     publish_folder(temporary, target)
-    for older in _complete(folder)[:-1]:
+    for older in _complete(folder)[:-KEPT]:
         shutil.rmtree(older)
 
 
-def load_latest(folder: Path) -> Checkpoint | None:
-    """The newest complete checkpoint in the folder, if any."""
-    found = _complete(folder)
-    if not found:
-        return None
-    values = json.loads((found[-1] / "checkpoint.json").read_text(encoding="utf-8"))
-    return Checkpoint(load_file(found[-1] / "tensors.safetensors"), _from_json(values))
+def load_latest(folder: Path, passed_over: Callable[[str], None]) -> Checkpoint | None:
+    """The newest checkpoint in the folder that is as it was written, if any.
+
+    Args:
+        passed_over: Is told of each newer one that is damaged, and how.
+    """
+    for path in reversed(_complete(folder)):
+        if damage := _damage(path):
+            passed_over(f"{path.name} is damaged ({damage}) and passed over")
+            continue
+        values = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
+        return Checkpoint(load_file(path / "tensors.safetensors"), _from_json(values))
+    return None
+
+
+def _damage(path: Path) -> str:
+    """What is not as it was written; empty if all is."""
+    try:
+        sums = json.loads((path / SUMS).read_text(encoding="utf-8"))
+        for name in FILES:
+            if _sha256(path / name) != sums[name]:
+                return f"{name} has another checksum"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _complete(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -107,37 +107,45 @@ def moved_groups(
 
 
 def make_groups(
-    model: nn.Module, parts: ModelParts, method: MethodConfig, adapter: Adapter
+    model: nn.Module,
+    parts: ModelParts,
+    method: MethodConfig,
+    adapter: Adapter,
+    without_gradient: Collection[str] = (),
 ) -> Groups:
     """Groups by the method's card, units in the order of the forward pass.
 
-    Of a unit's parameters those are trained that the adapter trains. Always-trained parts are
-    trained in full. Parts without parameters (a tied head) make no group.
+    Of a unit's parameters those are trained that the adapter trains and a gradient reaches.
+    Always-trained parts are trained in full, but for parameters that no gradient reaches. Parts
+    without parameters (a tied head) make no group, nor do layers that have nothing to train.
+
+    Args:
+        without_gradient: Names of parameters that no gradient reaches.
 
     Raises:
         UserError: A unit that the card names has nothing to train.
     """
     if isinstance(method.units, ChunkUnits):
         return _chunks(model, parts, method, method.units.chunks, adapter)
-    chosen = _chosen(parts, method, adapter)
-    units = tuple(
-        UnitGroup(
-            name,
-            index,
-            {n: p for n, p in parameters.items() if adapter.trains(n)},
-            restarts=method.state_policy == "restart",
-            kind=kind,
-            depth=depth,
-            pretrained={n: p for n, p in parameters.items() if not adapter.adds(n)},
-        )
-        for index, (name, kind, depth, parameters) in enumerate(chosen)
-    )
-    for unit in units:
-        if not unit.parameters:
-            raise UserError(
-                f"The unit {unit.name} has no parameter that adapter {adapter.name!r} trains.",
-                hint="Leave it out of the method's `units`, or name more of adapter.targets.",
+    units: list[UnitGroup] = []
+    for name, kind, depth, parameters in _chosen(parts, method, adapter):
+        trained = {
+            n: p for n, p in parameters.items() if adapter.trains(n) and n not in without_gradient
+        }
+        if not trained and kind not in PARTS_OF_UNIT:
+            continue
+        units.append(
+            UnitGroup(
+                name,
+                len(units),
+                trained,
+                restarts=method.state_policy == "restart",
+                kind=kind,
+                depth=depth,
+                pretrained={n: p for n, p in parameters.items() if not adapter.adds(n)},
             )
+        )
+    _require_something_to_train(units, adapter)
     wanted = PARTS if method.always_train == "all" else method.always_train
     trained_parts: dict[str, dict[str, nn.Parameter]] = {
         part: dict(parts.parts[part]) for part in PARTS if part in wanted
@@ -150,16 +158,29 @@ def make_groups(
         Group(
             part,
             None,
-            parameters,
+            found,
             restarts=method.always_train_state_policy == "restart",
         )
         for part, parameters in trained_parts.items()
-        if parameters
+        if (found := {n: p for n, p in parameters.items() if n not in without_gradient})
     )
     groups = (*units, *always)
     trainable = {id(p) for group in groups for p in group.parameters.values()}
     frozen = {name: p for name, p in model.named_parameters() if id(p) not in trainable}
-    return Groups(units, always, frozen)
+    return Groups(tuple(units), always, frozen)
+
+
+def _require_something_to_train(units: Sequence[UnitGroup], adapter: Adapter) -> None:
+    hint = "Leave it out of the method's `units`, or name more of adapter.targets."
+    if not units:
+        raise UserError(
+            f"The model's layers have no parameter that adapter {adapter.name!r} trains.", hint
+        )
+    for unit in units:
+        if not unit.parameters:
+            raise UserError(
+                f"The unit {unit.name} has no parameter that adapter {adapter.name!r} trains.", hint
+            )
 
 
 _Chosen = Iterator[tuple[str, str, int, dict[str, nn.Parameter]]]

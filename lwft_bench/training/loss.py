@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 from lwft_bench.data.batching import IGNORED, Batch
 from lwft_bench.data.masks import unmasked
 from lwft_bench.memory.meters import Account
+from lwft_bench.schema.errors import UserError
 
 CHUNK_LOGITS = 2**23
 """Logits held at a time: 32 MiB in float32."""
@@ -46,54 +47,113 @@ class DeviceBatch:
 class CausalLoss:
     """Sum over target tokens of -log p(token), in float32.
 
+    In training the auxiliary loss of routers comes on top, where it is asked for.
+
     By default the head is applied to the hidden states of target tokens only, in chunks. Models that
-    do more to their logits than apply the head (soft caps, scales) need `own_logits=True`.
+    do more to their logits than apply the head (soft caps, scales) need `own_logits=True`, as do
+    those whose head is more than a linear map.
     """
 
-    def __init__(self, model: nn.Module, account: Account, *, own_logits: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        account: Account,
+        *,
+        own_logits: bool = False,
+        router_loss: Literal["auto", "on", "off"] = "auto",
+    ) -> None:
         self._model = model
+        self._router_weight = router_loss_weight(model, router_loss)
         self._account = account
         self._head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
-        self.own_logits = own_logits or not isinstance(self._head, nn.Linear)
+        self.own_logits = own_logits or not head_is_linear(self._head)
 
     def __call__(self, batch: DeviceBatch) -> torch.Tensor:
         """Scalar float32; divide by the number of target tokens of the optimizer step."""
+        balances = self._router_weight > 0 and self._model.training
         if self.own_logits:
-            logits = self._forward(batch)
+            output = self._forward(batch, balances)
             with self._account.component("logits_and_loss"):
-                chosen = logits.flatten(0, 1)[batch.positions].float()
-                return functional.cross_entropy(chosen, batch.targets, reduction="sum")
-        with _hidden_states_as_logits(self._head):
-            hidden = self._forward(batch)
-        with self._account.component("logits_and_loss"):
-            chosen = hidden.flatten(0, 1)[batch.positions]
-            return ChunkedCrossEntropy.apply(
-                chosen, self._head.weight, self._head.bias, batch.targets
-            )
+                chosen = output.logits.flatten(0, 1)[batch.positions].float()
+                loss = functional.cross_entropy(chosen, batch.targets, reduction="sum")
+        else:
+            with _skipped(self._head) as given:
+                output = self._forward(batch, balances)
+            (hidden,) = given
+            del given[:]
+            with self._account.component("logits_and_loss"):
+                chosen = hidden.flatten(0, 1)[batch.positions]
+                loss = ChunkedCrossEntropy.apply(
+                    chosen, self._head.weight, self._head.bias, batch.targets
+                )
+        if balances:  # once the sum is divided by target tokens: with the weight that it has
+            loss = loss + self._router_weight * output.aux_loss * len(batch.targets)
+        return loss
 
-    def _forward(self, batch: DeviceBatch) -> torch.Tensor:
+    def _forward(self, batch: DeviceBatch, balances: bool = False) -> Any:
+        options = {"output_router_logits": True} if balances else {}
         with unmasked():
-            return self._model(input_ids=batch.input_ids, use_cache=False).logits
+            return self._model(input_ids=batch.input_ids, use_cache=False, **options)
 
     def agrees_with_model(self, batch: DeviceBatch) -> bool:
-        """Whether both ways give the same loss on this batch, to a relative 1e-5 (bf16: 1e-2)."""
+        """Whether the model's logits on this batch are what its head returns, in every bit."""
         if self.own_logits:
             return True
-        with torch.no_grad():
-            chunked = self(batch)
-            self.own_logits = True
-            own = self(batch)
-            self.own_logits = False
-        tolerance = 1e-5 if self._head.weight.dtype == torch.float32 else 1e-2
-        return bool(torch.isclose(chunked, own, rtol=tolerance, atol=0.0))
+        returned: list[torch.Tensor] = []
+        forward = self._head.forward
+
+        def watched(hidden: torch.Tensor) -> torch.Tensor:
+            returned.append(forward(hidden).clone())
+            return returned[-1].clone()
+
+        self._head.forward = watched
+        try:
+            with torch.no_grad():
+                logits = self._forward(batch).logits
+        finally:
+            del self._head.forward
+        return len(returned) == 1 and torch.equal(returned[0].float(), logits.float())
+
+
+def router_loss_weight(model: nn.Module, router_loss: Literal["auto", "on", "off"]) -> float:
+    """What the routers' auxiliary loss is multiplied by in training; 0: there is none.
+
+    Raises:
+        UserError: It is asked for, and the model has none.
+    """
+    if router_loss == "off":
+        return 0.0
+    config: Any = getattr(model, "config", None)
+    text = config.get_text_config() if config is not None else None
+    weight = getattr(text, "router_aux_loss_coef", None)
+    if router_loss == "auto":
+        return float(weight or 0.0) if getattr(text, "output_router_logits", False) else 0.0
+    if weight is None:
+        raise UserError(
+            "training.router_loss: the model's config has no router_aux_loss_coef: transformers makes"
+            " no auxiliary loss of routers for it",
+            "Set `training.router_loss: off`, or leave it out.",
+        )
+    return float(weight)
+
+
+def head_is_linear(head: nn.Module) -> bool:
+    """Whether the head does what torch's linear map does, and nothing else."""
+    return isinstance(head, nn.Linear) and type(head).forward is nn.Linear.forward
 
 
 @contextmanager
-def _hidden_states_as_logits(head: nn.Module) -> Iterator[None]:
-    """The model returns what its head would have been given."""
-    head.forward = lambda hidden: hidden
+def _skipped(head: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Inside, the model's head returns what it is given, and appends it to the list."""
+    given: list[torch.Tensor] = []
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        given.append(hidden)
+        return hidden
+
+    head.forward = forward
     try:
-        yield
+        yield given
     finally:
         del head.forward
 

@@ -81,10 +81,31 @@ class Measures:
             seconds=synchronised_clock(self._device) - started,
         )
 
+    def _matrices(self, unit: UnitGroup) -> list[torch.Tensor]:
+        """The unit's own weights that are matrices, as they are (not what quantisation made).
+
+        Experts that are fused into one tensor are a matrix each.
+        """
+        filters = _filters(self._assembly.model)
+        found: list[torch.Tensor] = []
+        for parameter in () if unit.rows else unit.pretrained.values():
+            if parameter.is_floating_point() and id(parameter) not in filters:
+                if parameter.dim() == 2:
+                    found.append(parameter)
+                elif parameter.dim() == 3:
+                    found += parameter.unbind()
+        if not found:
+            raise UserError(
+                f"The unit {unit.name} has no weight matrix in floating point to take statistics of.",
+                hint="Use an adapter that leaves weights unquantised, or leave the unit out of"
+                " `units`.",
+            )
+        return found
+
     def _weight_norm(self) -> list[float]:
         """The mean, over the unit's weight matrices, of the Frobenius norm."""
         return [
-            float(np.mean([float(sum_of_squares(matrix).sqrt()) for matrix in _matrices(unit)]))
+            float(np.mean([float(sum_of_squares(m).sqrt()) for m in self._matrices(unit)]))
             for unit in self._units
         ]
 
@@ -102,13 +123,14 @@ class Measures:
     def _snr(self) -> list[float]:
         """The mean, over the unit's weight matrices, of `signal_to_noise`."""
         return [
-            float(np.mean([signal_to_noise(matrix) for matrix in _matrices(unit)]))
+            float(np.mean([signal_to_noise(matrix) for matrix in self._matrices(unit)]))
             for unit in self._units
         ]
 
     def _outlier_share(self, tau: float, batches: int) -> list[float]:
         """`outlier_share` of the unit's linear maps, with inputs from so many batches."""
-        maps = [linear_maps(self._assembly.model, _matrices(unit)) for unit in self._units]
+        model = self._assembly.model
+        maps = [linear_maps(model, unit.pretrained.values()) for unit in self._units]
         for unit, found in zip(self._units, maps, strict=True):
             if not found:
                 raise UserError(
@@ -140,13 +162,7 @@ class Measures:
         return float(self._assembly.loss(DeviceBatch.of(batch, self._device)))
 
 
-def _matrices(unit: UnitGroup) -> list[nn.Parameter]:
-    """Those of the unit's own weights that are matrices, as they are: not what quantisation made."""
-    whole = () if unit.rows else unit.pretrained.values()
-    found = [p for p in whole if p.dim() == 2 and p.is_floating_point()]
-    if not found:
-        raise UserError(
-            f"The unit {unit.name} has no weight matrix in floating point to take statistics of.",
-            hint="Use an adapter that leaves weights unquantised, or leave the unit out of `units`.",
-        )
-    return found
+def _filters(model: nn.Module) -> set[int]:
+    """Ids of the weights of convolutions, which are no stacks of matrices."""
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return {id(module.weight) for module in model.modules() if isinstance(module, kinds)}

@@ -18,12 +18,18 @@ TIMEOUT = timedelta(hours=24)
 """The first rank evaluates while the others wait. A rank that dies is noticed at once all the same:
 its connections close."""
 
+_SET_BY_TORCHRUN = {"RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}
+
 _Item = TypeVar("_Item")
 
 
 def launched() -> bool:
-    """Whether torchrun started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether torchrun started this process as one of several.
+
+    Schedulers set some of these variables too, for a job of one process: then they say nothing.
+    """
+    world = os.environ.get("WORLD_SIZE", "1")
+    return world.isdecimal() and int(world) > 1 and os.environ.keys() >= _SET_BY_TORCHRUN
 
 
 class RankLost(RuntimeError):

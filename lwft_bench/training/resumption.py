@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -96,13 +96,16 @@ class Resumption:
             )
         self._ranks.barrier()
 
-    def restore(self) -> Place | None:
-        """Takes everything from the newest checkpoint; None if there is none.
+    def restore(self, passed_over: Callable[[str], None]) -> Place | None:
+        """Takes everything from the newest checkpoint that is whole; None if there is none.
+
+        Args:
+            passed_over: Is told of those that are damaged.
 
         Raises:
             UserError: it was written by another number of ranks.
         """
-        checkpoint = checkpoints.load_latest(self._folder)
+        checkpoint = checkpoints.load_latest(self._folder, passed_over)
         if checkpoint is None:
             return None
         values = checkpoint.values

@@ -12,7 +12,7 @@ import torch
 
 from lwft_bench.data.batching import DataOrder
 from lwft_bench.memory.meters import allocated_bytes, synchronised_clock
-from lwft_bench.schema.events import Emit, PhaseBegan, StepsDone
+from lwft_bench.schema.events import Emit, Noted, PhaseBegan, StepsDone
 from lwft_bench.schema.rows import StateRow, SwitchRow, ValidationRow
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
@@ -111,7 +111,7 @@ class Trainer:
         frozen_before = self._checksums.of_frozen()
         self._start_strategy()
         torch.manual_seed(self._streams.seed("dropout", self._ranks.rank))
-        place = self._resumption.restore()
+        place = self._resumption.restore(lambda text: self._hooks.emit(Noted(text)))
         if place is None:
             self._begin()
         else:

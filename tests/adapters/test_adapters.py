@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.adapters.full import Full
 from lwft_bench.adapters.lora import Lora
+from lwft_bench.adapters.reach import adapter_reach
 from lwft_bench.schema.errors import UserError
 
 SMALL = {
@@ -156,11 +157,30 @@ def test_unknown_target_names_the_linear_modules() -> None:
     assert "lm_head, mlp.down_proj" in error.value.hint and "layers.0" not in error.value.hint
 
 
-def test_model_without_the_named_targets() -> None:
-    """Mixtral's experts are no linear modules."""
+def test_targets_are_those_that_there_are() -> None:
+    """Mixtral's experts are no linear modules, and CTRL has other names for all of them."""
     config = AutoConfig.for_model("mixtral", **GATED, num_local_experts=2)
-    with pytest.raises(UserError, match="no linear modules that stand for LLM-Adapters'"):
-        lora().apply(AutoModelForCausalLM.from_config(config), seed=0)
+    mixtral = lora().apply(AutoModelForCausalLM.from_config(config), seed=0)
+    assert {name.rpartition(".")[2] for name in adapted_modules(mixtral)} == {
+        "q_proj",
+        "k_proj",
+        "v_proj",
+    }
+    assert 0.1 < adapter_reach(mixtral, lora()) < 0.2
+    config = AutoConfig.for_model("ctrl", vocab_size=40, n_embd=16, dff=24, n_layer=2, n_head=4)
+    ctrl = lora().apply(AutoModelForCausalLM.from_config(config), seed=0)
+    assert len(adapted_modules(ctrl)) == 2 * 6
+    assert adapter_reach(ctrl, lora()) > 0.9
+
+
+def test_targets_that_peft_takes_for_fused_experts_are_left_alone_or_refused() -> None:
+    """Ernie 4.5 has linear `up_proj` in its shared experts and first layers, and fused experts."""
+    options = {**GATED, "moe_num_experts": 4, "moe_intermediate_size": 8}
+    config = AutoConfig.for_model("ernie4_5_moe", **options, moe_layer_start_index=1)
+    adapted = lora().apply(AutoModelForCausalLM.from_config(config), seed=0)
+    assert not any("mlp" in name for name in adapted_modules(adapted))
+    with pytest.raises(UserError, match="peft cannot adapt them: .*gate_proj"):
+        lora(targets=("q_proj", "up_proj")).apply(AutoModelForCausalLM.from_config(config), seed=0)
 
 
 @pytest.mark.parametrize(

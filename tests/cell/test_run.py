@@ -23,6 +23,7 @@ from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.run import CellRecord
 from lwft_bench.schema.shipped import shipped
+from lwft_bench.suites.identity import identify
 from lwft_bench.training.errors import Diverged, Interrupted
 
 GRASS = {"probing_steps": 2, "period": 2, "refresh": 4}
@@ -179,3 +180,13 @@ def test_what_a_method_takes_beside_its_steps_is_in_the_speed_from_end_to_end(
     assert speed.end_to_end_target_tokens_per_second == pytest.approx(
         sum(row["target_tokens"] for row in training) / seconds
     )
+
+
+def test_what_changed_since_the_run_began_does_not_run(tmp_path: Path) -> None:
+    """Such as a plugin that was edited: the cell would be one thing and be called another."""
+    this = cell("base")
+    noted = dict(identify(this).components)
+    record = CellRecord(digest="0", components=noted | {"strategy": "another"}, threads=1)
+    write_json_atomic(tmp_path / "identity.json", record.model_dump(mode="json"))
+    with pytest.raises(UserError, match="changed since the run began: strategy"):
+        run_cell(this, tmp_path, lambda event: None, lambda: False)

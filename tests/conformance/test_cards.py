@@ -127,7 +127,7 @@ def test_lisas_variants_differ_in_state_only():
     assert policies == [("keep", "keep"), ("restart", "keep"), ("restart", "restart")]
 
 
-@pytest.mark.parametrize("control", ["greedy", "permuted", "rgn"])
+@pytest.mark.parametrize("control", ["greedy", "permuted", "random-probabilities", "rgn"])
 def test_what_is_compared_with_grass_differs_in_the_strategy_only(control):
     of_grass, own = (card(n).model_dump(exclude=WORDS | {"strategy"}) for n in ("grass", control))
     assert own == of_grass

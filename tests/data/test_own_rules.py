@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from lwft_bench.data.benchmarks import load_benchmark
-from lwft_bench.data.digests import data_digest
+from lwft_bench.data.digests import benchmarks_digest
 from lwft_bench.data.extraction import numeric_match, rule
 from lwft_bench.data.items import load_items
 from lwft_bench.evaluation.lm_eval_tasks import lm_eval_task
@@ -84,9 +84,9 @@ def test_a_rule_that_is_none_is_told(tmp_path: Path, changes: dict[str, Any], me
         load_benchmark(name)
 
 
-def test_a_pattern_belongs_to_the_data_s_identity_and_none_does_not(tmp_path: Path) -> None:
-    first = data_digest(write(tmp_path))
-    assert data_digest(write(tmp_path, pattern=r"\d+")) != first
+def test_a_pattern_belongs_to_the_items_identity_and_none_does_not(tmp_path: Path) -> None:
+    first = benchmarks_digest(write(tmp_path))
+    assert benchmarks_digest(write(tmp_path, pattern=r"\d+")) != first
 
 
 @pytest.mark.parametrize(

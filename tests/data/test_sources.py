@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from lwft_bench.data import sources
-from lwft_bench.data.digests import data_digest
+from lwft_bench.data.digests import benchmarks_digest, data_digest
 from lwft_bench.data.examples import Example, Item
 from lwft_bench.data.generators import GENERATOR_FILES
 from lwft_bench.data.items import load_items
@@ -175,12 +175,20 @@ def test_the_digest_changes_with_what_the_data_depends_on(tmp_path: Path) -> Non
     first = digest()
     assert digest() == digest(name="renamed") == first
     assert digest(train_examples=9) != first
-    assert digest(benchmarks=("add-sub",)) != first
+    items = benchmarks_digest(own_task(tmp_path))
+    assert digest(benchmarks=("add-sub",)) == first
+    assert benchmarks_digest(own_task(tmp_path, benchmarks=("add-sub",))) != items
+    dropping = digest(drop_test_questions="exact")
+    assert dropping not in (first, digest(drop_test_questions="near"))
     for file in ("train.jsonl", "validation.jsonl", "items.jsonl", "own.yaml"):
         task = own_task(tmp_path)
         text = (tmp_path / file).read_text("utf-8")
         (tmp_path / file).write_text(text.replace("1", "7"), "utf-8")
-        assert data_digest(task) != first, file
+        is_item = file in ("items.jsonl", "own.yaml")
+        assert (benchmarks_digest(task) != items) == is_item, file
+        assert (data_digest(task) != first) == (not is_item), file
+        dropped = task.model_copy(update={"drop_test_questions": "exact"})
+        assert data_digest(dropped) != dropping, "which the items are part of"
 
 
 @pytest.mark.parametrize("kind", ["arithmetic", "commonsense"])
@@ -205,4 +213,19 @@ def test_the_digest_covers_the_generator_and_imports_no_torch(kind: str) -> None
 def test_two_benchmarks_of_one_name_are_refused(tmp_path: Path) -> None:
     task = own_task(tmp_path)
     with pytest.raises(UserError, match="two benchmarks named own"):
-        data_digest(task.model_copy(update={"benchmarks": task.benchmarks * 2}))
+        benchmarks_digest(task.model_copy(update={"benchmarks": task.benchmarks * 2}))
+
+
+def test_permuted_targets_are_those_of_other_examples() -> None:
+    task = arith(train_examples=200, validation_examples=8)
+    own, others = (
+        load_examples(task),
+        load_examples(task.model_copy(update={"permute_targets": True})),
+    )
+    assert [one.prompt for one in others.train] == [one.prompt for one in own.train]
+    assert sorted(one.target for one in others.train) == sorted(one.target for one in own.train)
+    same = sum(a.target == b.target for a, b in zip(own.train, others.train, strict=True))
+    assert same < 20, "equal answers of different questions alone"
+    assert others.validation == own.validation
+    assert load_examples(task.model_copy(update={"permute_targets": True})) == others
+    assert data_digest(task) != data_digest(task.model_copy(update={"permute_targets": True}))

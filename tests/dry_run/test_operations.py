@@ -12,7 +12,7 @@ import torch
 
 from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
-from lwft_bench.dry_run.operations import count_operations
+from lwft_bench.dry_run.operations import Selected, count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.memory.accounting import MemoryReport
 from lwft_bench.plugins.registry import strategies
@@ -141,7 +141,9 @@ def trained(
     strategy = strategies.get(card.strategy.name)
     needs = strategy(strategy.Options(**card.strategy.options)).needs
     planned = DryRun(NO_MEMORY, {})
-    operations = count_operations(run.assembly, CPU, selections, needs, planned)
+    operations = count_operations(
+        run.assembly, CPU, list(map(Selected, selections)), needs, planned
+    )
     form = ClosedForm(FAMILIES[family], card, config.checkpointing, config.attention == "eager")
     steps = [
         form.step(row, set(trace.selections[row.period].units) if row.step >= 0 else set())
@@ -210,7 +212,7 @@ def test_a_batch_that_costs_otherwise_is_told(tmp_path: Path) -> None:
     inner = layer.forward
     layer.forward = lambda x: inner(inner(x)) if x.shape[1] > 16 else inner(x)  # type: ignore[method-assign]
     planned = DryRun(NO_MEMORY, {})
-    found = count_operations(run.assembly, CPU, [tuple(LAYERS)], Needs(), planned)
+    found = count_operations(run.assembly, CPU, [Selected(tuple(LAYERS))], Needs(), planned)
     assert found.deviation > 0.01
 
 
@@ -219,7 +221,7 @@ def test_counting_leaves_no_trace(tmp_path: Path) -> None:
     run.trainer.run()
     before, random = run.weights(), torch.get_rng_state()
     state = {name: t.clone() for name, t in run.assembly.store.saved_tensors().items()}
-    selections = [(0, 1), (1, 2), (2, 3)]
+    selections = [Selected((0, 1)), Selected((1, 2)), Selected((2, 3))]
     count_operations(run.assembly, CPU, selections, Needs(probing_steps=3), DryRun(NO_MEMORY, {}))
     assert_same(before, run.weights())
     assert_same(state, run.assembly.store.saved_tensors())

@@ -5,12 +5,14 @@ Run as a program, it runs such a suite: `python fake_cells.py OUT WORKERS STEP_S
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +24,8 @@ from lwft_bench.cell.outcomes import new_result
 from lwft_bench.cell.provenance import now, provenance
 from lwft_bench.execution.runner import RunOptions, run_suite
 from lwft_bench.results.atomic import publish_folder
-from lwft_bench.results.store import RunStore, read_cell_record, write_result
+from lwft_bench.results.reading import read_cell_record
+from lwft_bench.results.store import RunStore, write_result
 from lwft_bench.schema.cell import (
     Cell,
     EvaluationConfig,
@@ -70,6 +73,9 @@ class FakeSuite:
         components = {"config": "c1", "strategy": self.strategy_digest}
         digest = hashlib.sha256(json.dumps(components).encode()).hexdigest()
         return SimpleNamespace(components=components, digest=digest)
+
+    def keeps_weights(self, cell: Cell) -> bool:
+        return False
 
     def _cell(self, fate: str) -> Cell:
         return Cell(
@@ -181,6 +187,8 @@ FATES: dict[str, Callable[[], object]] = {
     "diverged": lambda: _raise(Diverged("the loss is nan at step 4")),
     "raises": lambda: _raise(KeyError("[red]no\nsuch key")),
     "hang": lambda: time.sleep(1000),
+    "full": lambda: _raise(OSError(errno.ENOSPC, "No space left on device", "checkpoint")),
+    "thread": lambda: threading.Thread(target=time.sleep, args=(1000,)).start(),
     "busy": lambda: re.match("(a+)+$", "a" * 60 + "b"),  # in C, and never lets go of the GIL
 }
 

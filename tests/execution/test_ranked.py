@@ -138,7 +138,9 @@ def test_another_rank_runs_what_it_is_told(tmp_path: Path, first: FirstOfTwo) ->
     (store.work_folder(cell.id) / "identity.json").write_text(
         (RunStore(tmp_path / "first").cell_folder(cell.id) / "identity.json").read_text()
     )
-    cells = RankedCells(Second(1, 2), store, "fake_cells:run_cell", False, StopRequests())
+    cells = RankedCells(
+        Second(1, 2), store, "fake_cells:run_cell", lambda cell: False, StopRequests()
+    )
     cells.follow()
     assert (store.work_folder(cell.id) / "starts").exists()
 

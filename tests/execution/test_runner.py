@@ -1,9 +1,11 @@
 import signal
+import time
 from pathlib import Path
 
 import pytest
-from fake_cells import FakeSuite, results, run, undisturbed_weights
+from fake_cells import FakeSuite, results, run, undisturbed_weights, write_report
 
+from lwft_bench.execution.executor import RESTARTS
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.suite import Published
@@ -56,9 +58,9 @@ def test_a_crash_tells_where_it_was(fates: Path) -> None:
         assert line in failure.traceback
 
 
-def test_a_process_killed_from_outside_goes_on_once_from_its_checkpoint(fates: Path) -> None:
+def test_a_process_killed_from_outside_goes_on_from_its_checkpoint(fates: Path) -> None:
     store = RunStore(fates)
-    for fate, starts in {"killed-once": 2, "killed": 2, "exit": 1}.items():
+    for fate, starts in {"killed-once": 2, "killed": 1 + RESTARTS, "exit": 1}.items():
         folder = store.cell_folder(results(fates)[fate].cell)
         assert len((folder / "starts").read_text().splitlines()) == starts
 
@@ -183,3 +185,38 @@ def test_provenance_of_a_cell(fates: Path) -> None:
         assert record["started"] <= record["finished"]
         assert record["started"].endswith("+00:00")
         assert record["cores"] >= 1
+
+
+def test_a_full_disk_stops_the_run_and_fails_no_cell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(FakeSuite(("full-once", "ok")), tmp_path, workers=1) == 130
+    assert results(tmp_path) == {}
+    printed = capsys.readouterr().out
+    assert "tiny--full-once--task--seed0: no room on the disk: " in printed
+    assert "2 of 2 cells are left, and nothing done is lost" in printed
+    assert run(FakeSuite(("full-once", "ok")), tmp_path, workers=1) == 0
+    assert results(tmp_path)["full-once"].weights_digest == undisturbed_weights()
+
+
+def test_a_thread_that_a_cell_leaves_behind_does_not_hold_its_place(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert run(FakeSuite(("thread",)), tmp_path, workers=1) == 0
+    assert time.monotonic() - began < 100
+
+
+def test_an_old_report_is_made_again(tmp_path: Path) -> None:
+    """Killed between the last cell and the report, the same command makes it."""
+    made = []
+
+    def report(out: Path) -> str:
+        made.append(out)
+        return write_report(out)
+
+    suite = FakeSuite(("ok",))
+    assert run(suite, tmp_path, report=report) == 0
+    assert run(suite, tmp_path, run_cell="none:none", report=report) == 0
+    assert len(made) == 1
+    (tmp_path / "report.sha256").unlink()
+    assert run(suite, tmp_path, run_cell="none:none", report=report) == 0
+    assert len(made) == 2

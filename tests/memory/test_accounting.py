@@ -290,7 +290,9 @@ class LlamaStep:
         self.model = model if mode is None else fake_model(model, mode)
         self.model.train()
         if checkpointing:
-            self.model.activation_checkpointing_enable({"use_reentrant": False})
+            enable = getattr(self.model, "activation_checkpointing_enable", None)
+            enable = enable or self.model.gradient_checkpointing_enable  # its name before
+            enable({"use_reentrant": False})
         self.dtype, self.attention, self.keep = dtype, attention, keep
         self.kept: object = None
         self.state: dict[torch.nn.Parameter, list[torch.Tensor]] = {}

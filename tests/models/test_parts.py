@@ -210,7 +210,10 @@ EXPECTED: dict[str, tuple[bool, dict[str, list[str]]]] = {
 @pytest.mark.parametrize("model_type", EXPECTED)
 def test_names_in_each_part(model_type: str) -> None:
     tied, expected = EXPECTED[model_type]
-    found = find_parts(tiny(model_type, "meta"))
+    model = tiny(model_type, "meta")
+    if hasattr(model, "embed_out"):  # gpt_neox's head in older versions of transformers
+        expected = expected | {"head": ["embed_out.weight"]}
+    found = find_parts(model)
     assert names(found) == expected
     assert found.tied is tied
 

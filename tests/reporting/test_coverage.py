@@ -17,6 +17,11 @@ import numpy as np
 import pytest
 
 from lwft_bench.reporting.numbers.families import judge, pooled_seed_variance
+from lwft_bench.reporting.numbers.robust import (
+    Benchmark,
+    estimate,
+    interquartile_mean,
+)
 from lwft_bench.reporting.numbers.statistics import (
     PairedDifference,
     crossed_mean,
@@ -148,36 +153,70 @@ def test_a_baseline_with_other_seeds_than_all_others(seeds: int) -> None:
 
 def _clustered(
     rng: np.random.Generator, seeds: int, sizes: Sequence[int], templates: float
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Six benchmarks of few templates: differences of two equal methods, and items' templates."""
-    tables, labels = [], []
+) -> tuple[list[list[np.ndarray]], np.ndarray]:
+    """Six benchmarks of few templates: correctness of two equal methods, and items' templates."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
     luck = rng.normal(0, 0.02, (2, seeds, 1))
-    for _ in range(6):
-        label = np.repeat(np.arange(len(sizes)), sizes)
-        level = 0.5 + rng.normal(0, 0.2, len(sizes))[label]
-        chances = [
-            level + rng.normal(0, templates, len(sizes))[label] + luck[method] for method in (0, 1)
-        ]
-        one, other = ((rng.random((seeds, len(label))) < chance) for chance in chances)
-        tables.append(one.astype(float) - other.astype(float))
-        labels.append(label)
-    return tables, labels
+    benchmarks = []
+    for level in (0.3, 0.4, 0.45, 0.55, 0.6, 0.7):
+        shared = level + rng.normal(0, 0.2, len(sizes))[labels]
+        benchmarks.append(
+            [
+                (
+                    rng.random((seeds, len(labels)))
+                    < shared + rng.normal(0, templates, len(sizes))[labels] + luck[method]
+                ).astype(float)
+                for method in (0, 1)
+            ]
+        )
+    return benchmarks, labels
+
+
+TEMPLATES = (12, 14, 16, 18, 20, 20)
+"""Items of each template of a benchmark: few templates, as the embedded benchmarks have."""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("seeds", SEEDS)
 def test_coverage_of_clusters_in_full(seeds: int) -> None:
-    """Five to seven templates a benchmark, 100 items each, as the embedded benchmarks have."""
     rng = np.random.default_rng([2, seeds])
     found = {}
     for templates in (0.05, 0.1, 0.2):
         covered = 0
         for _ in range(2000):
-            tables, labels = _clustered(rng, seeds, (12, 14, 16, 18, 20, 20), templates)
-            interval = PairedDifference(crossed_mean(tables, labels)).interval
+            benchmarks, labels = _clustered(rng, seeds, TEMPLATES, templates)
+            tables = [one - other for one, other in benchmarks]
+            interval = PairedDifference(crossed_mean(tables, [labels] * 6)).interval
             assert interval is not None
             covered += interval[0] <= 0 <= interval[1]
         found[templates] = covered / 20
     print(f"\ncoverage of clusters, {seeds} seeds: {found}")
     assert all(92.5 <= share <= 97.5 for share in found.values()), found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("clustered", [False, True])
+def test_coverage_of_interquartile_means_in_full(seeds: int, clustered: bool) -> None:
+    """400 experiments of two equal methods: the share is known to a point."""
+    rng = np.random.default_rng([3, seeds])
+    covered = 0
+    for _ in range(400):
+        benchmarks, labels = _clustered(rng, seeds, TEMPLATES, 0.1 if clustered else 0.0)
+        methods = [
+            [Benchmark(pair[method], labels if clustered else None) for pair in benchmarks]
+            for method in (0, 1)
+        ]
+        interval = PairedDifference(estimate(_difference, methods)).interval
+        assert interval is not None
+        covered += interval[0] <= 0 <= interval[1]
+    print(
+        f"\ncoverage of interquartile means, clustered: {clustered}, {seeds} seeds: {covered / 4}"
+    )
+    assert 92 <= covered / 4 <= 98
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.asarray(interquartile_mean(one) - interquartile_mean(other))

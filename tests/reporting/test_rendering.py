@@ -106,3 +106,12 @@ def test_counts_and_operations_have_units() -> None:
     assert formatting.count(7_240_000_000) == "7.24 B"
     assert formatting.flops(3.21e12) == "3.21 TFLOP"
     assert formatting.flops(5.4e20) == "540 EFLOP"
+
+
+def test_a_bracket_in_a_broken_heading_is_no_option_of_the_line_end() -> None:
+    frame = pd.DataFrame(
+        {"method": ["a"], "difference [95 %]": ["1"], "difference *starred": ["2"]}
+    )
+    text = to_latex(Table("t", "t", frame, frame))
+    assert r"{difference\\{}[95 \%]}" in text
+    assert r"{difference\\{}*starred}" in text

@@ -82,6 +82,36 @@ def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("samples.jsonl", b'{"benchmark": 1}\n'),
+        ("steps.jsonl", b"\x00\n"),
+        ("selections.jsonl", b"\xff"),
+        ("result.json", b"{"),
+        ("config.json", None),
+    ],
+)
+def test_a_damaged_file_costs_its_cell_alone(
+    maker: RunMaker, file: str, content: bytes | None
+) -> None:
+    method = maker.method("fft", 0.5)
+    broken, sound = maker.add(method, 0), maker.add(method, 1)
+    run = maker.finish()
+    if content is None:
+        (broken / file).unlink()
+    else:
+        (broken / file).write_bytes(content)
+    records = read_run(run)
+    assert {cell.id: cell.status for cell in records.cells} == {
+        broken.name: "unreadable",
+        sound.name: "done",
+    }
+    (warning,) = (text for text in records.warnings if "could not be read" in text)
+    assert broken.name in warning and file in warning
+    assert set(records.samples["cell"]) == {sound.name}
+
+
 def test_samples_without_texts_are_read(maker: RunMaker) -> None:
     """A run can be handed on without the questions of benchmarks that are not free."""
     folder = maker.add(maker.method("fft", 0.5), 0)

@@ -13,7 +13,6 @@ from built import comparison_tables, run_tables
 from lwft_bench.reporting.numbers.comparison import Comparison, compare
 from lwft_bench.reporting.read.records import RunRecords, read_run
 from lwft_bench.reporting.render.table import Table
-from lwft_bench.schema.result import Throughput
 
 if TYPE_CHECKING:
     from conftest import RunMaker
@@ -134,14 +133,18 @@ def test_one_seed_has_no_interval_no_verdict_and_no_best(maker: RunMaker) -> Non
 
 
 def test_end_to_end_speed_has_a_column_where_it_was_recorded(
-    tables: dict[str, Table], monkeypatch: pytest.MonkeyPatch, run: Path
+    tables: dict[str, Table], maker: RunMaker
 ) -> None:
     assert "tokens/s, end to end" not in tables["main"].display
-    field = "end_to_end_target_tokens_per_second"
-    monkeypatch.setattr(Throughput, field, 500.0, raising=False)
-    records = read_run(run)
+    for rate in (490.0, 510.0):
+        seed = int(rate)
+        folder = maker.add(maker.method("fft", 0.5), seed)
+        result = json.loads((folder / "result.json").read_text())
+        result["throughput"]["end_to_end_target_tokens_per_second"] = rate
+        (folder / "result.json").write_text(json.dumps(result))
+    records = read_run(maker.finish())
     main = comparison_tables(records, compare(records)[0])["main"]
-    assert main.display.set_index("method").loc["fft", "tokens/s, end to end"] == "500 ± 0"
+    assert main.display.set_index("method").loc["fft", "tokens/s, end to end"] == "500 ± 10"
     assert "probing, measuring and switches included" in " ".join(main.notes)
 
 

@@ -242,7 +242,7 @@ def test_rows_are_valid_json_that_leaves_out_what_there_is_not(store: RunStore) 
     [
         (b'{"step": 0}\n', "steps.jsonl:1: not a StepRow: lr: Field required"),
         (b"\n", "steps.jsonl:1: not a StepRow: Invalid JSON"),
-        (b"\xff\n", "steps.jsonl cannot be read: 'utf-8' codec"),
+        (b"\xff\n", "steps.jsonl:1: cannot be read: not UTF-8"),
     ],
 )
 def test_a_damaged_row_is_named(store: RunStore, content: bytes, told: str) -> None:
@@ -250,6 +250,95 @@ def test_a_damaged_row_is_named(store: RunStore, content: bytes, told: str) -> N
     (store.cell_folder(CELL.id) / "steps.jsonl").write_bytes(content)
     with pytest.raises(UserError, match=re.escape(told)):
         store.steps(CELL.id)
+
+
+EVALUATED = {"config": "1", "strategy": "1", "evaluation": "1"}
+SCORED = SimpleNamespace(digest="c" * 64, components=EVALUATED)
+OTHERWISE = SimpleNamespace(digest="d" * 64, components=EVALUATED | {"evaluation": "2"})
+RETRAINED = SimpleNamespace(
+    digest="e" * 64, components=EVALUATED | {"evaluation": "2", "config": "2"}
+)
+
+
+def scored(store: RunStore, *, keeps: bool) -> None:
+    store.begin(CELL, SCORED, threads=1)
+    folder = store.work_folder(CELL.id)
+    if keeps:
+        (folder / "model").mkdir()
+    result = result_of(CELL, SCORED.digest, "done")
+    write_result(folder, result.model_copy(update={"identity_components": EVALUATED}))
+    store.publish(CELL.id)
+
+
+def test_where_evaluation_alone_changed_kept_weights_are_scored(store: RunStore) -> None:
+    scored(store, keeps=True)
+    assert store.state(CELL.id, OTHERWISE) == CellState(State.UNSCORED, ("evaluation",))
+    assert store.state(CELL.id, RETRAINED).state is State.STALE
+    assert store.begin(CELL, OTHERWISE, threads=3).digest == OTHERWISE.digest
+    work = store.work_folder(CELL.id)
+    assert (work / "trained.json").exists() and (work / "model").is_dir()
+    assert not store.cell_folder(CELL.id).exists()
+    # Killed now, the same command scores it; another suite trains it, or scores it otherwise.
+    assert store.state(CELL.id, OTHERWISE).state is State.UNSCORED
+    assert store.state(CELL.id, SCORED).state is State.UNSCORED
+    assert store.state(CELL.id, RETRAINED).state is State.STALE
+    store.begin(CELL, OTHERWISE, threads=3)
+    result = result_of(CELL, OTHERWISE.digest, "failed")
+    write_result(work, result.model_copy(update={"identity_components": OTHERWISE.components}))
+    store.publish(CELL.id)
+    assert store.state(CELL.id, OTHERWISE).state is State.FAILED
+    store.begin(CELL, OTHERWISE, threads=3)
+    assert (work / "trained.json").exists() and (work / "failure.json").exists()
+    write_result(work, result.model_copy(update={"status": "done"}))
+    store.publish(CELL.id)
+    assert not (store.cell_folder(CELL.id) / "trained.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"schema_version": 1}'])
+def test_a_damaged_result_is_set_aside_and_made_again(store: RunStore, content: bytes) -> None:
+    finish(store)
+    (store.cell_folder(CELL.id) / "result.json").write_bytes(content)
+    found = store.state(CELL.id, IDENTITY)
+    assert found.state is State.DAMAGED and "result.json" in found.changed[0]
+    store.archive(CELL.id)
+    assert store.state(CELL.id, IDENTITY).state is State.NEW
+    assert len(list((store.directory / "stale").iterdir())) == 1
+
+
+def test_a_cell_without_its_record_is_set_aside_too(store: RunStore) -> None:
+    finish(store)
+    (store.cell_folder(CELL.id) / "identity.json").unlink()
+    store.archive(CELL.id)
+    assert (store.directory / "stale" / f"{CELL.id}--damaged").is_dir()
+    (store.work_folder(CELL.id) / "checkpoint-000010").mkdir(parents=True)
+    assert store.state(CELL.id, IDENTITY).state is State.DAMAGED
+
+
+def test_a_damaged_result_of_a_run_that_died_does_not_end_the_next(store: RunStore) -> None:
+    store.begin(CELL, IDENTITY, threads=1)
+    (store.work_folder(CELL.id) / "result.json").write_text("{")
+    store.recover()
+    assert store.state(CELL.id, IDENTITY).state is State.NEW
+
+
+def test_results_leave_out_what_cannot_be_read(store: RunStore) -> None:
+    store.write_suite(record_of(CELL.id, "other"), "name: s\n")
+    finish(store)
+    finish(store, cell=make_cell("other"))
+    (store.cell_folder("other") / "result.json").write_text("{")
+    assert [result.cell for result in store.results()] == [CELL.id]
+
+
+def test_without_its_weights_a_cell_trains_again(store: RunStore) -> None:
+    scored(store, keeps=False)
+    assert store.state(CELL.id, OTHERWISE) == CellState(State.STALE, ("evaluation",))
+
+
+def test_killed_before_the_old_result_is_set_aside(store: RunStore) -> None:
+    scored(store, keeps=True)
+    store.cell_folder(CELL.id).rename(store.work_folder(CELL.id))
+    store.recover()
+    assert store.state(CELL.id, SCORED).state is State.DONE
 
 
 def test_an_infinite_option_survives_in_the_config(store: RunStore) -> None:

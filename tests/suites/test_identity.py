@@ -12,7 +12,7 @@ from lwft_bench.suites.loading import Changes, load_suite
 from tests.suites.test_expansion import PLUGIN
 from tests.suites.writing import Write, replaced
 
-COMPONENTS = {"config", "strategy", "data", "model", "protocol"}
+COMPONENTS = {"config", "strategy", "data", "model", "protocol", "evaluation"}
 
 
 @pytest.fixture
@@ -65,9 +65,10 @@ def test_spelling_out_a_default_changes_nothing(identities):
         ("training.lr=0.5", {"config"}),
         ("strategy.period=5", {"config"}),
         ("state_policy=reset", {"config"}),
-        ("evaluation.max_new_tokens=3", {"config"}),
+        ("evaluation.max_new_tokens=3", {"evaluation"}),
         ("task.train_examples=7", {"data"}),
-        ("task.items_per_benchmark=7", {"data"}),
+        ("task.items_per_benchmark=7", {"evaluation"}),
+        ("task.drop_test_questions=exact", {"data"}),
     ],
 )
 def test_what_a_setting_changes(identities, setting: str, components: set[str]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lwft_bench.schema.errors import UserError
@@ -448,3 +450,37 @@ def test_a_rule_for_unselected_units(problems: Problems, rule: str, precision: s
 def test_norms_are_always_trained_beside_modules_only(problems: Problems):
     (told,) = problems(replaced(methods="[lisa]", overrides="[{set: {always_train: [norms]}}]"))
     assert "always_train has norms" in told
+
+
+def test_a_plugin_s_default_that_its_own_option_refuses(tmp_path: Path):
+    (tmp_path / "zero.py").write_text(
+        "from __future__ import annotations\n"
+        "from pydantic import PositiveInt\n"
+        "from lwft_bench.strategies import PluginOptions, Selection, Strategy, register\n"
+        "@register('zero')\n"
+        "class Zero(Strategy):\n"
+        "    class Options(PluginOptions):\n"
+        "        period: PositiveInt = 0\n"
+        "    def select(self, step):\n"
+        "        return Selection(units=[0], num_steps=1)\n",
+        "utf-8",
+    )
+    text = replaced(methods="[zero]", plugins="[zero.py]")
+    (tmp_path / "suite.yaml").write_text(text, "utf-8")
+    with pytest.raises(UserError, match=r"expected a number greater than 0, found 0, which is its"):
+        load_suite("suite.yaml")
+
+
+def test_an_exception_whose_text_cannot_be_had(tmp_path: Path):
+    (tmp_path / "mute.py").write_text(
+        "class Mute(Exception):\n    def __str__(self):\n        raise RuntimeError\nraise Mute\n",
+        "utf-8",
+    )
+    (tmp_path / "suite.yaml").write_text(replaced(plugins="[mute.py]"), "utf-8")
+    with pytest.raises(UserError, match=r"mute.py:4: Mute: its text cannot be had"):
+        load_suite("suite.yaml")
+
+
+def test_a_cell_s_name_fits_a_file_system(problems: Problems):
+    (found,) = problems(replaced(models=f"[{{name: {'m' * 250}, path: embedded}}]"))[:1]
+    assert "characters; expected at most 200: shorten names or values" in found

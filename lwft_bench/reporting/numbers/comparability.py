@@ -13,7 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lwft_bench.reporting.read.records import ReportedCell
 
-SUBTRACTED = ("torch", "hardware", "protocol", "data", "model files", "benchmark versions")
+SUBTRACTED = (
+    "torch",
+    "hardware",
+    "protocol",
+    "data",
+    "evaluation",
+    "model files",
+    "benchmark versions",
+)
 AVERAGED = (*SUBTRACTED, "strategy source", "resolved config")
 
 _Setting = dict[str, str | None]
@@ -29,6 +37,7 @@ def setting(cell: ReportedCell) -> _Setting:
         "hardware": hardware(cell),
         "protocol": components.get("protocol"),
         "data": components.get("data"),
+        "evaluation": components.get("evaluation", "in the data's and the config's digest"),
         "model files": components.get("model"),
         "benchmark versions": ", ".join(versions),
         "strategy source": components.get("strategy"),

@@ -8,7 +8,7 @@ Few seeds tell little about how seeds differ, and a correction for many comparis
 far out in the tails. So a difference is judged by its own variance over seeds or by that of all
 methods together, whichever is larger. Where methods' seeds differ alike, this keeps to the 5 %; of
 eight methods of which one has 2.5 times the others' standard deviation, some mark is false in up to
-8 % (tests/reporting/test_coverage.py).
+7 % (tests/reporting/test_coverage.py).
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def whole_speed(row: Row) -> Estimate | None:
 
     None where a cell did not record it.
     """
-    rates = [getattr(one, "end_to_end_target_tokens_per_second", None) for one in throughputs(row)]
+    rates = [one.end_to_end_target_tokens_per_second for one in throughputs(row)]
     known = [rate for rate in rates if rate is not None]
     return mean_over_seeds(known) if known and len(known) == len(rates) else None
 

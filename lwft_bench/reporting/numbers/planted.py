@@ -38,12 +38,12 @@ def planted_cells(records: RunRecords) -> dict[str, list[PlantedCell]]:
     """Method's label -> its done cells with a planted model, of methods that choose."""
     found: dict[str, list[PlantedCell]] = {}
     for cell in records.cells:
-        if not (cell.done and cell.config and cell.config.model.reinitialise):
+        if not (cell.done and cell.config and cell.config.model.altered_layers):
             continue
         periods = of_cell(records, cell.id)
         if periods.empty or not chooses(records, periods):
             continue
-        layers = cell.config.model.reinitialise
+        layers = cell.config.model.altered_layers
         units = records.units[records.units["cell"] == cell.id]
         planted = units["index"][units["depth"].isin(layers)].tolist()
         twin = _undamaged(records, cell)
@@ -69,7 +69,7 @@ def _undamaged(records: RunRecords, cell: ReportedCell) -> tuple[ReportedCell, p
             other.done
             and other.config
             and cell.config
-            and not other.config.model.reinitialise
+            and not other.config.model.altered_layers
             and other.config.model.path == cell.config.model.path
             and (other.label, other.task, other.seed) == (cell.label, cell.task, cell.seed)
         ):

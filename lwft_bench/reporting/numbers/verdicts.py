@@ -157,7 +157,7 @@ def seed_variance(comparison: Comparison, key: str) -> SeedVariance | None:
 def _seed_means(comparison: Comparison, row: Row, key: str) -> dict[int, float]:
     """Seed -> score; empty where a benchmark is missing."""
     names = comparison.benchmarks if key == AVERAGE else (key,)
-    if any(name not in row.correct for name in names):
+    if not names or any(name not in row.correct for name in names):
         return {}
     average = sum(row.correct[name].mean(axis=1) for name in names) / len(names)
     return {int(seed): float(score) for seed, score in average.items()}

@@ -149,6 +149,8 @@ def _planned_cell(store: RunStore, planned: SuiteCell, waiting: str = "") -> Rep
 def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = None) -> ReportedCell:
     try:
         result, config = store.read_result(cell_id), store.config(cell_id)
+        if result.status == "done":
+            store.require_rows(cell_id)
     except (UserError, ValidationError) as error:
         message = error.message if isinstance(error, UserError) else str(error.errors()[0])
         if planned is None:

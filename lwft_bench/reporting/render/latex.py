@@ -42,7 +42,7 @@ def escaped(text: str) -> str:
 def _symbol(character: str) -> str:
     if character in _SYMBOLS:
         return _SYMBOLS[character]
-    if character.isascii():
+    if character.isascii() and character.isprintable():
         return character
     return f"[U+{ord(character):04X}]"
 
@@ -86,7 +86,7 @@ def _header(text: str, left: bool) -> str:
     if len(text) < 10 or not breaks:
         return escaped(text)
     middle = min(breaks, key=lambda position: abs(2 * position - len(text)))
-    upper, lower = escaped(text[:middle].rstrip(" ")), escaped(text[middle:])
+    upper, lower = escaped(text[:middle].rstrip(" ")), _begun(escaped(text[middle:]))
     return rf"\shortstack[{'l' if left else 'r'}]{{{upper}\\{lower}}}"
 
 
@@ -95,5 +95,10 @@ def _line(cells: list[str]) -> str:
 
 
 def _ended(row: str) -> str:
-    """The row with its end; a bracket in front would be taken for an option of the row before."""
-    return ("{}" if row[0] in "[*" else "") + row + r" \\"
+    """The row with its end."""
+    return _begun(row) + r" \\"
+
+
+def _begun(line: str) -> str:
+    """A bracket or star in front would be taken for an option of the line's end before."""
+    return ("{}" if line[:1] in ("[", "*") else "") + line

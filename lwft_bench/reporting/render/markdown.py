@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import re
+
 from lwft_bench.reporting.render.table import Table
+
+_BREAK = "\0"
+"""Stands where a character without width breaks a link, until the text is escaped."""
 
 _ESCAPES = str.maketrans(
     {"\\": "\\\\", "|": "\\|", "*": "\\*", "`": "\\`", "<": "&lt;", ">": "&gt;", "\n": " "}
 )
 
 
+_LINKS = re.compile(r"(?<=\])(?=[(\[:])|(?<=[A-Za-z]):(?=//)")
+"""Where brackets become a link or an image, and an address becomes one by itself."""
+
+
 def escape(text: str) -> str:
-    """Text that shows as it is, also inside a table cell."""
-    return text.translate(_ESCAPES)
+    """Text that shows as it is, also inside a table cell: nothing in it links or is fetched."""
+    return _LINKS.sub(_broken, shown(text)).translate(_ESCAPES).replace(_BREAK, "&#8203;")
+
+
+def escape_block(text: str) -> str:
+    """As `escape`, for a paragraph, which could begin like a heading, a list or a rule."""
+    return re.sub(r"^(?=[#+=~\[-])|(?<=^\d)(?=[.)])", r"\\", escape(text.lstrip()))
+
+
+def shown(text: str) -> str:
+    """Without control characters, each a space, and half characters."""
+    plain = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+    return plain.encode(errors="replace").decode()
+
+
+def fenced(lines: list[str]) -> list[str]:
+    """Lines of shell code in a fence that nothing in them closes."""
+    plain = [shown(line).replace("\n", " ") for line in lines]
+    longest = max((len(run) for line in plain for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}sh", *plain, fence]
+
+
+def _broken(match: re.Match[str]) -> str:
+    return match.group() + _BREAK
 
 
 def to_markdown(table: Table) -> str:

@@ -19,7 +19,8 @@ from lwft_bench.schema.suite import AVERAGE
 
 _NOTE = (
     "Each row takes one method's peak memory as the budget; the best are chosen among the methods "
-    "whose own peak (the largest over seeds) fits within it. Equal steps, not equal operations. "
+    "whose own peak (the largest over seeds) fits within it: its own and those of the rows above. "
+    "Equal steps, not equal operations. "
     "Beside the best stand all that are not separable from it (Holm's correction for all pairs of "
     "methods in both columns): the best of several is named too often, and looks better than it is. "
     "±: one standard error, of losses over seeds."
@@ -28,19 +29,25 @@ _NOTE = (
 
 @dataclass(frozen=True)
 class _Best:
-    """What is best of some methods. ties: others that are not separable from it; None if unknown."""
+    """What is best of some methods.
+
+    ties: others that are not separable from it; None if unknown. others: how many there are.
+    """
 
     label: str
     estimate: Estimate
     ties: tuple[str, ...] | None
+    others: int
 
     def named(self, shown: str) -> str:
         """With its number and what ties with it."""
         if self.ties is None:
             return f"{self.label} {shown} (undecided: one seed)"
-        return f"{self.label} {shown}" + (
-            f"; not separable: {show.listing(self.ties)}" if self.ties else ""
-        )
+        if not self.ties:
+            return f"{self.label} {shown}"
+        everything = 1 < len(self.ties) == self.others
+        named = f"all {self.others} others" if everything else show.listing(self.ties)
+        return f"{self.label} {shown}; not separable: {named}"
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def _best(found: dict[str, Estimate], pairs: Mapping[Pair, Judged], sign: int) -
     own = [pairs[best, other] for other in found if (best, other) in pairs]
     known = len(found) == 1 or any(one.adjusted is not None for one in own)
     ties = tuple(not_separable(best, [*found], pairs)) if known else None
-    return _Best(best, found[best], ties)
+    return _Best(best, found[best], ties, len(found) - 1)
 
 
 def _losses(row: Row) -> dict[int, float]:
@@ -127,7 +134,7 @@ def _plain(what: str) -> dict[str, Callable[[_Best], Any]]:
 _COLUMNS: list[Column[_Budget]] = [
     Column("within the memory of", lambda budget: budget.owner, plain="budget_of"),
     Column("peak memory", lambda budget: budget.num_bytes, show.memory, "budget_bytes"),
-    Column("methods that fit", _methods, show.listing, {"methods": ", ".join}, text=True),
+    Column("methods that fit", _methods, lambda fitting: str(len(fitting)), {"methods": ", ".join}),
     Column(
         "lowest validation loss",
         lambda budget: budget.lowest_loss,

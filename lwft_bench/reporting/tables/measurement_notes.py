@@ -57,7 +57,7 @@ def memory_note(comparison: Comparison) -> str | None:
         f"Peak memory: training only, {'; '.join(ways)}; the largest over seeds "
         f"({_cells(by_row)}); {steadiness}.{also}"
     )
-    return " ".join([note, *remarks])
+    return " ".join([note, *(f"{remark.rstrip('.')}." for remark in remarks)])
 
 
 def speed_note(comparison: Comparison) -> str | None:

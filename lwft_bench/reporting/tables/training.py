@@ -29,10 +29,14 @@ def build(context: Context) -> Table | None:
         context.name("training"),
         context.title("training"),
         rows,
-        _COLUMNS,
+        [*_COLUMNS, *_LEFT_OUT * _any_left_out(rows)],
         notes=[_NOTE],
         values=per_cell(context, rows, lambda result: result.training),
     )
+
+
+def _any_left_out(rows: list[Row]) -> bool:
+    return any(one.dropped_examples for row in rows for one in trainings(row))
 
 
 def _mean(pick: Callable[[Training], float | None]) -> Callable[[Row], float | None]:
@@ -78,5 +82,8 @@ _COLUMNS: list[Column[Row]] = [
         lambda share: f"{100 * share:.1f} %",
     ),
     Column("truncated examples", _spread(lambda one: one.truncated_examples, str)),
+]
+_LEFT_OUT: list[Column[Row]] = [
     Column("examples left out", _spread(lambda one: one.dropped_examples, str)),
 ]
+"""Where there are any."""

@@ -1,0 +1,60 @@
+"""What differs between methods for what the model is, not for what their cards say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lwft_bench.adapters.base import Adapter
+from lwft_bench.adapters.reach import adapter_reach
+from lwft_bench.models.parts import ModelParts, find_parts
+from lwft_bench.plugins.registry import optimizers
+from lwft_bench.schema.cell import Cell
+from lwft_bench.state.precision import PRECISIONS
+from lwft_bench.training.adapted import empty_adapted_model
+from lwft_bench.training.loss import router_loss_weight
+from lwft_bench.training.traits import Traits
+
+
+def model_confounds(cell: Cell, traits: Traits) -> dict[str, Any]:
+    """As flat key -> value.
+
+    `adapter.reach`: the share of the layers' own weights that the adapter trains or adapts.
+    `optimizer.reach`: the share of what is trained in layers that gets the optimizer's own rule.
+    `training.attention`: the implementation that the model has. `training.router_loss`: the weight
+    of the routers' auxiliary loss. Counted as well, where there are any: weights that stay in
+    float32, and those that no gradient reaches, which are left frozen.
+    """
+    adapter, model = empty_adapted_model(cell)
+    parts = find_parts(model)
+    found: dict[str, Any] = {
+        "adapter.reach": _share(adapter_reach(model, adapter)),
+        "optimizer.reach": _share(_optimizer_reach(cell, adapter, parts, traits)),
+        "training.attention": traits.attention or cell.training.attention,
+        "training.router_loss": router_loss_weight(model, cell.training.router_loss) or "none",
+    }
+    parameters = dict(model.named_parameters())
+    policy = PRECISIONS[cell.training.precision].weight
+    others = [p for p in parameters.values() if p.is_floating_point() and p.dtype != policy]
+    if others:
+        found["weights.in_other_dtypes"] = sum(parameter.numel() for parameter in others)
+    if traits.without_gradient:
+        unreached = sum(parameters[name].numel() for name in traits.without_gradient)
+        found["weights.without_gradient"] = unreached
+    return found
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _optimizer_reach(cell: Cell, adapter: Adapter, parts: ModelParts, traits: Traits) -> float:
+    optimizer_class = optimizers.get(cell.method.optimizer.name)
+    optimizer = optimizer_class(optimizer_class.Options(**cell.method.optimizer.options))
+    reached = total = 0
+    for layer in parts.layer_parameters:
+        for name, parameter in layer.items():
+            if adapter.trains(name) and name not in traits.without_gradient:
+                rule = optimizer.for_parameter(tuple(parameter.shape), in_layer=True, seed=0)
+                total += parameter.numel()
+                reached += parameter.numel() * (rule.kind == optimizer.kind)
+    return reached / total if total else 0.0

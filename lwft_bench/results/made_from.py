@@ -1,0 +1,40 @@
+"""What a run's report was made from, so that an old one is seen to be old."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from lwft_bench.results.atomic import write_text_atomic
+
+DIGEST = "report.sha256"
+"""Beside report.md."""
+
+
+def inputs_digest(directory: Path) -> str:
+    """sha256 (hex) over the suite's record and every finished cell: its result, and the sizes of its
+    rows."""
+    digest = hashlib.sha256()
+    for path in [directory / "suite.json", *sorted(directory.glob("cells/*/*.json*"))]:
+        digest.update(f"{path.relative_to(directory)} ".encode())
+        try:
+            size = path.stat().st_size
+            content = path.read_bytes() if path.suffix == ".json" else str(size).encode()
+        except OSError:
+            content = b"unreadable"
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
+def is_current(directory: Path) -> bool:
+    """Whether the report was made from what is there."""
+    try:
+        noted = (directory / DIGEST).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return False
+    return noted == inputs_digest(directory)
+
+
+def note(directory: Path, digest: str) -> None:
+    """Once the report stands that was made from what had this digest."""
+    write_text_atomic(directory / DIGEST, f"{digest}\n")

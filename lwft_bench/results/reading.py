@@ -1,0 +1,68 @@
+"""Files of a run, read into types: whatever cannot be is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import Unreadable, read_record
+from lwft_bench.schema.result import SCHEMA_VERSION, CellResult
+from lwft_bench.schema.run import CellRecord, SuiteRecord
+
+Versioned = TypeVar("Versioned", CellResult, SuiteRecord)
+Parsed = TypeVar("Parsed", Cell, CellRecord)
+
+
+class Damaged(UserError):
+    """A file of a run is missing, cut or changed."""
+
+
+def read_result_file(path: Path) -> CellResult:
+    """A result, wherever it lies.
+
+    Raises:
+        UserError: If it cannot be read, or is of another schema version.
+    """
+    return validated(CellResult, path)
+
+
+def read_cell_record(folder: Path) -> CellRecord:
+    """What the cell in this folder is a cell of.
+
+    Raises:
+        UserError: If that cannot be read.
+    """
+    return parsed(CellRecord, folder / "identity.json")
+
+
+def validated(model: type[Versioned], path: Path) -> Versioned:
+    try:
+        values = json.loads(read_record(path))
+        version = values.get("schema_version")
+    except Unreadable as error:
+        raise Damaged(error.message) from None
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{path} cannot be read: {error}") from None
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version}, and this lwft-bench reads {SCHEMA_VERSION}",
+            "use the version of lwft-bench that wrote it, or another directory with --out",
+        )
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise Damaged(f"{path} is not a {model.__name__}: {error}") from None
+
+
+def parsed(model: type[Parsed], path: Path) -> Parsed:
+    try:
+        return model.model_validate_json(read_record(path))
+    except Unreadable as error:
+        raise Damaged(error.message) from None
+    except ValueError as error:
+        raise Damaged(f"{path} cannot be read: {error}") from None
