@@ -15,7 +15,7 @@ from tests.training.small_cards import small_cards
 
 def test_planned_beside_published() -> None:
     cell = small_cell(small_cards()["badam"], ARCHITECTURES["llama"])
-    found = needed(cell, FULL, Planner(num_samples=1).planned_selections(cell), 0)
+    found = needed(cell, FULL, Planner(num_samples=1).draws(cell), 0)
     rows = {
         "a": SimpleNamespace(plan=SimpleNamespace(cell=cell, needed=found)),
         "not planned": SimpleNamespace(plan=SimpleNamespace(cell=cell, needed=None)),
