@@ -27,7 +27,8 @@ from lwft_bench.memory.meters import NoAccount
 from lwft_bench.models.loading import load_model, load_tokenizer
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.base import Named
-from lwft_bench.schema.cell import MethodConfig, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.cell import ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.strategies.base import Context, Window
 from lwft_bench.training.assembly import Surroundings, assemble
 from lwft_bench.training.batch_steps import BatchSteps

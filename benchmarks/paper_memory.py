@@ -17,7 +17,8 @@ from functools import cache
 from itertools import product
 
 from lwft_bench.planning.plan import Needed, Planner
-from lwft_bench.schema.cell import Cell, EvaluationConfig, MethodConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.cell import Cell, EvaluationConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.shipped import shipped
 from lwft_bench.suites.architectures import read_architecture
 from lwft_bench.suites.entries import read_card

@@ -12,14 +12,8 @@ from pathlib import Path
 
 from lwft_bench.cell.run import run_cell
 from lwft_bench.results.atomic import write_json_atomic
-from lwft_bench.schema.cell import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.run import CellRecord
 from lwft_bench.schema.shipped import shipped

@@ -124,3 +124,12 @@ def test_editors_find_the_schema_of_each_suite():
         line = path.read_text(encoding="utf-8").partition("\n")[0]
         if "$schema=" in line:
             assert (path.parent / line.partition("$schema=")[2]).is_file(), path
+
+
+def test_the_architecture_names_files_that_exist():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", page))
+    assert len(named) > 30
+    places = (ROOT, ROOT / "lwft_bench")
+    missing = [name for name in sorted(named) if not any((at / name).is_file() for at in places)]
+    assert missing == []

@@ -19,7 +19,8 @@ import lwft_bench.state.staging as staging
 from benchmarks.offload.modelled import DeviceModel
 from benchmarks.offload.timeline import StepTime, step_time
 from lwft_bench.dry_run.steps import BatchShape
-from lwft_bench.schema.cell import Cell, EvaluationConfig, MethodConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.cell import Cell, EvaluationConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.shipped import shipped
 from lwft_bench.suites.architectures import read_architecture
 from lwft_bench.suites.entries import read_card

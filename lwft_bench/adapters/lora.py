@@ -76,9 +76,8 @@ class Lora(Adapter):
     options: Lora.Options
 
     def apply(self, model: PreTrainedModel, seed: int) -> Model:
-        """
-        Raises:
-            UserError: a target matches no linear module, or peft would adapt another one.
+        """Raises:
+        UserError: a target matches no linear module, or peft would adapt another one.
         """
         from peft import LoraConfig, get_peft_model
         from transformers.pytorch_utils import Conv1D
@@ -123,7 +122,8 @@ class Lora(Adapter):
     @contextmanager
     def suppressed(self, model: nn.Module, names: Iterable[str], factor: float) -> Iterator[None]:
         """Scales alpha / r: of LoRA's update, and of the direction's update in DoRA, whose
-        magnitudes stay."""
+        magnitudes stay.
+        """
         adapted = {self.module_of(name) for name in names if self.adds(name)}
         modules: list[Any] = [model.get_submodule(name) for name in sorted(adapted)]
         scalings = [module.scaling for module in modules]
@@ -174,7 +174,7 @@ def _linear_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _ends_with(name: str, suffixes: Iterable[str]) -> bool:
-    """peft's own rule for target modules."""
+    """Peft's own rule for target modules."""
     return any(name == suffix or name.endswith(f".{suffix}") for suffix in suffixes)
 
 

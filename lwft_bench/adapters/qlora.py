@@ -33,10 +33,9 @@ class Qlora(Lora):
     options: Qlora.Options
 
     def apply(self, model: PreTrainedModel, seed: int) -> Model:
-        """
-        Raises:
-            UserError: bitsandbytes is missing, a target matches no linear module, or the model's
-                layers have no linear modules of torch's (GPT-2's are of another kind).
+        """Raises:
+        UserError: bitsandbytes is missing, a target matches no linear module, or the model's
+            layers have no linear modules of torch's (GPT-2's are of another kind).
         """
         from torch import nn
 

@@ -16,7 +16,8 @@ from lwft_bench.dry_run.dry_run import DryRun
 from lwft_bench.memory.meters import Account, PhasePeaks
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
-from lwft_bench.schema.cell import Cell, MethodConfig
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import Memory, Throughput, Training
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.schema.units import ChunkUnits
@@ -91,7 +92,8 @@ def process_bytes(device: torch.device) -> int | None:
 
 def throughput(trace: Trace, arithmetic: CellArithmetic | None) -> Throughput:
     """Speed over the timed training steps (each carries the mean time of its reading interval), and
-    over all that the method takes."""
+    over all that the method takes.
+    """
     timed = [row for row in trace.steps if row.timed]
     steady = timed or trace.steps
     training = [row for row in trace.steps if row.step >= 0]

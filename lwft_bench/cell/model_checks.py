@@ -15,10 +15,9 @@ from lwft_bench.training.traits import Traits
 
 
 def check_model(model: nn.Module, traits: Traits, order: DataOrder, device: torch.device) -> None:
-    """
-    Raises:
-        UserError: The model sees the tokens that it is to predict, its steps cannot be accounted
-            for, or its logits are not what its traits say.
+    """Raises:
+    UserError: The model sees the tokens that it is to predict, its steps cannot be accounted
+        for, or its logits are not what its traits say.
     """
     was_training = model.training
     with undisturbed(device):

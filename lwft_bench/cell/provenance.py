@@ -53,6 +53,7 @@ def provenance(started: datetime) -> dict[str, Any]:
 
 
 def now() -> datetime:
+    """The time, in UTC."""
     return datetime.now(UTC)
 
 

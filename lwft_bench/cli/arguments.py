@@ -33,6 +33,7 @@ Plugins = Annotated[
 def suite_of(
     name: str, settings: list[str] | None, plugins: list[Path] | None = None, **chosen: Any
 ) -> Suite:
+    """Loads the suite that a command names, with what it changes."""
     from lwft_bench.suites.loading import Changes, load_suite
 
     changes = Changes(
@@ -42,10 +43,16 @@ def suite_of(
 
 
 def names_in(text: str | None) -> tuple[str, ...] | None:
+    """The names of a text with commas between; None of None."""
     return None if text is None else tuple(text.split(","))
 
 
 def numbers_in(text: str | None) -> tuple[int, ...] | None:
+    """The seeds of such a text.
+
+    Raises:
+        UserError: One of them is no whole number.
+    """
     names = names_in(text)
     if names is None:
         return None

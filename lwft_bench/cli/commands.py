@@ -29,6 +29,8 @@ from lwft_bench.cli.arguments import (
 
 
 class Retry(StrEnum):
+    """Which cells run again."""
+
     FAILED = "failed"
 
 
@@ -144,8 +146,8 @@ def plan_command(
         raise typer.Exit(0 if verify_plan(planned, lambda text: typer.echo(text)) else 1)
 
 
-@app.command()
-def evaluate(
+@app.command("evaluate")
+def evaluate_command(
     run: Run,
     benchmarks: Annotated[
         str, typer.Option(metavar="A,B", help="Shipped benchmarks, or files that define one.")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lwft_bench.plugins import registry
-from lwft_bench.schema.cell import MethodConfig, TaskConfig
+from lwft_bench.schema.cell import TaskConfig
 from lwft_bench.schema.documents import read_document
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.naming import unknown
 from lwft_bench.schema.shipped import PACKAGE, shipped
 from lwft_bench.suites.architectures import read_architecture
@@ -83,6 +84,7 @@ def _imported(names: registry.Registry, name: str) -> tuple[str, str | None]:
 
 
 def models() -> Iterator[_Row]:
+    """The embedded model, and architectures that can be planned."""
     for name in SHIPPED_MODELS:
         yield {
             "name": name,
@@ -103,6 +105,7 @@ def models() -> Iterator[_Row]:
 
 
 def tasks() -> Iterator[_Row]:
+    """Cards of tasks."""
     for path in shipped("tasks").values():
         task = read_card(TaskConfig, path).config
         yield {
@@ -116,6 +119,7 @@ def tasks() -> Iterator[_Row]:
 
 
 def benchmarks() -> Iterator[_Row]:
+    """Definitions of benchmarks."""
     for name, path in shipped("benchmarks").items():
         value = read_document(path).value
         yield {
@@ -128,6 +132,7 @@ def benchmarks() -> Iterator[_Row]:
 
 
 def suites() -> Iterator[_Row]:
+    """Suites that ship."""
     for name, path in shipped("suites").items():
         value = read_document(path).value
         yield {

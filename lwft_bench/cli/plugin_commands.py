@@ -13,6 +13,8 @@ from lwft_bench.cli.arguments import Debug, Plugins
 
 
 class Pluggable(StrEnum):
+    """Kinds of plugins."""
+
     STRATEGY = "strategy"
     ADAPTER = "adapter"
     OPTIMIZER = "optimizer"

@@ -90,7 +90,7 @@ def split_of(numbers: tuple[int, ...]) -> str:
 
 
 def parse_chain(text: str) -> tuple[Step, ...]:
-    """ "x + y; p - z" -> (("x", "+", "y"), ("p", "-", "z"))."""
+    """Reads "x + y; p - z" as (("x", "+", "y"), ("p", "-", "z"))."""
     steps = (step.split() for step in text.split(";"))
     return tuple((left, operation, right) for left, operation, right in steps)
 

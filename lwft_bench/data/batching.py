@@ -210,7 +210,8 @@ class DataOrder:
 
     def longest_batch(self) -> list[Batch]:
         """The micro-batches that need most memory: the longest examples, of all ranks. Leaves the
-        order alone."""
+        order alone.
+        """
         lengths = [len(ids) for ids in self._examples.token_ids]
         longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
         return self._micro_batches(np.resize(longest_first, self._batch_size).tolist())

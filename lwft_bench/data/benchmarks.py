@@ -47,9 +47,8 @@ def known_pattern(pattern: str | None) -> str | None:
 
 
 def require_pattern(rule: str | None, pattern: str | None) -> None:
-    """
-    Raises:
-        ValueError: the rule `regex` has none, or another has one.
+    """Raises:
+    ValueError: the rule `regex` has none, or another has one.
     """
     if (pattern is not None) != (rule == OWN_RULE):
         raise ValueError(f"`pattern` is for the extraction rule {OWN_RULE}, and needed there")
@@ -175,7 +174,8 @@ class BenchmarkConfig(Config):
         self, end_of_turn: str, options: Mapping[str, Any] | None = None
     ) -> BenchmarkConfig:
         """With prompts by a chat template with these options, whose replies end by that text too, if
-        it has one."""
+        it has one.
+        """
         ends = end_of_turn and self.kind == "generate" and self.num_beams == 1
         stop = (*self.stop, end_of_turn) if ends else self.stop
         chosen = f" {json.dumps(options, sort_keys=True)}" if options else ""
@@ -183,6 +183,7 @@ class BenchmarkConfig(Config):
 
 
 def shipped_benchmarks() -> list[str]:
+    """The names of the definitions that ship."""
     return list(shipped("benchmarks"))
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 class _Day(datetime):
     """A clock that stands still. transformers hands templates `strftime_now`, which asks it, and takes
-    no function of ours in its place: what templates are given it makes plain data of."""
+    no function of ours in its place: what templates are given it makes plain data of.
+    """
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Self:

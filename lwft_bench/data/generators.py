@@ -35,6 +35,7 @@ class Generator(Protocol):
 
 
 def load_generator(name: str) -> Generator:
+    """The module that generates the data of that name."""
     if name == "generated-arithmetic":
         from lwft_bench.data import arithmetic
 
@@ -45,4 +46,5 @@ def load_generator(name: str) -> Generator:
 
 
 def generator_files(name: str) -> list[Path]:
+    """The files that its data depends on."""
     return [Path(__file__).parent / file for file in GENERATOR_FILES[name]]

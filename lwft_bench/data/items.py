@@ -36,6 +36,11 @@ def load_items(task: TaskConfig, benchmark_name: str) -> list[Item]:
 
 
 def benchmarks_of(task: TaskConfig) -> list[BenchmarkConfig]:
+    """The definitions that a task names.
+
+    Raises:
+        UserError: There is none of a name, it is wrong, or two have one name.
+    """
     benchmarks = {}
     for name in task.benchmarks:
         benchmark = load_benchmark(name)

@@ -53,9 +53,8 @@ class _Walk:
         self.found: list[tuple[int, Any]] = []
 
     def rows(self) -> list[tuple[int, Any]]:
-        """
-        Raises:
-            RowError: it is no such document, or goes on after its end.
+        """Raises:
+        RowError: it is no such document, or goes on after its end.
         """
         self._space()
         if self._at("{"):

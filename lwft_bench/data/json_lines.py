@@ -222,9 +222,8 @@ def parse_rows(
 def as_row(
     path: Path, number: int, value: Any, ordinal: int | None = None, crowded: bool = False
 ) -> Row:
-    """
-    Raises:
-        RowError: it is no object.
+    """Raises:
+    RowError: it is no object.
     """
     row = Row(path, number, value, ordinal, crowded)
     if not isinstance(value, dict):

@@ -153,7 +153,8 @@ def source_of(task: TaskConfig) -> Source:
 
 def load_examples(task: TaskConfig) -> TaskData:
     """The task's training and validation examples, in the source's order, with targets of others
-    where the task asks for that."""
+    where the task asks for that.
+    """
     data = source_of(task).load(task, partial(_without_test_questions, task))
     return (
         replace(data, train=_with_targets_of_others(data.train)) if task.permute_targets else data

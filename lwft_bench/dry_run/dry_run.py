@@ -27,7 +27,8 @@ BEFORE: dict[Before, CostClass] = {"probing": PROBING, "measuring": MEASURING}
 class DryRun:
     """memory: over everything that was run. flops: of one step: forward and backward passes, and the
     optimizer's own matrix products. updates: the latter alone, where there are any. uncounted: calls of
-    operators whose operations flops lack."""
+    operators whose operations flops lack.
+    """
 
     memory: MemoryReport
     flops: dict[CostClass, int]

@@ -19,7 +19,7 @@ from lwft_bench.dry_run.dry_run import MEASURING, PROBING, CostClass, DryRun, co
 from lwft_bench.dry_run.steps import BatchShape, batch_of
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.memory.meters import NoAccount
-from lwft_bench.schema.cell import ClipConfig
+from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.schema.extents import Extent
 from lwft_bench.strategies.base import Needs
 from lwft_bench.training.assembly import Assembly
@@ -47,7 +47,8 @@ class Selected(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Of forward and backward passes. recomputed: the part that computes activations again which were
-    there before (checkpointing). update: the optimizer's own matrix products, once a step."""
+    there before (checkpointing). update: the optimizer's own matrix products, once a step.
+    """
 
     factors: Factors
     recomputed: Factors
@@ -116,8 +117,7 @@ class _Trial:
             assembly.store,
             self._readings,
             NoAccount(),
-            ClipConfig(),
-            "after_backward",
+            TrainingConfig(steps=1),
         )
         self.deviation = 0.0
 
@@ -145,7 +145,8 @@ class _Trial:
 
     def _interpolated(self, alike: dict[CostClass, Selected]) -> dict[CostClass, Cost]:
         """Layers of one kind add the same each, so the first class and the last give those between;
-        where one batch says otherwise, a class is worked out by itself."""
+        where one batch says otherwise, a class is worked out by itself.
+        """
         kinds = list(alike)
         costs = {}
         for kind in dict.fromkeys((kinds[0], kinds[-1])):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.strategies.base import Needs, Unit
 from lwft_bench.strategies.simulation import SimulatedTrainer, Simulation
 
@@ -22,7 +22,8 @@ _Units = tuple[int, ...]
 class PlannedSelections:
     """selections: those whose step is run. typical: those of them that the mean is taken over.
     visited: every unit that may have been trained by the end, at worst. observed: every unit that may
-    be measured without being trained, which all are taken to be at once."""
+    be measured without being trained, which all are taken to be at once.
+    """
 
     selections: tuple[_Units, ...]
     typical: tuple[_Units, ...]

@@ -22,7 +22,7 @@ from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.loss import head_is_linear
 from lwft_bench.training.traits import Traits
 
-ROWS = 2
+_ROWS = 2
 
 
 def traits_of(cell: Cell, length: int) -> Traits:
@@ -74,14 +74,14 @@ def _traced(key: str, length: int) -> Traits:
 def _alters_logits(model: nn.Module, length: int) -> bool:
     """Whether the logits are other than the head's output; leaves the gradients of their sum."""
     head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
-    ids = torch.zeros(ROWS, length, dtype=torch.int64)
+    ids = torch.zeros(_ROWS, length, dtype=torch.int64)
     with unmasked(), _watched(head) as calls:
         logits = model(input_ids=ids, use_cache=False).logits
     logits.float().sum().backward()
     if not head_is_linear(head) or len(calls) != 1:
         return True
     hidden, output, version = calls[0]
-    if hidden.shape[:2] != (ROWS, length) or hidden.dim() != 3:
+    if hidden.shape[:2] != (_ROWS, length) or hidden.dim() != 3:
         return True
     return (
         logits.untyped_storage()._cdata != output.untyped_storage()._cdata

@@ -11,13 +11,13 @@ from torch import nn
 LENGTHS = (5, 11)
 """Tokens of the compared prompts."""
 NEW_TOKENS = 3
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-1}
+_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-1}
 """Of logits, in standard deviations of them: what rounding may do."""
 
 Together = Literal["any", "one length", "single"]
 """Prompts that may be in one batch."""
 
-Generated = list[tuple[torch.Tensor, int]]
+_Generated = list[tuple[torch.Tensor, int]]
 """For each new token of the first row: the logits, and which was chosen."""
 
 
@@ -42,10 +42,10 @@ def rows_together(model: nn.Module, padding: int) -> Together:
     return "one length" if _alike(alone, beside_itself) else "single"
 
 
-def _alike(one: Generated, other: Generated) -> bool:
+def _alike(one: _Generated, other: _Generated) -> bool:
     """Whether the logits are the same, as long as they follow the same tokens."""
     for (left, chosen), (right, chosen_too) in zip(one, other, strict=False):
-        allowed = TOLERANCE.get(left.dtype, 1e-1) * float(left.float().std())
+        allowed = _TOLERANCE.get(left.dtype, 1e-1) * float(left.float().std())
         if float((left.float() - right.float()).abs().max()) > allowed:
             return False
         if chosen != chosen_too:
@@ -53,7 +53,7 @@ def _alike(one: Generated, other: Generated) -> bool:
     return True
 
 
-def _generated(model: Any, rows: torch.Tensor, mask: torch.Tensor, padding: int) -> Generated:
+def _generated(model: Any, rows: torch.Tensor, mask: torch.Tensor, padding: int) -> _Generated:
     with torch.no_grad():
         generated = model.generate(
             input_ids=rows,

@@ -133,7 +133,8 @@ class PreflightJob:
 
 def tell_findings(job: PreflightJob, connection: Connection) -> None:
     """Tell what the check finds: an object of its own, or the text of an error that it did not
-    expect."""
+    expect.
+    """
     _die_with_parent()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     silent = os.open(os.devnull, os.O_WRONLY)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-NOISE = ("jitter_noise", "input_jitter_noise", "moe_jitter_eps")
+_NOISE = ("jitter_noise", "input_jitter_noise", "moe_jitter_eps")
 """Widths of uniform noise. PhiMoE's `router_jitter_noise` is none: it is the threshold of its choice
 of experts, in evaluation too."""
 
@@ -24,5 +24,5 @@ def remove_dropout(model: nn.Module) -> None:
         if isinstance(module, Dropout):
             module.p = 0.0
         for key, value in vars(module).items():
-            if isinstance(value, float) and ("drop" in key or key in NOISE):
+            if isinstance(value, float) and ("drop" in key or key in _NOISE):
                 setattr(module, key, 0.0)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-CHUNK_ELEMENTS = 2**22
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 
 
 def not_finite(named_tensors: Iterable[tuple[str, torch.Tensor]]) -> list[str]:

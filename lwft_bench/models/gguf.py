@@ -23,6 +23,7 @@ IN_PACKAGE = "package:"
 
 
 def is_gguf(path: str) -> bool:
+    """Whether a path names a GGUF file."""
     return path.endswith(".gguf")
 
 

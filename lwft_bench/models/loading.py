@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+from lwft_bench.models.configs import require_json, transformers_config, user_errors
 from lwft_bench.models.end_tokens import without_end
 from lwft_bench.models.sources import (
     config_folder,
@@ -19,12 +16,11 @@ from lwft_bench.models.sources import (
 )
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.naming import nearest
-from lwft_bench.schema.regular_files import Unreadable, read_json_object
+from lwft_bench.schema.regular_files import read_json_object
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
     "empty_model",
@@ -66,8 +62,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     folder = tokenizer_folder(config)
-    _require_json(config, folder, TOKENIZER_JSON)
-    with _user_errors(config, f"the tokenizer in {folder} ({', '.join(TOKENIZER_JSON[:2])})"):
+    require_json(config, folder, TOKENIZER_JSON)
+    with user_errors(config, f"the tokenizer in {folder} ({', '.join(TOKENIZER_JSON[:2])})"):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code, local_files_only=True
         )
@@ -77,7 +73,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
         if tokenizer.eos_token is None:
             raise UserError(f"model {config.name}: the tokenizer has no end-of-sequence token")
         tokenizer.pad_token = tokenizer.eos_token
-    vocab_size = _transformers_config(config).get_text_config().vocab_size
+    vocab_size = transformers_config(config).get_text_config().vocab_size
     needed = [tokenizer.pad_token_id, tokenizer.eos_token_id]
     if max(number for number in needed if number is not None) >= vocab_size:
         raise UserError(
@@ -114,7 +110,7 @@ def load_model(
         with private_stream(seed):
             return _build(config, dtype, attention)
     folder = model_folder(config)
-    with _user_errors(config), private_stream(seed):
+    with user_errors(config), private_stream(seed):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -157,11 +153,15 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
     from lwft_bench.models.ties import untie_as_in
 
     # Without weights and memory, nothing else than the config can be at fault.
-    what = "its config" if config.path is None else f"{config_folder(config) / 'config.json'}"
-    with _user_errors(config, what), torch.device("meta"):
+    what: str | None = "its config"
+    if config.path is not None:
+        what = str(config_folder(config) / "config.json")
+    if config.trust_remote_code:  # or the code that came with it
+        what = None
+    with user_errors(config, what), torch.device("meta"):
         model = _build(config, dtype, attention)
     if config.path is not None and config_has_weights(config):
-        with _user_errors(config):
+        with user_errors(config):
             untie_as_in(model_folder(config), model)
     return model
 
@@ -174,7 +174,7 @@ def require_shape(config: ModelConfig) -> None:
     """
     from transformers import CONFIG_MAPPING
 
-    built = type(_transformers_config(config))
+    built = type(transformers_config(config))
     given, place = config.config, ""
     if given is None:
         file = config_folder(config) / "config.json"
@@ -200,9 +200,9 @@ def _build(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTraine
     """The model with initial weights, on torch's current device."""
     from transformers import AutoModelForCausalLM
 
-    with _user_errors(config):
+    with user_errors(config):
         model = AutoModelForCausalLM.from_config(
-            _transformers_config(config),
+            transformers_config(config),
             dtype=dtype,
             attn_implementation=_implementation(attention),
             trust_remote_code=config.trust_remote_code,
@@ -228,97 +228,3 @@ def _keep_in_float32(model: PreTrainedModel) -> None:
         for name, buffer in list(module._buffers.items()):
             if buffer is not None and pattern.search(f"{path}.{name}"):
                 module._buffers[name] = buffer.float()
-
-
-def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
-    from transformers import CONFIG_MAPPING, AutoConfig
-
-    if config.config is None:
-        folder = config_folder(config)
-        _require_json(config, folder, ("config.json",))
-        with _user_errors(config, f"{folder / 'config.json'}"):
-            return AutoConfig.from_pretrained(
-                folder, trust_remote_code=config.trust_remote_code, local_files_only=True
-            )
-    model_type = config.config.get("model_type", "")
-    if model_type not in CONFIG_MAPPING:
-        close = nearest(str(model_type), CONFIG_MAPPING)
-        raise UserError(
-            f"model {config.name}: config.model_type: transformers knows no {model_type!r}"
-            + (f"; did you mean {close!r}?" if close else "")
-        )
-    with _user_errors(config, "the key `config` of the suite"):
-        built = AutoConfig.for_model(**config.config)
-    # transformers keeps a key that it does not know as an attribute, and ignores it, unless the
-    # model's code looks for it there (Qwen3-MoE's `head_dim`).
-    known = vars(CONFIG_MAPPING[model_type]())
-    for key in config.config:
-        if key in vars(built) and key not in known and key not in _model_code(type(built)):
-            close = nearest(key, known)
-            raise UserError(
-                f"model {config.name}: config.{key}: a {model_type} config has no such key"
-                + (f"; did you mean {close!r}?" if close else "")
-            )
-    return built
-
-
-def _require_json(config: ModelConfig, folder: Path, names: Sequence[str]) -> None:
-    """Files that are there are whole JSON objects: told with file and line, as libraries do not."""
-    for name in names:
-        if (folder / name).exists():
-            try:
-                read_json_object(folder / name)
-            except Unreadable as error:
-                raise UserError(f"model {config.name}: {error.message}") from error
-
-
-def _model_code(config_class: type) -> str:
-    """The source of the models that transformers builds from such configs."""
-    from importlib.util import find_spec
-
-    found = find_spec(config_class.__module__.replace(".configuration_", ".modeling_"))
-    return Path(found.origin).read_text("utf-8") if found and found.origin else ""
-
-
-@contextmanager
-def _user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]:
-    """What transformers says of unusable model files and configs, as a UserError.
-
-    what: a file that nothing but reading it can go wrong with: then every error is its own, as what
-    a library raises of a broken file depends on where it is broken.
-    """
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-
-    known = (
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        ImportError,
-        AssertionError,
-        SafetensorError,
-        StrictDataclassError,
-    )
-    try:
-        yield
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:
-        if what is None and not isinstance(error, known):
-            raise
-        told = isinstance(error, OSError | ValueError | KeyError | SafetensorError)
-        message = str(error) if told else f"{type(error).__name__}: {error}"
-        hint = None
-        if "trust_remote_code" in message:
-            hint = "If you trust the code that comes with it: `trust_remote_code: true`"
-        elif "attn_implementation" in message:
-            hint = "Set `training.attention: auto`, which takes what the model has"
-        elif isinstance(error, SafetensorError):
-            hint = "Is a *.safetensors file cut short, or a git-lfs pointer (`git lfs pull`)?"
-        where = f" ({config.path})" if config.path else ""
-        found = f"{what} cannot be used: " if what else ""
-        raise UserError(
-            f"model {config.name}{where}: {found}{shorten(message, 300)}", hint
-        ) from error

@@ -29,7 +29,8 @@ def random_bits(count: int, key: int, first_element: int, device: torch.device) 
 
 def mix(seed: int, step: int, parameter: int) -> int:
     """One int64 key from seed, step and parameter: hashed, so that neighbouring keys do not give
-    shifted copies of one another's bits."""
+    shifted copies of one another's bits.
+    """
     value = seed & 0xFFFFFFFFFFFFFFFF
     for part in (step, parameter):
         value = ((value ^ part) + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF

@@ -18,7 +18,8 @@ from lwft_bench.suites.loading import Suite
 @dataclass(frozen=True, slots=True)
 class PlanRow:
     """A cell's plan. fits: None without a budget. change: what makes it fit, and the peak then;
-    None if it fits as it is or nothing does."""
+    None if it fits as it is or nothing does.
+    """
 
     plan: CellPlan
     fits: bool | None = None
@@ -29,7 +30,8 @@ class PlanRow:
 @dataclass(frozen=True, slots=True)
 class SuitePlan:
     """untrained: ids of the cells that do not train, which are not planned. refused: id -> message
-    of the cells that a run would refuse, too."""
+    of the cells that a run would refuse, too.
+    """
 
     suite: Suite
     budget: int | None

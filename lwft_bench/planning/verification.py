@@ -30,7 +30,8 @@ TOLERANCE = 0.05
 @dataclass(frozen=True, slots=True)
 class _Measured:
     """allocated: the peak. reserved: what the caching allocator held for it; None on the CPU.
-    phases: the peak of each."""
+    phases: the peak of each.
+    """
 
     allocated: int
     reserved: int | None

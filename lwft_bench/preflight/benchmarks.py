@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 def check_benchmarks(
     cell: Cell, tokenizer: PreTrainedTokenizerBase, structure: Structure, findings: Findings
 ) -> None:
-    """
-    Raises:
-        UserError: the tokenizer has no chat template where the task asks for one.
+    """Raises:
+    UserError: the tokenizer has no chat template where the task asks for one.
     """
     from lm_eval.models.utils import resolve_max_length
 
@@ -52,9 +51,8 @@ def _check_items(
     structure: Structure,
     where: str,
 ) -> None:
-    """
-    Raises:
-        UserError: a prompt or a choice has no token, or one that the model has no embedding for.
+    """Raises:
+    UserError: a prompt or a choice has no token, or one that the model has no embedding for.
     """
     asked = [(item, choice) for item in items for choice in item.choices or ("",)]
     pairs = encode_pairs([Example(item.prompt, choice) for item, choice in asked], tokenizer)

@@ -115,7 +115,7 @@ def _lengths(cell: Cell) -> Any:
 
 
 def _alike(cells: Iterable[Cell], key: Callable[[Cell], Any]) -> list[list[Cell]]:
-    """The cells in groups of the same key. (Its text, as configs hold mappings.)"""
+    """The cells in groups of the same key: by its text, since configs hold mappings."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(repr(key(cell)), []).append(cell)

@@ -30,10 +30,9 @@ class Structure:
 
 
 def structure_of(cell: Cell) -> Structure:
-    """
-    Raises:
-        UserError: the model's config cannot be read, it lacks the attention that the cell asks for,
-            the adapter finds none of its targets, or a unit has nothing to train.
+    """Raises:
+    UserError: the model's config cannot be read, it lacks the attention that the cell asks for,
+        the adapter finds none of its targets, or a unit has nothing to train.
     """
     adapter, model = empty_adapted_model(cell)
     if cell.method.trains:

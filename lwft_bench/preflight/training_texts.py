@@ -27,9 +27,8 @@ def check_training(
     structure: Structure,
     findings: Findings,
 ) -> None:
-    """
-    Raises:
-        UserError: the examples cannot be tokenised, or none is left.
+    """Raises:
+    UserError: the examples cannot be tokenised, or none is left.
     """
     config, task = cell.training, cell.task
     where = f"model {cell.model.name}, task {task.name}"
@@ -104,9 +103,8 @@ def require_embedded(
     structure: Structure,
     where: str,
 ) -> None:
-    """
-    Raises:
-        UserError: one of a text's ids has no embedding.
+    """Raises:
+    UserError: one of a text's ids has no embedding.
     """
     if max(ids, default=0) < structure.num_embeddings:
         return

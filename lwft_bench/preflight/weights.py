@@ -26,9 +26,8 @@ _CUT = "Was a download or copy cut short, or is it a git-lfs pointer (`git lfs p
 
 
 def check_weights(config: ModelConfig) -> None:
-    """
-    Raises:
-        UserError: a file is cut or damaged, or one that an index names is not there.
+    """Raises:
+    UserError: a file is cut or damaged, or one that an index names is not there.
     """
     if config.path is None:
         return

@@ -73,6 +73,7 @@ def contexts(context: Context, scope: Scope) -> Iterator[Context]:
 
 
 def build_table(name: str, context: Context) -> Table | None:
+    """The table of that name; None if it has nothing to show."""
     table: Table | None = import_module(f"lwft_bench.reporting.tables.{name}").build(context)
     return table
 

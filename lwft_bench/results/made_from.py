@@ -13,7 +13,8 @@ DIGEST = "report.sha256"
 
 def inputs_digest(directory: Path) -> str:
     """sha256 (hex) over the suite's record and every finished cell: its result, and the sizes of its
-    rows."""
+    rows.
+    """
     digest = hashlib.sha256()
     for path in [directory / "suite.json", *sorted(directory.glob("cells/*/*.json*"))]:
         digest.update(f"{path.relative_to(directory)} ".encode())

@@ -41,6 +41,12 @@ def read_cell_record(folder: Path) -> CellRecord:
 
 
 def validated(model: type[Versioned], path: Path) -> Versioned:
+    """The record in a file.
+
+    Raises:
+        Damaged: It cannot be read, or is no such record.
+        UserError: It is of another schema version.
+    """
     try:
         values = json.loads(read_record(path))
         version = values.get("schema_version")
@@ -60,6 +66,11 @@ def validated(model: type[Versioned], path: Path) -> Versioned:
 
 
 def parsed(model: type[Parsed], path: Path) -> Parsed:
+    """The record in a file that has no version of its own.
+
+    Raises:
+        Damaged: It cannot be read, or is no such record.
+    """
     try:
         return model.model_validate_json(read_record(path))
     except Unreadable as error:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from lwft_bench.schema.cell import CellId, Name
+from lwft_bench.schema.base import Name
+from lwft_bench.schema.cell import CellId
 
 SCHEMA_VERSION = 1
 PROTOCOL_VERSION = 2
@@ -21,6 +22,8 @@ Phase = Literal["load", "plan", "probe", "train", "validate", "evaluate", "save"
 
 
 class Record(BaseModel):
+    """Base of what is written: it refuses unknown keys."""
+
     model_config = ConfigDict(extra="forbid")
 
 
@@ -65,7 +68,8 @@ class Memory(Record):
 
 class Throughput(Record):
     """Training speed, of the steady step and from end to end; validation, evaluation and checkpoints
-    are in neither."""
+    are in neither.
+    """
 
     target_tokens_per_second: float
     """Tokens that count in the loss, of the steady step: warm-up steps, probing, measuring and switches
@@ -109,7 +113,8 @@ class Engagement(Record):
 
 class Operations(Record):
     """Floating-point operations of matrix products, convolutions and attention, by what they were for.
-    All but the last two add up to `Training.flops`."""
+    All but the last two add up to `Training.flops`.
+    """
 
     useful: int
     """Forward and backward passes of the training steps, over their tokens and once each."""

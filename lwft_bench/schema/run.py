@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from lwft_bench.schema.cell import CellId, Name
+from lwft_bench.schema.base import Name
+from lwft_bench.schema.cell import CellId
 from lwft_bench.schema.suite import Published
 
 EVALUATION = "evaluation"

@@ -16,15 +16,9 @@ from pydantic import (
     Tag,
 )
 
-from lwft_bench.schema.base import Config
-from lwft_bench.schema.cell import (
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    Name,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.base import Config, Name
+from lwft_bench.schema.cell import EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
 
 
 def _shape(value: Any) -> str | None:

@@ -11,14 +11,8 @@ import torch
 from lwft_bench.dry_run.steps import cell_steps
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.memory.meters import NoAccount
-from lwft_bench.schema.cell import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.engine import Engine
 from lwft_bench.training.adapted import random_adapted_model
 from lwft_bench.training.assembly import Surroundings

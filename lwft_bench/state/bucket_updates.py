@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import torch
 
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.state.group_state import Moment
 from lwft_bench.state.layout import Bucket
-from lwft_bench.state.precision import CHUNK_ELEMENTS, Precision, update_slice
+from lwft_bench.state.precision import Precision, update_slice
 
 _State = dict[str, torch.Tensor]
 

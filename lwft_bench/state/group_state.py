@@ -16,7 +16,8 @@ from lwft_bench.state.staging import Home
 
 class Moment(NamedTuple):
     """Which update it is: `step` numbers those of the parameter's own state from 1, `counted` is the
-    number that the rule is told, and `key` keys the rounding."""
+    number that the rule is told, and `key` keys the rounding.
+    """
 
     step: int
     lr: float

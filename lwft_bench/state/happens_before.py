@@ -69,9 +69,8 @@ class HappensBefore:
     def operation(
         self, queue: Queue, what: str, reads: Iterable[Region], writes: Iterable[Region]
     ) -> None:
-        """
-        Raises:
-            Race: it conflicts with an earlier operation.
+        """Raises:
+        Race: it conflicts with an earlier operation.
         """
         clock = self._clocks[queue]
         _join(clock, self._clocks[Queue.HOST])

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.optimizers.random_bits import mix, round_stochastically
-
-CHUNK_ELEMENTS = 2**20
-"""Temporaries, of an update or a sum, are made for at most this many elements at a time."""
 
 KernelCall = Callable[[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]], None]
 """The optimizer's kernel, in place on (weight, gradient, state) slices of one dtype."""
@@ -21,7 +19,8 @@ class Precision:
     """weight: of weights and gradients. state: of the optimizer's moments. master: a float32 copy of
     the weights is kept with the state and receives the updates. stochastic: the updated weight is
     rounded up or down with probabilities that make it right in the mean; state_stochastic: so are the
-    moments."""
+    moments.
+    """
 
     weight: torch.dtype
     state: torch.dtype

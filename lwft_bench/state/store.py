@@ -106,7 +106,8 @@ class StateStore(GroupStates):
 
     def switch(self, leaving: Sequence[str], starting: Sequence[str]) -> None:
         """At a new selection: `leaving` groups lose their state if their policy says so, and
-        `starting` ones get theirs."""
+        `starting` ones get theirs.
+        """
         for name in leaving:
             self.drop(name)
         for name in starting:

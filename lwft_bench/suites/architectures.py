@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import PositiveInt
 
-from lwft_bench.schema.base import Config
-from lwft_bench.schema.cell import ModelConfig, Name
+from lwft_bench.schema.base import Config, Name
+from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.documents import read_document
 from lwft_bench.schema.shipped import shipped
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from lwft_bench.schema.cell import MethodConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.problems import Problem
 from lwft_bench.suites.entries import Entry
 from lwft_bench.suites.key_paths import (

@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar
 
 from lwft_bench.plugins import registry
 from lwft_bench.schema.base import Named
-from lwft_bench.schema.cell import MethodConfig, ModelConfig, TaskConfig
+from lwft_bench.schema.cell import ModelConfig, TaskConfig
 from lwft_bench.schema.documents import Document, read_document
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.naming import nearest, unknown
 from lwft_bench.schema.problems import ConfigError, KeyPath, Locate, Problem, format_key, validate
 from lwft_bench.schema.shipped import Kind, is_path, shipped
@@ -162,7 +163,8 @@ class EntryReader:
 
     def _model_path(self, text: str, entry: Entry[ModelConfig], key: str) -> str | None:
         """`embedded`, a folder's or GGUF file's absolute path, or a hub name; None if it is none of
-        these."""
+        these.
+        """
         folder = self.folder / Path(text).expanduser()
         if text in SHIPPED_MODELS:
             return text

@@ -9,14 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from lwft_bench.schema.cell import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.problems import KeyPath, Problem, validate
 from lwft_bench.suites.cell_ids import labels
 from lwft_bench.suites.changes import Ablation, Assignment, Level, Method

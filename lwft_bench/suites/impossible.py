@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from lwft_bench.optimizers.base import PRECISIONS_OF_ELEMENTS
 from lwft_bench.plugins.registry import optimizers, strategies
-from lwft_bench.schema.cell import MethodConfig, TrainingConfig
+from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.problems import Problem, validate
 from lwft_bench.schema.units import ChunkUnits
 from lwft_bench.suites.changes import Method

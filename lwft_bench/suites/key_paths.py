@@ -9,8 +9,9 @@ from typing import Any, get_origin
 from pydantic import BaseModel
 
 from lwft_bench.plugins.registry import Registry, adapters, optimizers, strategies
-from lwft_bench.schema.cell import EvaluationConfig, MethodConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.cell import EvaluationConfig, TaskConfig, TrainingConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.naming import nearest
 from lwft_bench.schema.problems import models_in
 

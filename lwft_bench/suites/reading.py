@@ -14,13 +14,13 @@ from lwft_bench.schema.cell import (
     MAX_CELL_ID,
     Cell,
     EvaluationConfig,
-    MethodConfig,
     ModelConfig,
     TaskConfig,
     TrainingConfig,
 )
 from lwft_bench.schema.documents import Document, parse_document, shown_path
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.naming import unknown
 from lwft_bench.schema.problems import ConfigError, Problem, validate
 from lwft_bench.schema.suite import Names, Override, SuiteFile

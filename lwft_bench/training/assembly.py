@@ -15,8 +15,9 @@ from lwft_bench.memory.meters import Account
 from lwft_bench.models.parts import find_parts
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import optimizers
-from lwft_bench.schema.cell import MethodConfig, TrainingConfig
+from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.accelerator import AcceleratorEngine
 from lwft_bench.state.bucket_updates import UnselectedRule
 from lwft_bench.state.engine import Engine, SynchronousEngine
@@ -125,7 +126,7 @@ def assemble(
     _require_own_rule(optimizer, store)
     readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
     loss = CausalLoss(model, account, own_logits=traits.own_logits, router_loss=config.router_loss)
-    step = TrainingStep(loss, store, readings, account, config.clip, config.update, ranks)
+    step = TrainingStep(loss, store, readings, account, config, ranks)
     return Assembly(
         model, adapter, method, groups, store, readings, loss, step, config, surroundings
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lwft_bench.plugins.registry import optimizers
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import Check, Engagement
 from lwft_bench.schema.rows import SelectionRow
 from lwft_bench.state.store import StateStore
@@ -19,7 +19,8 @@ from lwft_bench.training.trace import Trace
 @dataclass(frozen=True, slots=True)
 class Period:
     """Between two checksums: what was to be trained, what changed, what a last update moved before its
-    state was cleared, and what the rule for unselected units was to move."""
+    state was cleared, and what the rule for unselected units was to move.
+    """
 
     first_step: int
     expected: frozenset[str]

@@ -26,7 +26,8 @@ class GradientSums:
 
     def activate(self, order: Sequence[nn.Parameter]) -> None:
         """The parameters that get gradients from now on; about as backward passes come to them, since
-        a gradient that comes early has to wait."""
+        a gradient that comes early has to wait.
+        """
         self._order = order
 
     def begin_step(self) -> None:

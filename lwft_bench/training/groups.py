@@ -10,8 +10,8 @@ from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.models.parts import PARTS, ModelParts
-from lwft_bench.schema.cell import MethodConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.units import PARTS_OF_UNIT, ChunkUnits, UnitKind, UnselectedConfig
 from lwft_bench.strategies.base import Unit
 from lwft_bench.training.chunks import cut_rows
@@ -74,7 +74,8 @@ class UnitGroup(Group):
 @dataclass(frozen=True, slots=True)
 class Groups:
     """units: what the strategy chooses among. always: trained at every step. frozen: every parameter
-    in neither."""
+    in neither.
+    """
 
     units: tuple[UnitGroup, ...]
     always: tuple[Group, ...]

@@ -173,7 +173,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         bias: torch.Tensor | None,
         targets: torch.Tensor,
     ) -> torch.Tensor:
-        """hidden [T, d], weight [V, d], bias [V] or None, targets [T] -> scalar float32."""
+        """Hidden [T, d], weight [V, d], bias [V] or None, targets [T] -> scalar float32."""
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None

@@ -111,7 +111,8 @@ class Measures:
 
     def _weight_rms(self) -> list[float]:
         """The root mean square over the unit's trained parameters, as `Window.grad_rms` is one over
-        their gradients: over adapters where there are any."""
+        their gradients: over adapters where there are any.
+        """
         squares = (
             sum(float(sum_of_squares(tensor)) for tensor in unit.tensors) for unit in self._units
         )
@@ -146,7 +147,8 @@ class Measures:
 
     def _suppressed_loss(self, units: Sequence[Collection[int]], beta: float) -> list[float]:
         """For each set of units: the mean loss per target token with what their adapters add
-        multiplied by beta; all on the same next batch."""
+        multiplied by beta; all on the same next batch.
+        """
         batches = self._order.next_batch()
         num_targets = sum(batch.num_target_tokens for batch in batches)
         losses = []

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from transformers.pytorch_utils import Conv1D
 
 from lwft_bench.data.batching import Batch
-from lwft_bench.state.precision import CHUNK_ELEMENTS
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 
 
 class LinearMap:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lwft_bench.schema.cell import MethodConfig, TrainingConfig
+from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.training.resumption import Place
 from lwft_bench.training.schedule import learning_rate
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
-from lwft_bench.state.precision import CHUNK_ELEMENTS
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.training.ranks import ALONE, Ranks
 
 
@@ -70,8 +70,9 @@ class Readings:
         del self._rows[-1], self._measured[-1], self._scaled[-1]
 
     def fetch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """loss [steps], clip scale [steps] (1 where nothing was clipped) and squares [steps, units] (NaN
-        where a unit had no gradient); then forgets."""
+        """Loss [steps], clip scale [steps] (1 where nothing was clipped) and squares [steps, units] (NaN
+        where a unit had no gradient); then forgets.
+        """
         shape = (len(self._rows), 2 + self._num_units)
         known = self._rows and not self._fake
         table = self._summed().cpu().numpy() if known else np.ones(shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.strategies.base import Selection
 from lwft_bench.strategies.selections import InvalidSelection
 from lwft_bench.training.groups import Group, Groups

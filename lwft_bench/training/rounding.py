@@ -56,7 +56,8 @@ def lost_periods(trace: Trace, groups: Groups, store: StateStore) -> dict[str, i
 
 def _state_at(trace: Trace, step: int) -> Mapping[str, int]:
     """Checksums of the state that groups had when the period that ends before `step` ended; nothing
-    for the last period."""
+    for the last period.
+    """
     return next((row.left for row in trace.states if row.step == step), {})
 
 

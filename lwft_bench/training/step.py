@@ -7,13 +7,12 @@ Gradients are taken as they become complete, in hooks; what becomes of each is d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import nn
 
 from lwft_bench.memory.meters import Account
-from lwft_bench.schema.cell import ClipConfig
+from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.gradient_sums import GradientSums
 from lwft_bench.training.groups import Group
@@ -35,16 +34,15 @@ class TrainingStep:
         store: StateStore,
         readings: Readings,
         account: Account,
-        clip: ClipConfig,
-        update: Literal["in_backward", "after_backward"],
+        config: TrainingConfig,
         ranks: Ranks = ALONE,
     ) -> None:
         self.loss = loss
         self._store = store
         self._readings = readings
         self._account = account
-        self._clip = clip
-        self._in_backward = update == "in_backward"
+        self._clip = config.clip
+        self._in_backward = config.update == "in_backward"
         self._active: list[Group] = []
         self._updated: set[str] = set()
         self._moved: set[str] = set()

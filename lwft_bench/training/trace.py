@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.schema.rows import (
     ChecksumRow,
     Measurement,
@@ -20,7 +21,6 @@ from lwft_bench.schema.rows import (
     UnitRow,
     ValidationRow,
 )
-from lwft_bench.state.precision import CHUNK_ELEMENTS
 from lwft_bench.strategies.base import Selection, Unit
 
 ROWS: dict[str, type[Row]] = {

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 
 FOLDER = Path(__file__).parents[2] / "methods"
 PATHS = sorted(FOLDER.glob("*.yaml"))

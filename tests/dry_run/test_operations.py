@@ -16,8 +16,8 @@ from lwft_bench.dry_run.operations import Selected, count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.memory.accounting import MemoryReport
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.cell import MethodConfig
 from lwft_bench.schema.extents import Extent
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.strategies.base import Needs
 from tests.planning.shapes import shaped_cell

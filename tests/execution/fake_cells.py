@@ -26,15 +26,9 @@ from lwft_bench.execution.runner import RunOptions, run_suite
 from lwft_bench.results.atomic import publish_folder
 from lwft_bench.results.reading import read_cell_record
 from lwft_bench.results.store import RunStore, write_result
-from lwft_bench.schema.cell import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
 from lwft_bench.schema.events import Emit, PhaseBegan, StepsDone
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import CellResult, Training
 from lwft_bench.schema.suite import Published
 from lwft_bench.suites.tuning import Tuning
@@ -204,12 +198,13 @@ def run(
     out: Path,
     *,
     run_cell: str = "fake_cells:run_cell",
+    check: str = "",
     report: Callable[[Path], str] | None = write_report,
     **options: Any,
 ) -> int:
     """Run a fake suite in cells' processes that inherit few imports, so that it is quick."""
     preload = ("lwft_bench.execution.worker", *os.environ.get("FAKE_PRELOAD", "").split())
-    chosen = RunOptions(run_cell=run_cell, check="", preload=preload, **options)
+    chosen = RunOptions(run_cell=run_cell, check=check, preload=preload, **options)
     return run_suite(suite, out, chosen, report=report)
 
 

@@ -22,7 +22,8 @@ from lwft_bench.memory.meters import NoAccount
 from lwft_bench.models.loading import load_model
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.schema.base import Named
-from lwft_bench.schema.cell import MethodConfig, ModelConfig
+from lwft_bench.schema.cell import ModelConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.loss import CausalLoss, DeviceBatch
 from tests.training.tiny import CPU, FAMILIES, Run, full_fine_tuning, make_run, method, training

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from tests.training.tiny import make_run, training
 
 GOLDEN = Path(__file__).parent / "golden"

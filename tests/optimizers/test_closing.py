@@ -10,7 +10,7 @@ import torch
 
 from lwft_bench.optimizers.closing import ClosingAdamW
 from lwft_bench.schema.base import Named
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.simulated import SimulatedEngine
 from lwft_bench.training.engagement import judge
 from tests.planning.test_plan import ARCHITECTURES, FULL, planned_and_accounted, small_cell

@@ -6,14 +6,8 @@ from typing import Any
 
 import yaml
 
-from lwft_bench.schema.cell import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.shipped import shipped
 from lwft_bench.suites.architectures import read_architecture
 

@@ -14,15 +14,9 @@ from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.models.loading import empty_model
 from lwft_bench.planning.plan import Planner, needed
 from lwft_bench.planning.verification import measured_peak
-from lwft_bench.schema.cell import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.shipped import shipped
 from lwft_bench.strategies.base import Unit
 from lwft_bench.suites.architectures import read_architecture

@@ -10,15 +10,9 @@ import pytest
 from lwft_bench.results.atomic import write_json_atomic, write_text_atomic
 from lwft_bench.results.rows import write_rows
 from lwft_bench.results.store import CellState, RunStore, State, write_result
-from lwft_bench.schema.cell import (
-    Cell,
-    EvaluationConfig,
-    MethodConfig,
-    ModelConfig,
-    TaskConfig,
-    TrainingConfig,
-)
+from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import CellResult, Status
 from lwft_bench.schema.rows import SelectionHeader, SelectionRow, StepRow, UnitRow
 from lwft_bench.schema.run import SuiteCell, SuiteRecord, plain_ablation

@@ -13,8 +13,9 @@ import pytest
 from lwft_bench.data.benchmarks import load_benchmark
 from lwft_bench.data.instructions import InstructionItems
 from lwft_bench.schema import suite as suite_module
-from lwft_bench.schema.cell import MethodConfig, TaskConfig
+from lwft_bench.schema.cell import TaskConfig
 from lwft_bench.schema.documents import read_document
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.problems import ConfigError
 from lwft_bench.schema.shipped import shipped
 from lwft_bench.schema.suite import schema_text

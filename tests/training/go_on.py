@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lwft_bench.models.digests import weights_digest
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from tests.training.small_cards import small_cards
 from tests.training.tiny import Run, make_run, training
 

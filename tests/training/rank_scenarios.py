@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from lwft_bench.models.digests import weights_digest
-from lwft_bench.schema.cell import ClipConfig, MethodConfig, TrainingConfig
+from lwft_bench.schema.cell import ClipConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.strategies.base import Window
 from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.loss import DeviceBatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.base import Named
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.shipped import shipped
 from lwft_bench.schema.units import ChunkUnits
 from lwft_bench.suites.entries import read_card

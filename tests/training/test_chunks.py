@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lwft_bench.schema.base import Named
-from lwft_bench.schema.cell import MethodConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.units import ChunkUnits
 from lwft_bench.training.chunks import cut_rows
 from lwft_bench.training.errors import Interrupted

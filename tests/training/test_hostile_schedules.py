@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lwft_bench.plugins.registry import optimizers
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.simulated import SimulatedEngine
 from lwft_bench.state.staging import NUM_SLOTS
 from lwft_bench.training.errors import Interrupted

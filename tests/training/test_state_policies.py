@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lwft_bench.dry_run.dry_run import cost_class
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.strategies.selections import InvalidSelection
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.errors import Interrupted

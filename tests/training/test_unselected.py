@@ -12,7 +12,7 @@ import torch
 
 from lwft_bench.planning.plan import Planner, needed
 from lwft_bench.schema.base import Named
-from lwft_bench.schema.cell import MethodConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.units import UnselectedConfig
 from lwft_bench.training.engagement import judge
 from lwft_bench.training.errors import Interrupted

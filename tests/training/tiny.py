@@ -18,7 +18,8 @@ from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model
 from lwft_bench.plugins.registry import adapters, strategies
 from lwft_bench.schema.base import Named
-from lwft_bench.schema.cell import MethodConfig, ModelConfig, TrainingConfig
+from lwft_bench.schema.cell import ModelConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.state.engine import Engine
 from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble

@@ -168,7 +168,7 @@ def _judged_by(paired: PairedDifference, pooled: SeedVariance | None) -> tuple[f
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p values corrected for having made all these comparisons (Holm 1979, step down)."""
+    """P values corrected for having made all these comparisons (Holm 1979, step down)."""
     order = np.argsort(p)
     factors = len(p) - np.arange(len(p))
     corrected = np.minimum(np.maximum.accumulate(factors * np.asarray(p)[order]), 1.0)

@@ -13,16 +13,19 @@ DIFFERENT = 1.01
 
 
 def memories(row: Row) -> list[Memory]:
+    """Of the row's cells that have one."""
     return [result.memory for result in row.results if result.memory] if row.trains else []
 
 
 def throughputs(row: Row) -> list[Throughput]:
+    """Of the row's cells that have one."""
     if not row.trains:
         return []
     return [result.throughput for result in row.results if result.throughput]
 
 
 def trainings(row: Row) -> list[Training]:
+    """Of the row's cells that have one."""
     return [result.training for result in row.results if result.training] if row.trains else []
 
 

@@ -95,6 +95,7 @@ def known(cells: Sequence[PlantedCell], pick: Callable[[PlantedCell], float | No
 
 
 def losses(cells: Sequence[PlantedCell], when: str) -> list[float]:
+    """Validation losses `before` or `after` training, of the cells that have them."""
     trainings = [one.cell.result.training for one in cells if one.cell.result]
     losses = [getattr(one, f"validation_loss_{when}") for one in trainings if one]
     return [loss for loss in losses if loss is not None]

@@ -126,7 +126,7 @@ def satterthwaite(total: float, *parts: tuple[float, float]) -> float:
 
 
 def student_quantile(confidence: float, degrees: float) -> float:
-    """t with P(|T| < t) = confidence."""
+    """T with P(|T| < t) = confidence."""
     return float(stdtrit(min(degrees, 1e9), 0.5 + confidence / 2))
 
 

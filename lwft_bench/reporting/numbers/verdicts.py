@@ -108,6 +108,7 @@ def _loss_variance(losses: Losses) -> SeedVariance | None:
 
 
 def both_ways(judged: Mapping[Pair, Judged]) -> dict[Pair, Judged]:
+    """Each verdict under both orders of its pair."""
     return dict(judged) | {(other, one): found.reversed for (one, other), found in judged.items()}
 
 

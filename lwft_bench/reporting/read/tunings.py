@@ -71,6 +71,7 @@ class ReportedTuning:
 
 
 def validation_loss(trial: ReportedCell) -> float | None:
+    """After training; None if the trial did not end."""
     if trial.result is None or trial.result.training is None:
         return None
     return trial.result.training.validation_loss_after
@@ -79,6 +80,7 @@ def validation_loss(trial: ReportedCell) -> float | None:
 def reported_tunings(
     suite: SuiteRecord, cell_of: Callable[[SuiteCell], ReportedCell]
 ) -> tuple[ReportedTuning, ...]:
+    """The suite's tunings with what their trials gave."""
     trials = {trial.id: cell_of(trial) for trial in suite.trials}
     return tuple(_tuning(record, trials) for record in suite.tunings)
 

@@ -65,6 +65,7 @@ def losses(estimate: Estimate) -> str:
 
 
 def flops(value: float) -> str:
+    """A number of operations with three digits and a prefix."""
     exponent = min(5, max(0, (math.floor(math.log10(value)) if value else 0) // 3 - 1))
     prefix = ("k", "M", "G", "T", "P", "E")[exponent]
     return f"{three_digits(value / 1000 ** (exponent + 1))} {prefix}FLOP"
@@ -113,6 +114,7 @@ def judged(found: Judged | None) -> str:
 
 
 def p_value(p: float) -> str:
+    """Three decimals, or that it is smaller."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

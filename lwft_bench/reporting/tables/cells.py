@@ -8,6 +8,7 @@ from lwft_bench.reporting.render.table import Column, Table, tabulate
 
 
 def build(context: Context) -> Table:
+    """One row a cell."""
     return tabulate(
         "cells",
         "Cells",

@@ -78,6 +78,7 @@ def speed_note(comparison: Comparison) -> str | None:
 
 
 def hardware_names(comparison: Comparison) -> str:
+    """What the cells ran on, as a list in words."""
     names = {
         hardware(cell) or "hardware not recorded" for row in comparison.rows for cell in row.done
     }
