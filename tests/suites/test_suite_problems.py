@@ -32,8 +32,8 @@ def test_five_mistakes_are_five_messages(problems: Problems):
         + ", ".join(
             [
                 "steps, batch_size, micro_batch_size, lr, schedule, warmup_steps, max_length",
-                "loss_on, precision, state_dtype, clip, checkpointing, attention, dropout, update",
-                "bucket_bytes, stream_seeds, validate_every, checkpoint_every, device, threads",
+                "loss_on, precision, state_dtype, clip, checkpointing, attention, dropout, router_loss",
+                "update, bucket_bytes, stream_seeds, validate_every, checkpoint_every, device, threads",
             ]
         ),
         "suite.yaml:9: baseline: unknown method of the suite 'ftt'; did you mean 'fft'?",
