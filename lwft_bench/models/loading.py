@@ -157,12 +157,8 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
     from lwft_bench.models.ties import untie_as_in
 
     # Without weights and memory, nothing else than the config can be at fault.
-    what: str | None = "its config"
-    if config.path is not None:
-        what = str(config_folder(config) / "config.json")
-    if config.trust_remote_code:  # or the code that came with it
-        what = None
-    with _user_errors(config, what), torch.device("meta"):
+    every = not config.trust_remote_code  # or the code that came with it
+    with _user_errors(config, _config_place(config), every=every), torch.device("meta"):
         model = _build(config, dtype, attention)
     if config.path is not None and config_has_weights(config):
         with _user_errors(config):
@@ -204,7 +200,7 @@ def _build(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTraine
     """The model with initial weights, on torch's current device."""
     from transformers import AutoModelForCausalLM
 
-    with _user_errors(config):
+    with _user_errors(config, _config_place(config), every=False):
         model = AutoModelForCausalLM.from_config(
             _transformers_config(config),
             dtype=dtype,
@@ -232,6 +228,10 @@ def _keep_in_float32(model: PreTrainedModel) -> None:
         for name, buffer in list(module._buffers.items()):
             if buffer is not None and pattern.search(f"{path}.{name}"):
                 module._buffers[name] = buffer.float()
+
+
+def _config_place(config: ModelConfig) -> str:
+    return "its config" if config.path is None else str(config_folder(config) / "config.json")
 
 
 def _transformers_config(config: ModelConfig) -> PreTrainedConfig:
@@ -285,11 +285,13 @@ def _model_code(config_class: type) -> str:
 
 
 @contextmanager
-def _user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]:
+def _user_errors(
+    config: ModelConfig, what: str | None = None, *, every: bool = True
+) -> Iterator[None]:
     """What transformers says of unusable model files and configs, as a UserError.
 
-    what: a file that nothing but reading it can go wrong with: then every error is its own, as what
-    a library raises of a broken file depends on where it is broken.
+    what: the file at fault. every: nothing but reading it can go wrong, so that every error is its
+    own, as what a library raises of a broken file depends on where it is broken.
     """
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
@@ -310,9 +312,9 @@ def _user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]
     except (UserError, MemoryError):
         raise
     except Exception as error:
-        if what is None and not isinstance(error, known):
+        if (what is None or not every) and not isinstance(error, known):
             raise
-        told = isinstance(error, OSError | ValueError | KeyError | SafetensorError)
+        told = isinstance(error, OSError | ValueError | SafetensorError)
         message = str(error) if told else f"{type(error).__name__}: {error}"
         hint = None
         if "trust_remote_code" in message:
