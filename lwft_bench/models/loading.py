@@ -129,9 +129,10 @@ def load_model(
     model, info = loaded
     unfit = sorted([*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])])
     if unfit:
+        files = ", ".join(file.name for file in sorted(folder.glob("*.safetensors"))[:3])
         raise UserError(
             f"model {config.name}: {folder} lacks weights that its config.json asks for, or has"
-            f" them in another shape ({len(unfit)} in all): {', '.join(unfit[:3])}"
+            f" them ({files}) in another shape ({len(unfit)} in all): {', '.join(unfit[:3])}"
         )
     if config.reinitialise:
         with private_stream(seed):
