@@ -75,12 +75,19 @@ def _model_code(config_class: type) -> str:
     return Path(found.origin).read_text("utf-8") if found and found.origin else ""
 
 
+def config_place(config: ModelConfig) -> str:
+    """How messages call a model's config: by its file, if it has one."""
+    return "its config" if config.path is None else str(config_folder(config) / "config.json")
+
+
 @contextmanager
-def user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]:
+def user_errors(
+    config: ModelConfig, what: str | None = None, *, every: bool = True
+) -> Iterator[None]:
     """What transformers says of unusable model files and configs, as a UserError.
 
-    what: a file that nothing but reading it can go wrong with: then every error is its own, as what
-    a library raises of a broken file depends on where it is broken.
+    what: the file at fault. every: nothing but reading it can go wrong, so that every error is its
+    own, as what a library raises of a broken file depends on where it is broken.
     """
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
@@ -101,9 +108,9 @@ def user_errors(config: ModelConfig, what: str | None = None) -> Iterator[None]:
     except (UserError, MemoryError):
         raise
     except Exception as error:
-        if what is None and not isinstance(error, known):
+        if (what is None or not every) and not isinstance(error, known):
             raise
-        told = isinstance(error, OSError | ValueError | KeyError | SafetensorError)
+        told = isinstance(error, OSError | ValueError | SafetensorError)
         message = str(error) if told else f"{type(error).__name__}: {error}"
         hint = None
         if "trust_remote_code" in message:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from lwft_bench.models.configs import require_json, transformers_config, user_errors
+from lwft_bench.models.configs import (
+    config_place,
+    require_json,
+    transformers_config,
+    user_errors,
+)
 from lwft_bench.models.end_tokens import without_end
 from lwft_bench.models.sources import (
     config_folder,
@@ -125,9 +130,10 @@ def load_model(
     model, info = loaded
     unfit = sorted([*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])])
     if unfit:
+        files = ", ".join(file.name for file in sorted(folder.glob("*.safetensors"))[:3])
         raise UserError(
             f"model {config.name}: {folder} lacks weights that its config.json asks for, or has"
-            f" them in another shape ({len(unfit)} in all): {', '.join(unfit[:3])}"
+            f" them ({files}) in another shape ({len(unfit)} in all): {', '.join(unfit[:3])}"
         )
     if config.reinitialise:
         with private_stream(seed):
@@ -153,12 +159,8 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
     from lwft_bench.models.ties import untie_as_in
 
     # Without weights and memory, nothing else than the config can be at fault.
-    what: str | None = "its config"
-    if config.path is not None:
-        what = str(config_folder(config) / "config.json")
-    if config.trust_remote_code:  # or the code that came with it
-        what = None
-    with user_errors(config, what), torch.device("meta"):
+    every = not config.trust_remote_code  # or the code that came with it
+    with user_errors(config, config_place(config), every=every), torch.device("meta"):
         model = _build(config, dtype, attention)
     if config.path is not None and config_has_weights(config):
         with user_errors(config):
@@ -200,7 +202,7 @@ def _build(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTraine
     """The model with initial weights, on torch's current device."""
     from transformers import AutoModelForCausalLM
 
-    with user_errors(config):
+    with user_errors(config, config_place(config), every=False):
         model = AutoModelForCausalLM.from_config(
             transformers_config(config),
             dtype=dtype,
