@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import parent_process
+from multiprocessing import parent_process, util
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -111,6 +111,7 @@ def work(job: Job, connection: Connection) -> None:
 def _end(connection: Connection) -> None:
     """Ends the process at once: threads that a library left behind would keep it."""
     connection.close()
+    util._run_finalizers(0)  # type: ignore[attr-defined]  # semaphores would count as leaked
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
