@@ -199,7 +199,7 @@ def same_steps(cell: Cell, trained: Any, trainer: Trainer) -> str:
     share = apart(trained, expected) / moved
     if share > TOLERANCE:
         unstable = apart(plain(cell, trainer, noise=ROUNDING), expected) / moved
-        if share > unstable:
+        if share > 2 * unstable:
             return f"{share:.1e} apart, {unstable:.1e} by noise alone"
     return "equal"
 
@@ -215,6 +215,8 @@ def planned(cell: Cell) -> str:
     shapes = [BatchShape.of(batch) for batch in order_of().longest_batch()]
     adapter, model = empty_adapted_model(cell)
     traits = traits_of(cell, longest(shapes))
+    if traits.problem is not None:
+        return f"refused: {traits.problem}"
     groups = make_groups(model, find_parts(model), cell.method, adapter, traits.without_gradient)
     drawn = planned_selections(cell.method, groups.seen_by_strategy(), STEPS, 0)
     plan = needed(cell, shapes, drawn, adapter.num_parameters(model))
@@ -252,8 +254,8 @@ def guarded(task: Callable[[], Any]) -> Any:
         return f"crashed: {type(error).__name__}: {text} ({place})"
 
 
-def survey(model_type: str, tell: Callable[[dict[str, Any]], None]) -> None:
-    """Tells one finding after the other."""
+def survey(model_type: str, tell: Callable[[dict[str, Any]], None], *, quick: bool = False) -> None:
+    """Tells one finding after the other. quick: only full training and its plan, in float32."""
     full = make_cell(model_type, "fft")
     tell({"model": guarded(lambda: parts_of(full))})
     traits = guarded(lambda: traits_of(full, length_of(order_of())))
@@ -267,7 +269,7 @@ def survey(model_type: str, tell: Callable[[dict[str, Any]], None]) -> None:
                 "attention": getattr(traits, "attention", None),
             }
         )
-    for method in ("fft", "lisa"):
+    for method in ("fft",) if quick else ("fft", "lisa"):
         cell = make_cell(model_type, method)
         done = guarded(lambda cell=cell: train(cell))
         if isinstance(done, str):
@@ -279,6 +281,9 @@ def survey(model_type: str, tell: Callable[[dict[str, Any]], None]) -> None:
         tell({f"{method}.engaged": verdict})
         step = guarded(lambda c=cell, m=model, t=trainer: same_steps(c, m, t))
         tell({f"{method}.steps": step})
+    if quick:
+        tell({"quick": True, "plan.float32": guarded(lambda: planned(full))})
+        return
     tell({"lora.reach": guarded(lambda: adapter_reach_of(make_cell(model_type, "lora")))})
     tell({"lora.engaged": guarded(lambda: train(make_cell(model_type, "lora"))[2])})
     for precision in ("float32", "bf16"):

@@ -23,9 +23,12 @@ def outcome(found: Found) -> str:
         f"{key} {value}"
         for keys, right in ((ENGAGED, "engaged"), (STEPS, "equal"), (PLANS, "equal"))
         for key in keys
+        if key in found or not found.get("quick")
         if not (value := str(found.get(key, "nothing"))).startswith((right, "refused"))
     ]
-    return "wrong: " + "; ".join(wrong) if wrong else "right"
+    if wrong:
+        return "wrong: " + "; ".join(wrong)
+    return "right in what was tried" if found.get("quick") else "right"
 
 
 def table(known: dict[str, Found]) -> str:

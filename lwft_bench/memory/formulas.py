@@ -128,8 +128,6 @@ _OWN: dict[Any, Formula] = {
     _aten.addr: lambda result, addend, left, right, **_: 2 * left.numel() * right.numel(),
     _aten.addr_: lambda result, addend, left, right, **_: 2 * left.numel() * right.numel(),
     _aten._int_mm: lambda result, left, right, **_: _mm(left, right),
-    _aten._grouped_mm: _grouped_mm,
-    _aten._scaled_grouped_mm: _grouped_mm,
     _aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     _aten._scaled_dot_product_fused_attention_overrideable: _attention,
@@ -138,3 +136,7 @@ _OWN: dict[Any, Formula] = {
 """What torch 2.13's registry lacks: products in place, of vectors, of experts, and the attention
 kernels of the CPU and of other devices, counted as torch counts those of CUDA: all pairs of tokens,
 masked or not; in the backward pass the scores again and four gradients."""
+
+for _name in ("_grouped_mm", "_scaled_grouped_mm"):
+    if hasattr(_aten, _name):  # newer than the oldest torch that is supported
+        _OWN[getattr(_aten, _name)] = _grouped_mm

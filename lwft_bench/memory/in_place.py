@@ -49,6 +49,8 @@ def in_place_unwatched(
         sole_owner: `references_of_sole_owner()`.
     """
     if func is _aten.add.Tensor:
+        if not isinstance(args[0], torch.Tensor):  # a number plus a tensor
+            return False
         return _references(args) == sole_owner
     return func in _ON_FRESH_ZEROS and _references(args).python == sole_owner.python
 

@@ -153,7 +153,11 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
     from lwft_bench.models.ties import untie_as_in
 
     # Without weights and memory, nothing else than the config can be at fault.
-    what = "its config" if config.path is None else f"{config_folder(config) / 'config.json'}"
+    what: str | None = "its config"
+    if config.path is not None:
+        what = str(config_folder(config) / "config.json")
+    if config.trust_remote_code:  # or the code that came with it
+        what = None
     with user_errors(config, what), torch.device("meta"):
         model = _build(config, dtype, attention)
     if config.path is not None and config_has_weights(config):

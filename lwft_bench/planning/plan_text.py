@@ -13,6 +13,7 @@ from lwft_bench.dry_run.steps import longest
 from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.planning.budget import Allowance
 from lwft_bench.planning.plan import Spread
+from lwft_bench.planning.published import published_peaks
 from lwft_bench.planning.suite_plan import PlanRow, SuitePlan
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.markdown import to_titled_markdown
@@ -24,7 +25,12 @@ from lwft_bench.schema.cell import Cell
 def as_text(plan: SuitePlan) -> str:
     """Markdown: tables of needs, by phase and by component, and a confound table a model."""
     rows = _one_a_kind(plan.rows)
-    tables = [_needs(plan, rows), *_memory(rows), *_confounds(plan)]
+    tables = [
+        _needs(plan, rows),
+        *published_peaks(plan, rows),
+        *_memory(rows),
+        *_confounds(plan),
+    ]
     return "\n".join(map(to_titled_markdown, tables))
 
 

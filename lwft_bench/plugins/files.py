@@ -36,11 +36,20 @@ def load_plugin(path: str | Path) -> None:
     sys.modules[module_name] = module
     try:
         exec(compile(file.read_bytes(), str(file), "exec"), vars(module))
+        _complete_options(str(file))
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         for registry in REGISTRIES:
             registry.forget(str(file))
         raise UserError(f"{path}:{_line_in(file, error)}: {_told(error)}") from error
+
+
+def _complete_options(origin: str) -> None:
+    """Pydantic leaves annotations whose names it does not find for later: for the first use."""
+    for registry in REGISTRIES:
+        for name in registry.names():
+            if registry.origin(name) == origin:
+                registry.get(name).Options.model_rebuild()
 
 
 def _told(error: BaseException) -> str:

@@ -26,6 +26,9 @@ class Findings:
     def collected(self, where: str = "") -> Iterator[None]:
         """A UserError inside becomes a problem, and what comes after it inside is passed over.
 
+        Any other error ends no run: a model's own code may not like to be put together without
+        weights. It becomes a warning, and whether cells fail is for them to show.
+
         where: what is put before it, unless it says itself which model it is of.
         """
         try:
@@ -34,6 +37,9 @@ class Findings:
             told = error.message.startswith(where.partition(",")[0])
             place = "" if told else f"{where}: "
             self.problem(f"{place}{error.message}", error.hint)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"[:200]
+            self.warn(f"{where}: could not be checked before the run ({reason})")
 
     def raise_problems(self) -> None:
         """Raises:

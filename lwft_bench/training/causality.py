@@ -32,18 +32,14 @@ def require_causal(model: nn.Module, device: torch.device) -> None:
     try:
         try:
             share = _share_that_moves(model, device)
-        except (
-            TypeError,
-            ValueError,
-            AttributeError,
-            IndexError,
-            KeyError,
-            AssertionError,
-        ) as error:
+        except Exception as error:  # whatever the model's code raises
+            if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
+                raise
+            dtype = str(_dtype(model)).removeprefix("torch.")
             raise UserError(
-                f"{type(_unwrapped(model)).__name__} cannot be run on token ids alone"
+                f"{type(_unwrapped(model)).__name__} cannot be run on token ids alone in {dtype}"
                 f" ({type(error).__name__}: {shorten(str(error), 200)})",
-                "Text-only training needs a model that takes nothing else.",
+                "Text-only training needs a model that takes nothing else, in this precision.",
             ) from error
         if share == 0 or (share < NOISE.get(_dtype(model), 1e-1) and not _reaches(model, device)):
             return

@@ -63,6 +63,17 @@ def test_long_examples_are_cut_on_the_right_and_counted(tokenizer: PreTrainedTok
         tokenise(long, tokenizer, 2, "target")
 
 
+def test_with_the_loss_on_all_tokens_nothing_is_left_out(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    long = [Example("abcdefghij", " k"), Example("a", " b")]
+    tokenised = tokenise(long, tokenizer, 8, "all")
+    assert tokenizer.decode(tokenised.token_ids[0]) == "<s>abcdefg"
+    assert (tokenised.num_truncated, tokenised.num_dropped) == (1, 0)
+    batch = collate(tokenised, [0])
+    assert batch.num_target_tokens == int((batch.labels[:, 1:] != IGNORED).sum()) == 7
+
+
 def test_a_tokenizer_without_an_end_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     endless = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
     with pytest.raises(UserError, match="end-of-sequence"):

@@ -198,12 +198,13 @@ def run(
     out: Path,
     *,
     run_cell: str = "fake_cells:run_cell",
+    check: str = "",
     report: Callable[[Path], str] | None = write_report,
     **options: Any,
 ) -> int:
     """Run a fake suite in cells' processes that inherit few imports, so that it is quick."""
     preload = ("lwft_bench.execution.worker", *os.environ.get("FAKE_PRELOAD", "").split())
-    chosen = RunOptions(run_cell=run_cell, check="", preload=preload, **options)
+    chosen = RunOptions(run_cell=run_cell, check=check, preload=preload, **options)
     return run_suite(suite, out, chosen, report=report)
 
 

@@ -146,3 +146,11 @@ def test_sums_of_a_hook_take_no_ones_place() -> None:
         (p.sin() * q.sin()).sum().backward()
         assert seen == [2 * 4096]
         assert account.live_bytes == 2 * 4096
+
+
+def test_a_number_may_be_the_first_summand() -> None:
+    """As in PhiMoE's routing: `1.0 + x` on a tensor that nothing else holds."""
+    with MemoryAccount() as account:
+        total = torch.ops.aten.add.Tensor(1.0, torch.ones(4))
+        assert account.live_bytes == 16
+    assert total.sum() == 8

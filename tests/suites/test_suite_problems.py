@@ -484,3 +484,21 @@ def test_an_exception_whose_text_cannot_be_had(tmp_path: Path):
 def test_a_cell_s_name_fits_a_file_system(problems: Problems):
     (found,) = problems(replaced(models=f"[{{name: {'m' * 250}, path: embedded}}]"))[:1]
     assert "characters; expected at most 200: shorten names or values" in found
+
+
+@pytest.mark.parametrize("begin", ["", "from __future__ import annotations\n"])
+def test_an_option_of_a_type_that_is_not_there(tmp_path: Path, begin: str):
+    (tmp_path / "lost.py").write_text(
+        f"{begin}from lwft_bench.strategies import PluginOptions, Selection, Strategy, register\n"
+        "@register('lost')\n"
+        "class Lost(Strategy):\n"
+        "    class Options(PluginOptions):\n"
+        "        period: 'PositiveInt' = 1\n"
+        "    def select(self, step):\n"
+        "        return Selection(units=[0], num_steps=1)\n",
+        "utf-8",
+    )
+    text = replaced(methods="[fft]", plugins="[lost.py]")
+    (tmp_path / "suite.yaml").write_text(text, "utf-8")
+    with pytest.raises(UserError, match=r"lost.py:\d+: .*PositiveInt"):
+        load_suite("suite.yaml")

@@ -52,3 +52,22 @@ def test_models_that_look_back_pass(config: dict[str, Any], dtype: torch.dtype) 
     model = model_of(config, dtype).train()
     require_causal(model, CPU)
     assert model.training
+
+
+class Pictured(torch.nn.Module):
+    """A language model that wants a picture, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = torch.nn.Embedding(8, 4)
+
+    def get_input_embeddings(self) -> torch.nn.Module:
+        return self.embed
+
+    def forward(self, input_ids: torch.Tensor, use_cache: bool) -> None:
+        raise RuntimeError("where is the picture?")
+
+
+def test_models_that_cannot_be_run_on_text_are_refused() -> None:
+    with pytest.raises(UserError, match=r"Pictured cannot .* in float32 .*where is the picture"):
+        require_causal(Pictured(), CPU)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lwft_bench.schema.events import Noted
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.training.errors import Interrupted
 from tests.training.tiny import assert_same, full_fine_tuning, make_run, method, training
@@ -67,7 +69,36 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_weights(tmp_path: Path, name
         assert second.trainer.trace.checksums == undisturbed.trainer.trace.checksums
 
 
-def test_a_second_checkpoint_replaces_the_first(tmp_path: Path) -> None:
+def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
     run = make_run(tmp_path, full_fine_tuning(), training(steps=6, checkpoint_every=2))
     run.trainer.run()
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000006"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["checkpoint-000004", "checkpoint-000006"]
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_damaged_checkpoints_cost_steps_and_change_no_weight(tmp_path: Path, damaged: int) -> None:
+    """With both gone it begins anew."""
+    card, config = METHODS["grass"], training(steps=STEPS, checkpoint_every=4)
+    undisturbed = make_run(tmp_path / "whole", card, config, "gpt2")
+    undisturbed.trainer.run()
+    folder = tmp_path / "stopped"
+    first = make_run(folder, card, config, "gpt2", stop_when=lambda n: n == 11)
+    with pytest.raises(Interrupted):
+        first.trainer.run()
+    checkpoints = sorted(folder.glob("checkpoint-*"))
+    for path in checkpoints[-damaged:]:
+        file = path / "tensors.safetensors"
+        content = bytearray(file.read_bytes())
+        content[-5] ^= 16
+        file.write_bytes(content)
+    second = make_run(folder, card, config, "gpt2")
+    told: list[object] = []
+    second.trainer._hooks = replace(second.trainer._hooks, emit=told.append)
+    second.trainer.run()
+    assert_same(second.weights(), undisturbed.weights())
+    notes = [event.text for event in told if isinstance(event, Noted)]
+    assert len(notes) == damaged
+    assert notes[0].startswith(
+        f"{checkpoints[-1].name} is damaged (tensors.safetensors has another"
+    )

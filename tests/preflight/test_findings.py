@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from lwft_bench.preflight.findings import Findings
+from lwft_bench.schema.errors import UserError
+
+
+def test_problems_are_collected_once_with_their_place_and_what_helps() -> None:
+    findings = Findings()
+    for _ in range(2):
+        with findings.collected("model m, task t"):
+            raise UserError("is wrong", "mend it")
+        with findings.collected("model m, task t"):
+            raise UserError("model m: says so itself")
+    assert findings.problems == {
+        "model m, task t: is wrong": "mend it",
+        "model m: says so itself": None,
+    }
+    with pytest.raises(UserError) as raised:
+        findings.raise_problems()
+    assert raised.value.message == ("model m, task t: is wrong\n  mend it\nmodel m: says so itself")
+
+
+def test_an_error_that_nobody_expected_is_a_warning() -> None:
+    findings = Findings()
+    with findings.collected("model m"):
+        raise NotImplementedError("no meta kernel")
+    findings.raise_problems()
+    (warning,) = findings.warnings
+    assert warning == (
+        "model m: could not be checked before the run (NotImplementedError: no meta kernel)"
+    )
