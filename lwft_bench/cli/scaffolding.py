@@ -15,9 +15,9 @@ from lwft_bench.schema.errors import UserError
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 _TEMPLATES = {
-    "strategy": (templates.STRATEGY, "StrategyTests"),
-    "adapter": (templates.ADAPTER, "AdapterTests"),
-    "optimizer": (templates.OPTIMIZER, "OptimizerTests"),
+    "strategy": (templates.STRATEGY_FILE, "StrategyTests"),
+    "adapter": (templates.ADAPTER_FILE, "AdapterTests"),
+    "optimizer": (templates.OPTIMIZER_FILE, "OptimizerTests"),
 }
 _REGISTRIES = {registry.kind: registry for registry in REGISTRIES}
 

@@ -1,6 +1,6 @@
 """The files that `lwft-bench new` writes, with `{name}`, `{module}` and `{class_name}` to fill in."""
 
-STRATEGY = '''\
+STRATEGY_FILE = '''\
 """The strategy {name}: what it goes by, and where that is from.
 
 What a strategy may ask for and is shown (`needs`, `observe`, `context.measure`) is said in
@@ -39,7 +39,7 @@ class {class_name}(Strategy):
         )
 '''
 
-ADAPTER = '''\
+ADAPTER_FILE = '''\
 """The adapter {name}: which parameters it trains or adds, and where that is from.
 
 What an adapter is asked is said in docs/plugins.md. One that adds parameters draws them from `seed`,
@@ -93,7 +93,7 @@ class {class_name}(Adapter):
         tokenizer.save_pretrained(str(folder))
 '''
 
-OPTIMIZER = '''\
+OPTIMIZER_FILE = '''\
 """The optimizer {name}: its update, and where that is from.
 
 What an optimizer is asked is said in docs/plugins.md. All that it goes by from one update to the next
