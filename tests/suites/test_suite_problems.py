@@ -134,8 +134,8 @@ def test_five_mistakes_are_five_messages(problems: Problems):
         ),
         (
             {"ablate": "{always_train: [[embd]]}"},
-            "suite.yaml:7: ablate.always_train[0]: expected 'embed', 'final_norm', 'head' or "
-            "'other', found 'embd'; did you mean 'embed'?",
+            "suite.yaml:7: ablate.always_train[0]: expected 'embed', 'final_norm', 'head', "
+            "'other' or 'norms', found 'embd'; did you mean 'embed'?",
         ),
         (
             {"ablate": "{state_on_device: [some]}"},
