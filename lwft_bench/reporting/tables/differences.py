@@ -17,8 +17,8 @@ from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE, INTERVAL
 _SEEDS = (
     "Detectable: the true difference that such an experiment calls beyond noise in 80 of 100 cases, "
     "at the level that the first of Holm's steps asks for. Seeds needed: with which a true "
-    "difference of the size seen would be found in 80 of 100 cases, with the same items; `more "
-    "items` (or templates) where 1,000 are not enough."
+    "difference of the size seen would be found in 80 of 100 cases, with the same items; "
+    "'more items' (or templates) where 1,000 are not enough."
 )
 _Line = tuple[str, Judged]
 
