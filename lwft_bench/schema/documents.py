@@ -101,6 +101,7 @@ def parse_document(text: str, name: str) -> Document:
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         raise ConfigError([_unmarked(error, text, name)]) from error
     try:
+        _require_depth(text)
         node = loader.get_single_node()
         if node is None:
             return Document(name, text, None, {(): 1})
@@ -144,6 +145,22 @@ def _unmarked(error: Exception, text: str, name: str) -> Problem:
     return Problem(where, "", f"not YAML: {str(error).splitlines()[0]}")
 
 
+def _require_depth(text: str) -> None:
+    """Counted from events, one after the other: putting nodes into one another takes C's own stack.
+
+    Raises:
+        MarkedYAMLError: lists and mappings lie too deep in one another.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _too_deep(event.start_mark)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
 def _require_limits(node: yaml.Node, above: tuple[yaml.Node, ...], known: dict[int, int]) -> int:
     """How many nodes a node stands for, each alias unfolded. known: of what was counted before.
 
@@ -154,15 +171,20 @@ def _require_limits(node: yaml.Node, above: tuple[yaml.Node, ...], known: dict[i
         return 1
     if id(node) not in known:
         if len(above) >= MAX_DEPTH:
-            raise _beyond(f"more than {MAX_DEPTH} lists and mappings in one another", node)
+            raise _too_deep(node.start_mark)
         inner = node.value if isinstance(node, yaml.SequenceNode) else chain(*node.value)
         count = 1
         for each in inner:
             count += _require_limits(each, (*above, node), known)
             if count > MAX_NODES:
-                raise _beyond(f"more than {MAX_NODES} values, aliases unfolded", each)
+                raise _beyond(f"more than {MAX_NODES} values, aliases unfolded", node)
         known[id(node)] = count
     return known[id(node)]
+
+
+def _too_deep(mark: yaml.Mark) -> yaml.MarkedYAMLError:
+    problem = f"more than {MAX_DEPTH} lists and mappings in one another"
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _beyond(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
