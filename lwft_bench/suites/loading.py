@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -80,8 +81,8 @@ class Suite:
                 raise UserError(
                     f"model {model.name} is a config without tokenizer or trained weights: it can "
                     "be planned, not run",
-                    f"Plan it: `lwft-bench plan {self.path}`. To run it give weights (`path`), or a "
-                    "tokenizer to train from random weights.",
+                    f"Plan it: `lwft-bench plan {shlex.quote(str(self.path))}`. To run it give "
+                    "weights (`path`), or a tokenizer to train from random weights.",
                 )
         templated = {c.model.name: c for c in self.all_cells if c.task.chat_template}
         for name, cell in templated.items():

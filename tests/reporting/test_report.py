@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +108,57 @@ def test_a_terminal_shows_averages_without_notes(run: Path) -> None:
     assert "peak memory" in header
     assert "add-sub" not in text
     assert "Accuracy:" not in text
+
+
+def test_commands_in_a_report_can_be_typed(tmp_path: Path, maker: RunMaker) -> None:
+    maker.folder = tmp_path / "my run's"
+    maker.add(maker.method("fft", 0.5), 0)
+    text = write_report(maker.finish()).read_text()
+    typed = [
+        shlex.split(line.partition("   #")[0]) for line in text.splitlines() if "   # " in line
+    ]
+    assert ["lwft-bench", "run", "my run's/suite.yaml", "--out", "again"] in typed
+    assert ["lwft-bench", "report", "my run's"] in typed
+    assert ["lwft-bench", "table", "my run's", "--format", "latex"] in typed
+
+
+def _reporting(run: Path, before: str = "") -> subprocess.Popen[str]:
+    command = (
+        f"{before} exec {shlex.join([sys.executable, '-m', 'lwft_bench', 'report', str(run)])}"
+    )
+    return subprocess.Popen(
+        ["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_no_room_for_a_report_is_one_message_and_leaves_the_old_one(maker: RunMaker) -> None:
+    maker.add(maker.method("fft", 0.5), 0)
+    run = maker.finish()
+    old = write_report(run).read_bytes()
+    process = _reporting(run, "ulimit -f 1;")  # files of one kilobyte, like a disk that is full
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Traceback" not in told
+    (line,) = [each for each in told.splitlines() if "File too large" in each]
+    assert line.startswith(str(run))
+    assert (run / "report.md").read_bytes() == old
+    assert not list(run.rglob("*.partial"))
+
+
+def test_four_reports_at_once_do_not_disturb_one_another(maker: RunMaker) -> None:
+    for seed in (0, 1):
+        maker.add(maker.method("fft", 0.5), seed)
+    run = maker.finish()
+    write_report(run)
+    alone = _written(run)
+    processes = [_reporting(run) for _ in range(4)]
+    for process in processes:
+        printed, told = process.communicate(timeout=240)
+        assert (process.returncode, told) == (0, "")
+        assert printed == f"{run / 'report.md'}\n"
+    assert _written(run) == alone
+
+
+def _written(run: Path) -> dict[str, bytes]:
+    paths = [run / "report.md", *(run / "figures").iterdir(), *(run / "tables").iterdir()]
+    return {path.name: path.read_bytes() for path in paths}

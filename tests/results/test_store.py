@@ -342,6 +342,25 @@ def test_an_infinite_option_survives_in_the_config(store: RunStore) -> None:
     assert plain_ablation(cell.ablation) == {"strategy.temperature": "inf"}
 
 
+def _not_strict(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def test_a_config_is_strict_json_and_one_of_before_is_read(store: RunStore) -> None:
+    cell = make_cell(temperature=-math.inf)
+    cell = cell.model_copy(
+        update={"ablation": {**cell.ablation, "b": [math.inf], '"Infinity': "\\"}}
+    )
+    finish(store, cell=cell)
+    path = store.cell_folder(cell.id) / "config.json"
+    values = json.loads(path.read_text(), parse_constant=_not_strict)
+    assert values["ablation"] == cell.ablation
+    assert store.config(cell.id) == cell
+    path.write_text(cell.model_dump_json(indent=2))  # with bare constants
+    assert "-Infinity" in path.read_text()
+    assert store.config(cell.id) == cell
+
+
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     write_json_atomic(path, {"value": 1.0})

@@ -70,7 +70,7 @@ def test_an_alias_cannot_stand_in_itself():
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a: 1\nb: [1,\nc: 2\n", 4), ("a: !!python/object:os.system x\n", 1), ("a: *nowhere", 1)],
+    [("a: 1\nb: [1,\nc: 2\n", 4), ("a: 1\nb: !own x\n", 2), ("a: *nowhere", 1)],
 )
 def test_what_is_no_safe_yaml_is_located(text: str, line: int):
     (problem,) = problems(text)
@@ -103,8 +103,10 @@ def test_dates_are_texts(text: str):
         ("a: !!bool 7", "x.yaml:1: not YAML: '7' is no value of type bool"),
         (f"a:\n  - {'9' * 5000}", "x.yaml:2: not YAML: '9999"),
         ("a: !!binary aGk=", "x.yaml:1: a: a value of type binary, which nothing here is"),
+        ("a: !!python/object:os.system x", "x.yaml:1: a: a value of type python/object:os.system"),
         ("a: !!set {b}", "x.yaml:1: a: a value of type set"),
         ("a: !!timestamp 2001-01-01", "x.yaml:1: a: a value of type timestamp"),
+        ("a: 1\nb: [1, .NaN]", "x.yaml:2: b[1]: expected a number, found one that is none"),
         ("a: 1\n? [b]\n: 2", "x.yaml:2: expected a text as key, found another type"),
         ("a:\n  {b: c}: d", "x.yaml:2: a: expected a text as key, found another type"),
         ("a: " + "[" * 70 + "]" * 70, "x.yaml:1: not YAML: more than 64 lists and mappings"),
