@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
+from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.report import print_table, terminal_summary, write_report
 from lwft_bench.schema.errors import UserError
 
@@ -143,6 +145,27 @@ def test_no_room_for_a_report_is_one_message_and_leaves_the_old_one(maker: RunMa
     assert line.startswith(str(run))
     assert (run / "report.md").read_bytes() == old
     assert not list(run.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", 1), ("cell", "other"), ("method", "lora")])
+def test_a_result_of_another_cell_costs_its_row(maker: RunMaker, key: str, value: object) -> None:
+    folder = maker.add(maker.method("fft", 0.5), 0)
+    maker.add(maker.method("fft", 0.5), 1)
+    path = folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    table = print_table(maker.finish(), "markdown", "main")
+    (error,) = [cell.error for cell in read_run(maker.folder).cells if cell.status == "unreadable"]
+    assert error.startswith(f"{path}: {key}: expected ")
+    assert "fft" in table
+
+
+def test_a_suite_that_has_a_cell_twice_is_damaged(maker: RunMaker) -> None:
+    maker.add(maker.method("fft", 0.5), 0)
+    path = maker.finish() / "suite.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"cells": record["cells"] * 2}))
+    with pytest.raises(UserError, match=r"(?s)suite\.json .* twice: tiny--fft--arith--seed0"):
+        print_table(maker.folder, "markdown", "main")
 
 
 def test_four_reports_at_once_do_not_disturb_one_another(maker: RunMaker) -> None:
