@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -25,7 +24,9 @@ app = typer.Typer(
 )
 
 BAD_INPUT, INTERRUPTED = 2, 130
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+_OF_THE_DISK = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO
+)  # fmt: skip
 
 
 def main() -> None:
@@ -42,20 +43,27 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        with suppress(OSError):
-            typer.echo(f"{where}{error.strerror}", err=True)
-            typer.echo("nothing done is lost: the same command goes on once it is mended", err=True)
-        with suppress(OSError):
-            sys.stdout.close()
-        os._exit(BAD_INPUT)
+        where = error.filename or "the output"
+        _end_with(
+            f"{where}: {error.strerror}\n"
+            "nothing done is lost: the same command goes on once it is mended"
+        )
     except UserError as error:
+        _end_with(error)
+
+
+def _end_with(message: object) -> None:
+    """Shows it, if that can be written, and exits."""
+    try:
         if "--debug" in sys.argv:
             import traceback
 
             traceback.print_exc()
-        typer.echo(error, err=True)
-        sys.exit(BAD_INPUT)
+        typer.echo(message, err=True)
+        sys.stdout.flush()
+    except OSError:  # what is left in the streams would be written, and fail, once more at exit
+        os._exit(BAD_INPUT)
+    sys.exit(BAD_INPUT)
 
 
 def _version(wanted: bool) -> None:

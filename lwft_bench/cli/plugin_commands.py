@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -64,7 +65,8 @@ def new(
     from lwft_bench.cli.scaffolding import write_plugin
 
     plugin, test = write_plugin(kind.value, name, out)
-    typer.echo(f"{plugin}\n{test}\n\nCheck it:  lwft-bench check {kind.value} {plugin}")
+    command = f"lwft-bench check {kind.value} {shlex.quote(str(plugin))}"
+    typer.echo(f"{plugin}\n{test}\n\nCheck it:  {command}")
 
 
 @app.command()

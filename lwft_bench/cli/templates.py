@@ -145,10 +145,14 @@ class {class_name}(Optimizer):
 '''
 
 TEST_FILE = """\
+\"\"\"The checks that every plugin of its kind passes, on {name}.\"\"\"
+
 from lwft_bench.testing import {tests}
 
 
 class Test{class_name}({tests}):
+    \"\"\"Add tests of what only this one does.\"\"\"
+
     file = "{module}.py"
     name = "{name}"
 """

@@ -189,6 +189,7 @@ class _Run:
             found = getattr(importlib.import_module(module), function)(to_do)
         else:
             found = Server(self._options.preload).findings(PreflightJob(to_do, self._options.check))
+        found = found.placed(self._suite.placed)
         found.raise_problems()
         for warning in found.warnings:
             _say(self._console, f"warning: {warning}")

@@ -89,7 +89,7 @@ def plan_suite(
 def _tell_findings(suite: Suite, tell: Callable[[str], None]) -> None:
     """What can be planned need not run: its data may be elsewhere, or too long for the model."""
     runnable = [cell for cell in suite.all_cells if _has_tokenizer(cell)]
-    findings = check_cells(runnable, weights=False)
+    findings = check_cells(runnable, weights=False).placed(suite.placed)
     for text, hint in findings.problems.items():
         tell(f"`lwft-bench run` will refuse this: {text}" + (f"\n  {hint}" if hint else ""))
     for warning in findings.warnings:

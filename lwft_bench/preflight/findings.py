@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -40,6 +40,13 @@ class Findings:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"[:200]
             self.warn(f"{where}: could not be checked before the run ({reason})")
+
+    def placed(self, place: Callable[[str], str]) -> Findings:
+        """The same, with what `place` makes of each text."""
+        return Findings(
+            {place(text): hint for text, hint in self.problems.items()},
+            dict.fromkeys(map(place, self.warnings)),
+        )
 
     def raise_problems(self) -> None:
         """Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,7 +65,8 @@ def _section(filled: Filled, level: str) -> Iterator[str]:
 
 
 def _reproduction(records: RunRecords) -> str:
-    folder = records.folder.resolve().name
+    name = records.folder.resolve().name
+    folder = shlex.quote(name)
     results = [cell.result for cell in records.cells if cell.result]
     commands = dict.fromkeys(str(result.provenance.get("command", "")) for result in results)
     plugins = dict.fromkeys(
@@ -72,7 +74,7 @@ def _reproduction(records: RunRecords) -> str:
     )
     lines = [
         *(f"{command}   # as it was run" for command in commands if command),
-        f"lwft-bench run {folder}/suite.yaml --out again   # every cell anew",
+        f"lwft-bench run {shlex.quote(f'{name}/suite.yaml')} --out again   # every cell anew",
         f"lwft-bench report {folder}   # this report, from the recorded files",
         f"lwft-bench table {folder} --format latex   # the main table for a paper",
     ]

@@ -21,7 +21,7 @@ from lwft_bench.reporting.sections import (
     contexts,
     tables_named,
 )
-from lwft_bench.results.atomic import open_new
+from lwft_bench.results.atomic import replace_file
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.suite import AVERAGE
 
@@ -144,6 +144,4 @@ def _replace(path: Path, content: bytes) -> None:
     """Readers see the old file or the new one. Reports can be made again, so no fsync."""
     # Another report may be made now.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with open_new(partial) as file:
-        file.write(content)
-    os.replace(partial, path)
+    replace_file(path, content, partial, sync=False)

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+_STRING_OR_INFINITY = re.compile(r'"(?:[^"\\]|\\.)*"|Infinity')
 
 
 def write_text_atomic(path: Path, text: str) -> None:
     """Replace the file's contents in one step, on disk before it is visible."""
-    partial = path.with_name(f".{path.name}.partial")
-    with open_new(partial) as file:
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    replace_file(path, text.encode(), path.with_name(f".{path.name}.partial"), sync=True)
     _fsync(path.parent)
+
+
+def replace_file(path: Path, content: bytes, partial: Path, *, sync: bool) -> None:
+    """Write `partial` and rename it to `path`: readers see the old file or the new one.
+
+    Args:
+        partial: Beside `path`. Nothing is left of it when there is no room.
+        sync: Whether the content is on disk before it is visible.
+
+    Raises:
+        OSError: It names `path`.
+    """
+    try:
+        with open_new(partial) as file:
+            file.write(content)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        error.filename, error.filename2 = str(path), None
+        raise
 
 
 def open_new(path: Path) -> BinaryIO:
@@ -33,6 +56,15 @@ def write_json_atomic(path: Path, value: Any) -> None:
         ValueError: If a number is NaN or infinite, which JSON cannot say.
     """
     write_text_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def strict_json(text: str) -> str:
+    """JSON text whose infinities are the constants that Python and pydantic write, with numbers
+    beyond every float in their place: readers of strict JSON take these, and Python reads infinity.
+    """
+    return _STRING_OR_INFINITY.sub(
+        lambda found: "1e999" if found[0] == "Infinity" else found[0], text
+    )
 
 
 def publish_folder(source: Path, target: Path) -> None:

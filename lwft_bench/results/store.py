@@ -16,6 +16,7 @@ from pathlib import Path
 from lwft_bench.results.atomic import (
     move_folder,
     publish_folder,
+    strict_json,
     write_json_atomic,
     write_text_atomic,
 )
@@ -273,7 +274,7 @@ def _write_record(work: Path, cell: Cell, identity: Identity, threads: int) -> C
     record = CellRecord(
         digest=identity.digest, components=dict(identity.components), threads=threads
     )
-    write_text_atomic(work / "config.json", cell.model_dump_json(indent=2) + "\n")
+    write_text_atomic(work / "config.json", strict_json(cell.model_dump_json(indent=2)) + "\n")
     write_json_atomic(work / "identity.json", record.model_dump(mode="json"))
     return record
 

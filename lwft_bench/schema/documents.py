@@ -23,6 +23,8 @@ from lwft_bench.schema.regular_files import MAX_CONFIG_BYTES, Unreadable, read_t
 MAX_DEPTH = 64
 """Of lists and mappings in one another."""
 
+_TOO_DEEP = f"more than {MAX_DEPTH} lists and mappings in one another"
+
 MAX_NODES = 100_000
 """Of a document, each alias unfolded: a few lines of aliases can stand for any number."""
 
@@ -97,11 +99,13 @@ def parse_document(text: str, name: str) -> Document:
             breaks or goes beyond a limit.
     """
     try:
+        _require_depth(_Loader(text))
         loader = _Loader(text)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError([_marked(error, name)]) from error
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         raise ConfigError([_unmarked(error, text, name)]) from error
     try:
-        _require_depth(text)
         node = loader.get_single_node()
         if node is None:
             return Document(name, text, None, {(): 1})
@@ -114,9 +118,7 @@ def parse_document(text: str, name: str) -> Document:
             raise ConfigError(problems)
         value = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise ConfigError([Problem(f"{name}:{line}", "", f"not YAML: {error.problem}")]) from error
+        raise ConfigError([_marked(error, name)]) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError([_unmarked(error, text, name)]) from error
     finally:
@@ -132,6 +134,12 @@ def shown_path(path: Path) -> str:
     return absolute if relative.startswith(os.pardir) else relative
 
 
+def _marked(error: yaml.MarkedYAMLError, name: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 1
+    return Problem(f"{name}:{line}", "", f"not YAML: {error.problem}")
+
+
 def _unmarked(error: Exception, text: str, name: str) -> Problem:
     if isinstance(error, RecursionError):
         return Problem(name, "", "not YAML that can be read: nested too deeply")
@@ -145,20 +153,25 @@ def _unmarked(error: Exception, text: str, name: str) -> Problem:
     return Problem(where, "", f"not YAML: {str(error).splitlines()[0]}")
 
 
-def _require_depth(text: str) -> None:
-    """Counted from events, one after the other: putting nodes into one another takes C's own stack.
+def _require_depth(loader: Any) -> None:
+    """Before nodes are made, which libyaml's binding does by recursion: some ten thousand lists in one
+    another overflow the stack, and that ends the process by a signal.
 
     Raises:
-        MarkedYAMLError: lists and mappings lie too deep in one another.
+        MarkedYAMLError: the text is deeper, or no YAML.
     """
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise _too_deep(event.start_mark)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise _beyond(_TOO_DEEP, event)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    finally:
+        loader.dispose()
 
 
 def _require_limits(node: yaml.Node, above: tuple[yaml.Node, ...], known: dict[int, int]) -> int:
@@ -171,24 +184,21 @@ def _require_limits(node: yaml.Node, above: tuple[yaml.Node, ...], known: dict[i
         return 1
     if id(node) not in known:
         if len(above) >= MAX_DEPTH:
-            raise _too_deep(node.start_mark)
+            raise _beyond(_TOO_DEEP, node)
         inner = node.value if isinstance(node, yaml.SequenceNode) else chain(*node.value)
         count = 1
         for each in inner:
             count += _require_limits(each, (*above, node), known)
             if count > MAX_NODES:
-                raise _beyond(f"more than {MAX_NODES} values, aliases unfolded", node)
+                # What an alias stands for begins elsewhere.
+                place = each if each.start_mark.index > node.start_mark.index else node
+                raise _beyond(f"more than {MAX_NODES} values, aliases unfolded", place)
         known[id(node)] = count
     return known[id(node)]
 
 
-def _too_deep(mark: yaml.Mark) -> yaml.MarkedYAMLError:
-    problem = f"more than {MAX_DEPTH} lists and mappings in one another"
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
-
-
-def _beyond(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+def _beyond(problem: str, place: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
 
 
 def _bad_nodes(
@@ -200,6 +210,8 @@ def _bad_nodes(
     kind = node.tag.removeprefix(_TAG)
     if node.tag.startswith(_TAG) and kind not in _TYPES:  # other tags do not load at all
         yield path, node.start_mark.line + 1, f"a value of type {kind}, which nothing here is"
+    if node.tag == f"{_TAG}float" and str(node.value).lower() == ".nan":
+        yield path, node.start_mark.line + 1, "expected a number, found one that is none"
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:

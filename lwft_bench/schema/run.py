@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from lwft_bench.schema.base import Name
 from lwft_bench.schema.cell import CellId
@@ -112,3 +113,10 @@ class SuiteRecord(_Record):
     trials: tuple[SuiteCell, ...] = ()
     """Cells that decide others' settings. They lie where all cells do and are in no comparison."""
     tunings: tuple[TuningRecord, ...] = ()
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> SuiteRecord:
+        counts = Counter(cell.id for cell in (*self.cells, *self.trials))
+        if twice := [cell_id for cell_id, count in counts.items() if count > 1]:
+            raise ValueError(f"cells are there twice: {', '.join(twice)}")
+        return self

@@ -29,12 +29,14 @@ _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 class Entry(Generic[Entity]):
     """A configuration and where it was written: `locate` tells the place of a key path in it.
 
-    `folder` is what relative paths in it are relative to.
+    `folder` is what relative paths in it are relative to, and `listed` the place in the suite's list
+    that names it.
     """
 
     config: Entity
     locate: Locate
     folder: Path
+    listed: tuple[str, str] = ("", "")
 
 
 def locate_in(document: Document, prefix: KeyPath = ()) -> Locate:
@@ -103,7 +105,7 @@ class EntryReader:
                 continue
             if entry.config.name in entries:
                 self._problem(locate, f"the name {entry.config.name!r} is there twice")
-            entries[entry.config.name] = entry
+            entries[entry.config.name] = replace(entry, listed=locate(()))
         return list(entries.values())
 
     def _problem(

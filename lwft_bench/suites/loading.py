@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from lwft_bench.schema.suite import KeepWeights, Published
 from lwft_bench.suites.identity import identify
 from lwft_bench.suites.reading import SuiteReader
 from lwft_bench.suites.tuning import Tuning
+
+_ABOUT = re.compile(r"(?:model ([\w.+-]+)\b)?(?:, )?(?:(task|method) ([\w.+-]+)\b)?")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,16 @@ class Suite:
     tunings: Sequence[Tuning] = ()
     published: Published | None = None
     keep_weights: KeepWeights = "none"
+    places: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """("model", "method" or "task", its name) -> `file:line: key.path` where the suite lists it."""
+
+    def placed(self, text: str) -> str:
+        """A message that begins with a model, `model m, task t: ...`, behind the suite's line that
+        lists its task or method or, where it names none, its model.
+        """
+        model, kind, name = _ABOUT.match(text).groups()  # type: ignore[union-attr]
+        place = self.places.get((kind, name)) or self.places.get(("model", model))
+        return f"{place}: {text}" if place else text
 
     def keeps_weights(self, cell: Cell) -> bool:
         """Whether the cell's fine-tuned weights stay in its folder."""
@@ -78,17 +92,21 @@ class Suite:
         for model in {cell.model.name: cell.model for cell in self.all_cells}.values():
             if model.path is None and model.tokenizer is None:
                 raise UserError(
-                    f"model {model.name} is a config without tokenizer or trained weights: it can "
-                    "be planned, not run",
-                    f"Plan it: `lwft-bench plan {self.path}`. To run it give weights (`path`), or a "
-                    "tokenizer to train from random weights.",
+                    self.placed(
+                        f"model {model.name} is a config without tokenizer or trained weights: it "
+                        "can be planned, not run"
+                    ),
+                    f"Plan it: `lwft-bench plan {shlex.quote(str(self.path))}`. To run it give "
+                    "weights (`path`), or a tokenizer to train from random weights.",
                 )
         templated = {c.model.name: c for c in self.all_cells if c.task.chat_template}
         for name, cell in templated.items():
             if not has_chat_template(cell.model):
                 raise UserError(
-                    f"task {cell.task.name} asks for prompts in the model's chat template, and the "
-                    f"tokenizer of model {name} has none",
+                    self.placed(
+                        f"task {cell.task.name} asks for prompts in the model's chat template, and "
+                        f"the tokenizer of model {name} has none"
+                    ),
                     "Leave out `chat_template`, or name a tokenizer that has one: `tokenizer: ...`",
                 )
 
@@ -124,6 +142,7 @@ def load_suite(suite: str, changes: Changes | None = None) -> Suite:
         tunings=tunings,
         published=file.published,
         keep_weights=file.keep_weights,
+        places=reader.places,
     )
     kept = {cell.id for cell in _narrowed(whole.all_cells, changes)}
     narrowed = [tuning.narrowed(lambda cell: cell.id in kept) for tuning in tunings]

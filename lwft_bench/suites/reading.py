@@ -53,6 +53,8 @@ class SuiteReader:
         self.document = document
         self.folder = folder
         self.problems: list[Problem] = []
+        self.places: dict[tuple[str, str], str] = {}
+        """("model", "method" or "task", its name) -> `file:line: key.path` where the suite lists it."""
         self.locate = locate_in(document)
 
     def read(
@@ -77,6 +79,11 @@ class SuiteReader:
         joining = self._methods_of_plugins(plugins, written)
         methods = [find_components(entry, self.problems) for entry in [*written, *joining]]
         models, tasks = entries.models(), entries.tasks()
+        self.places = {
+            (kind, entry.config.name): ": ".join(entry.listed)
+            for kind, entries_ in (("model", models), ("method", written), ("task", tasks))
+            for entry in entries_
+        }
         names = {
             "model": self._names("models", models),
             "method": self._names("methods", [*written, *joining]),

@@ -80,9 +80,11 @@ def _damage(path: Path) -> str:
         sums = json.loads((path / SUMS).read_text(encoding="utf-8"))
         for name in FILES:
             if _sha256(path / name) != sums[name]:
-                return f"{name} has another checksum"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"{type(error).__name__}: {error}"
+                return f"{name} has another checksum than {SUMS} says"
+    except OSError as error:
+        return f"{Path(error.filename or SUMS).name}: {error.strerror}"
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return f"{SUMS} holds no checksums: {type(error).__name__}: {error}"
     return ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -294,3 +295,63 @@ def test_what_is_no_run_is_one_message(command: Command, arguments: list[str]):
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert "absent" in result.stderr
+
+
+@pytest.mark.parametrize("full", ["stdout", "stderr", "both"])
+@pytest.mark.parametrize("arguments", [["list", "methods"], ["list", "nothing"]])
+def test_output_that_takes_nothing_is_one_message(tmp_path: Path, full: str, arguments: list[str]):
+    """A full disk behind a redirection: no traceback, and exit code 2 where something was lost."""
+    names = ("stdout", "stderr")
+    into = {name: tmp_path / name for name in names}
+    into |= {name: Path("/dev/full") for name in names if full in (name, "both")}
+    with into["stdout"].open("w") as out, into["stderr"].open("w") as err:
+        done = subprocess.run(
+            [sys.executable, "-m", "lwft_bench", *arguments],
+            env={**os.environ, "PYTHONPATH": CHECKOUT},
+            stdout=out,
+            stderr=err,
+            check=False,
+        )
+    told = "" if full in ("stderr", "both") else into["stderr"].read_text()
+    if arguments == ["list", "methods"]:
+        assert done.returncode == (0 if full == "stderr" else 2)
+        if full == "stdout":
+            assert told.startswith("the output: No space left on device\n")
+            assert told.count("\n") == 2
+    else:
+        assert done.returncode == 2
+        assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp437"])
+def test_a_terminal_gets_a_question_mark_for_what_it_lacks(tmp_path: Path, encoding: str):
+    (tmp_path / "bad.yaml").write_text("name: \u65e5\u672c\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "lwft_bench", "run", "bad.yaml"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": CHECKOUT, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"bad.yaml:1: name: " in done.stderr
+    assert b"'??'" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_commands_that_messages_suggest_can_be_typed(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "my plugins"
+    printed = command("new", "strategy", "own", "--out", str(folder)).stdout
+    (line,) = [each for each in printed.splitlines() if each.startswith("Check it:")]
+    typed = shlex.split(line.partition(":")[2])
+    assert typed == ["lwft-bench", "check", "strategy", str(folder / "own.py")]
+    suite = tmp_path / "my suite.yaml"
+    suite.write_text(
+        "name: s\nmodels: [llama-2-7b]\nmethods: [fft]\ntasks: [arith]\nseeds: [0]\n"
+        "training: {steps: 10, lr: 0.1}\n"
+    )
+    told = command("run", str(suite)).stderr
+    typed = shlex.split(told.partition("`")[2].partition("`")[0])
+    assert typed == ["lwft-bench", "plan", str(suite)]

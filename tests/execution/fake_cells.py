@@ -68,6 +68,9 @@ class FakeSuite:
         digest = hashlib.sha256(json.dumps(components).encode()).hexdigest()
         return SimpleNamespace(components=components, digest=digest)
 
+    def placed(self, text: str) -> str:
+        return text
+
     def keeps_weights(self, cell: Cell) -> bool:
         return False
 

@@ -80,6 +80,37 @@ def test_sigterm_does_the_same_and_what_is_done_is_reported(tmp_path: Path) -> N
     assert set(results(tmp_path)) == {"ok", "slow"}
 
 
+def test_a_terminal_that_closes_does_the_same(tmp_path: Path) -> None:
+    process = start(tmp_path, "ok", "slow")
+    until(lambda: both_in_the_middle(tmp_path))
+    os.killpg(process.pid, signal.SIGHUP)
+    code, printed = finish(process)
+    assert code == 130
+    assert printed.count("interrupted, checkpoint written") == 2
+    assert "Traceback" not in printed
+
+
+def test_below_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket's path has some hundred bytes."""
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    code, printed = finish(start(tmp_path / "run", "ok", step_seconds=0.0))
+    assert (code, printed.count("Traceback")) == (0, 0)
+    assert set(results(tmp_path / "run")) == {"ok"}
+
+
+def test_ranks_that_a_scheduler_sets_say_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the address of the others there is nobody to wait for."""
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    code, printed = finish(start(tmp_path, "ok", step_seconds=0.0))
+    assert (code, printed.count("Traceback")) == (0, 0)
+    assert set(results(tmp_path)) == {"ok"}
+
+
 def test_ctrl_c_reaches_the_whole_group_and_only_the_parent_acts(tmp_path: Path) -> None:
     process = start(tmp_path, "ok", "slow")
     until(lambda: both_in_the_middle(tmp_path))

@@ -147,6 +147,7 @@ def test_another_rank_runs_what_it_is_told(tmp_path: Path, first: FirstOfTwo) ->
 
 def test_the_command_to_go_on_names_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "2")
     monkeypatch.setattr("sys.argv", ["lwft_bench", "run", "smoke"])
     assert command_line() == "torchrun --nproc-per-node 2 -m lwft_bench run smoke"

@@ -86,7 +86,7 @@ def test_operations_of_the_steps_add_up(folder: Path) -> None:
     store = RunStore(folder / "run")
     for result in store.results():
         assert result.training is not None
-        spent = sum(row["flops"] for row in store.steps(result.cell))
+        spent = sum(row.flops or 0 for row in store.steps(result.cell))
         assert spent == pytest.approx(result.training.flops, abs=len(store.steps(result.cell)))
 
 

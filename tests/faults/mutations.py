@@ -7,6 +7,7 @@ Every input is a function of its kind and number, and is tried in a process of i
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
 import random
@@ -182,6 +183,41 @@ def _weights(folder: Path) -> object:
     return load_model(_model(folder), dtype=torch.float32, attention="sdpa", seed=0)
 
 
+def _run(folder: Path) -> object:
+    """What a report reads, and the tables that it makes of it."""
+    from lwft_bench.reporting.numbers.context import Context
+    from lwft_bench.reporting.read.records import read_run
+    from lwft_bench.reporting.sections import TABLE_NAMES, tables_named
+    from lwft_bench.results.frames import read_run as as_frames
+    from lwft_bench.results.store import RunStore
+    from lwft_bench.schema.errors import UserError
+
+    context = Context.of(records := read_run(folder / "run"))
+    tables = [tables_named(name, context) for name in TABLE_NAMES]
+    for cell in records.cells:
+        if cell.status == "unreadable":  # the report names it, and goes on
+            raise UserError(cell.error)
+    as_frames(folder / "run")
+    RunStore(folder / "run").recover()
+    return tables
+
+
+def _checkpoint(folder: Path) -> object:
+    from lwft_bench.schema.errors import UserError
+    from lwft_bench.training.checkpoints import load_latest
+
+    told: list[str] = []
+    found = load_latest(folder / "work", told.append)
+    assert found is not None, "there is an older one"
+    if told:
+        assert found.values["step"] == 1
+        raise UserError(told[0])
+    assert found.values["step"] == 2
+    return found
+
+
+CELL = "run/cells/tiny--lisa--arith--seed0"
+NEWEST = "work/checkpoint-000002"
 KINDS = {
     "suite": Kind("suite.yaml", _suite),
     "card": Kind("card.yaml", _suite),
@@ -198,6 +234,14 @@ KINDS = {
     "tokenizer config": Kind("model/tokenizer_config.json", _tokenizer),
     "config": Kind("model/config.json", _config),
     "weights": Kind("model/model.safetensors", _weights),
+    "suite.json": Kind("run/suite.json", _run),
+    "result": Kind(f"{CELL}/result.json", _run),
+    "steps": Kind(f"{CELL}/steps.jsonl", _run),
+    "selections": Kind(f"{CELL}/selections.jsonl", _run),
+    "samples": Kind(f"{CELL}/samples.jsonl", _run),
+    "checkpoint": Kind(f"{NEWEST}/checkpoint.json", _checkpoint),
+    "checkpoint tensors": Kind(f"{NEWEST}/tensors.safetensors", _checkpoint),
+    "checkpoint sums": Kind(f"{NEWEST}/sha256.json", _checkpoint),
 }
 
 
@@ -246,6 +290,35 @@ def make(folder: Path) -> None:
             num_attention_heads=2,
         )
     ).save_pretrained(folder / "model")
+    _make_run(folder)
+    _make_checkpoints(folder / "work")
+
+
+def _make_run(folder: Path) -> None:
+    """Of made-up numbers, as the tests of the report have them."""
+    path = Path(__file__).parents[1] / "reporting" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("made_up_runs", path)
+    assert spec is not None and spec.loader is not None
+    made_up = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = made_up  # dataclasses look there
+    spec.loader.exec_module(made_up)
+    maker = made_up.RunMaker(folder / "run", num_items=2, steps=6)
+    for name in ("fft", "lisa"):
+        for seed in (0, 1):
+            maker.add(maker.method(name, 0.5, num_active=2 if name == "lisa" else None), seed)
+    maker.finish()
+    for path in (folder / "run" / "suite.json", *(folder / "run").glob("cells/*/result.json")):
+        path.write_text(json.dumps(json.loads(path.read_text()), indent=2) + "\n")
+
+
+def _make_checkpoints(folder: Path) -> None:
+    import torch
+
+    from lwft_bench.training.checkpoints import Checkpoint, save
+
+    for step in (1, 2):
+        rows = [{"step": n, "loss": 1.5} for n in range(step)]
+        save(folder, step, Checkpoint({"weight/a": torch.ones(4)}, {"step": step, "rows": rows}))
 
 
 def mutated(content: bytes, chance: random.Random, binary: bool) -> tuple[bytes, int]:

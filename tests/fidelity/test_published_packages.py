@@ -24,7 +24,7 @@ from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.schema.base import Named
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.method import MethodConfig
-from lwft_bench.state.store import StateStore
+from lwft_bench.state.bucket_updates import BucketUpdates
 from lwft_bench.training.loss import CausalLoss, DeviceBatch
 from tests.training.tiny import CPU, FAMILIES, Run, full_fine_tuning, make_run, method, training
 
@@ -216,14 +216,14 @@ def test_a_wrong_bias_correction_is_seen(
 ) -> None:
     """The tests above can fail. From the second step on the optimizer is told that it is one step
     further; not at the first, at which it may have more to begin than its moments."""
-    right = StateStore._update_bucket
+    right = BucketUpdates.update
 
-    def wrong(self: StateStore, rule: Optimizer, *arguments: Any) -> None:
+    def wrong(self: BucketUpdates, rule: Optimizer, *arguments: Any) -> None:
         class OneAhead:
             def update(self, weight: Any, gradient: Any, state: Any, step: int, lr: float) -> None:
                 rule.update(weight, gradient, state, step + (step > 1), lr)
 
         right(self, OneAhead(), *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(StateStore, "_update_bucket", wrong)
+    monkeypatch.setattr(BucketUpdates, "update", wrong)
     assert max(differences(tmp_path, name)) > TOLERANCE

@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lwft_bench.preflight.cells import check_cells
 from lwft_bench.preflight.findings import Findings
+from lwft_bench.schema.documents import shown_path
 from lwft_bench.schema.errors import UserError
 from lwft_bench.suites.loading import load_suite
 
@@ -109,13 +110,42 @@ def found(
         "seeds": [0],
         "training": {"steps": 2, **training},
     }  # fmt: skip
-    (folder / "suite.yaml").write_text(yaml.safe_dump(suite), "utf-8")
+    (folder / "suite.yaml").write_text(yaml.safe_dump(suite, sort_keys=False), "utf-8")
     return check_cells(load_suite(str(folder / "suite.yaml")).cells)
 
 
 def only_problem(findings: Findings) -> str:
     ((text, hint),) = findings.problems.items()
     return f"{text} | {hint}"
+
+
+def test_problems_have_the_line_of_the_suite(folder: Path) -> None:
+    """Of the task that is named, else of the method, else of the model; names alike are told apart."""
+    found(folder, methods=["base", "fft"])
+    path = folder / "suite.yaml"
+    suite = load_suite(str(path))
+    lines = path.read_text().splitlines()
+    line = {
+        "tasks[0]": lines.index("tasks:") + 2,
+        "methods[1]": lines.index("- fft") + 1,
+        "models[0]": lines.index("models:") + 2,
+    }
+    for text, key in {
+        "model m, task t: is wrong": "tasks[0]",
+        "task t asks for more": "tasks[0]",
+        "model m, method fft: is wrong": "methods[1]",
+        "model m: is wrong": "models[0]",
+        "model m is wrong": "models[0]",
+        "model m, task t2: is wrong": "models[0]",
+    }.items():
+        assert suite.placed(text) == f"{shown_path(path)}:{line[key]}: {key}: {text}"
+    for text in ("model m2: is wrong", "plugin.py: is wrong", "models are", ""):
+        assert suite.placed(text) == text
+    findings = Findings({"model m: is wrong": "mend it"}, {"model m: is odd": None})
+    placed = findings.placed(suite.placed)
+    (problem, hint), (warning,) = *placed.problems.items(), placed.warnings
+    assert problem.endswith(f":{line['models[0]']}: models[0]: model m: is wrong")
+    assert (hint, warning.count("models[0]")) == ("mend it", 1)
 
 
 def test_a_sound_suite_has_no_findings(folder: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
+from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.report import print_table, terminal_summary, write_report
 from lwft_bench.schema.errors import UserError
 
@@ -107,3 +110,87 @@ def test_a_terminal_shows_averages_without_notes(run: Path) -> None:
     assert "peak memory" in header
     assert "add-sub" not in text
     assert "Accuracy:" not in text
+
+
+def test_commands_in_a_report_can_be_typed(tmp_path: Path, maker: RunMaker) -> None:
+    maker.folder = tmp_path / "my run's"
+    maker.add(maker.method("fft", 0.5), 0)
+    text = write_report(maker.finish()).read_text()
+    typed = [
+        shlex.split(line.partition("   #")[0]) for line in text.splitlines() if "   # " in line
+    ]
+    assert ["lwft-bench", "run", "my run's/suite.yaml", "--out", "again"] in typed
+    assert ["lwft-bench", "report", "my run's"] in typed
+    assert ["lwft-bench", "table", "my run's", "--format", "latex"] in typed
+
+
+def _reporting(run: Path, before: str = "") -> subprocess.Popen[str]:
+    command = (
+        f"{before} exec {shlex.join([sys.executable, '-m', 'lwft_bench', 'report', str(run)])}"
+    )
+    return subprocess.Popen(
+        ["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_no_room_for_a_report_is_one_message_and_leaves_the_old_one(maker: RunMaker) -> None:
+    maker.add(maker.method("fft", 0.5), 0)
+    run = maker.finish()
+    old = write_report(run).read_bytes()
+    process = _reporting(run, "ulimit -f 1;")  # files of one kilobyte, like a disk that is full
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Traceback" not in told
+    (line,) = [each for each in told.splitlines() if "File too large" in each]
+    assert line.startswith(str(run))
+    assert (run / "report.md").read_bytes() == old
+    assert not list(run.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", 1), ("cell", "other"), ("method", "lora")])
+def test_a_result_of_another_cell_costs_its_row(maker: RunMaker, key: str, value: object) -> None:
+    folder = maker.add(maker.method("fft", 0.5), 0)
+    maker.add(maker.method("fft", 0.5), 1)
+    path = folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    table = print_table(maker.finish(), "markdown", "main")
+    (error,) = [cell.error for cell in read_run(maker.folder).cells if cell.status == "unreadable"]
+    assert error.startswith(f"{path}: {key}: expected ")
+    assert "fft" in table
+
+
+def test_a_suite_that_has_a_cell_twice_is_damaged(maker: RunMaker) -> None:
+    maker.add(maker.method("fft", 0.5), 0)
+    path = maker.finish() / "suite.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"cells": record["cells"] * 2}))
+    with pytest.raises(UserError, match=r"(?s)suite\.json .* twice: tiny--fft--arith--seed0"):
+        print_table(maker.folder, "markdown", "main")
+
+
+def test_four_reports_at_once_do_not_disturb_one_another(maker: RunMaker) -> None:
+    for seed in (0, 1):
+        maker.add(maker.method("fft", 0.5), seed)
+    run = maker.finish()
+    write_report(run)
+    alone = _written(run)
+    # Drawn once each and written often, so that they do meet.
+    program = (
+        "import sys; from pathlib import Path; from lwft_bench.reporting import report\n"
+        "def once(make, made): return lambda given: made or made.append(make(given)) or made\n"
+        "context, fill = once(report.Context.of, []), once(report._fill, [])\n"
+        "report.Context.of = lambda records: context(records)[0]\n"
+        "report._fill = lambda context: fill(context)[0]\n"
+        "for _ in range(10): report.write_report(Path(sys.argv[1]))\n"
+    )
+    command = [sys.executable, "-c", program, str(run)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in processes:
+        _, told = process.communicate(timeout=240)
+        assert (process.returncode, told) == (0, "")
+    assert _written(run) == alone
+
+
+def _written(run: Path) -> dict[str, bytes]:
+    paths = [run / "report.md", *(run / "figures").iterdir(), *(run / "tables").iterdir()]
+    return {path.name: path.read_bytes() for path in paths}

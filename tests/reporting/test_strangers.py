@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lwft_bench.reporting.render.latex import escape as latex
+from lwft_bench.reporting.render.latex import escaped as latex
 from lwft_bench.reporting.render.markdown import escape, escape_block, fenced
 from lwft_bench.reporting.report import print_table, write_report
 from lwft_bench.results.atomic import write_text_atomic

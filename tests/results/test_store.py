@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from lwft_bench.results.atomic import write_json_atomic, write_text_atomic
+from lwft_bench.results.lock import run_lock
 from lwft_bench.results.rows import write_rows
 from lwft_bench.results.store import CellState, RunStore, State, write_result
 from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
@@ -342,6 +344,25 @@ def test_an_infinite_option_survives_in_the_config(store: RunStore) -> None:
     assert plain_ablation(cell.ablation) == {"strategy.temperature": "inf"}
 
 
+def _not_strict(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def test_a_config_is_strict_json_and_one_of_before_is_read(store: RunStore) -> None:
+    cell = make_cell(temperature=-math.inf)
+    cell = cell.model_copy(
+        update={"ablation": {**cell.ablation, "b": [math.inf], '"Infinity': "\\"}}
+    )
+    finish(store, cell=cell)
+    path = store.cell_folder(cell.id) / "config.json"
+    values = json.loads(path.read_text(), parse_constant=_not_strict)
+    assert values["ablation"] == cell.ablation
+    assert store.config(cell.id) == cell
+    path.write_text(cell.model_dump_json(indent=2))  # with bare constants
+    assert "-Infinity" in path.read_text()
+    assert store.config(cell.id) == cell
+
+
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     write_json_atomic(path, {"value": 1.0})
@@ -367,3 +388,25 @@ def test_an_unwritable_directory_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written to"), RunStore(tmp_path / "file").lock():
         pass
+
+
+def test_a_file_system_without_locks_is_warned_of(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    message = "this file system has no locks .No locks available."
+    with pytest.warns(UserWarning, match=message), store.lock():
+        assert (store.directory / ".lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_directory_that_takes_nothing_is_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nothing")):
+        with pytest.raises(UserError, match="cannot be written to: ") as raised, run_lock(folder):
+            pass
+        assert raised.value.hint == "give another directory with --out"

@@ -34,7 +34,9 @@ def test_models_that_see_ahead_are_refused(dtype: torch.dtype) -> None:
     with pytest.raises(UserError, match="BertLMHeadModel sees ahead") as error:
         require_causal(model_of(BERT, dtype), CPU)
     assert "is_decoder: true" in (error.value.hint or "")
-    with pytest.raises(UserError, match="XLNetLMHeadModel sees ahead"):
+    # In bfloat16 its own code mixes dtypes, and it is refused for that.
+    reason = "sees ahead" if dtype == torch.float32 else "cannot be run on token ids alone"
+    with pytest.raises(UserError, match=f"XLNetLMHeadModel {reason}"):
         require_causal(model_of(XLNET | {"d_inner": 24}, dtype), CPU)
 
 

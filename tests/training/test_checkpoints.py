@@ -42,6 +42,15 @@ def test_one_bit_is_enough_to_be_passed_over(tmp_path: Path, file: str) -> None:
     assert told.startswith("checkpoint-000003 is damaged (")
 
 
+@pytest.mark.parametrize("sums", ["", "[" * 100_000, "[]", "{}", "null", '{"checkpoint.json": 1}'])
+def test_whatever_stands_for_the_checksums(tmp_path: Path, sums: str) -> None:
+    written(tmp_path)
+    (tmp_path / "checkpoint-000003" / "sha256.json").write_text(sums)
+    number, (told,) = loaded(tmp_path)
+    assert number == 2
+    assert told.startswith("checkpoint-000003 is damaged (") and "sha256.json" in told
+
+
 @pytest.mark.parametrize("file", ["tensors.safetensors", "checkpoint.json", "sha256.json"])
 def test_so_is_one_that_is_cut_or_lacks_a_file(tmp_path: Path, file: str) -> None:
     written(tmp_path)

@@ -97,7 +97,7 @@ def test_the_scale_is_restored_when_measuring_fails(tmp_path):
     run = adapted(tmp_path)
     before = scales(run)
 
-    def fail(batch):
+    def fail(*_):
         raise MemoryError
 
     run.trainer._measures._assembly.loss._forward = fail

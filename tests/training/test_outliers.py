@@ -87,7 +87,7 @@ def test_padding_does_not_count():
     assert batch.input_ids.numel() > sum(batch.lengths)
     embedding, linear = nn.Embedding(48, 5), nn.Linear(5, 3)
     model = nn.Sequential(embedding, linear)
-    seen = LinearMap(linear)
+    seen = LinearMap(linear.weight, linear)
     with torch.no_grad(), outliers.watched([seen], batch):
         model(batch.input_ids)
     tokens = torch.tensor([token for ids in data.token_ids for token in ids])
@@ -101,7 +101,7 @@ def test_a_planted_outlier_is_counted():
     nn.init.constant_(linear.weight, 1.0)
     with torch.no_grad():
         linear.weight[3, 4] = 100.0
-    seen = LinearMap(linear)
+    seen = LinearMap(linear.weight, linear)
     seen.see(torch.ones(7, 10))
     assert outlier_share([seen], 13.0) == 1.0
     assert outlier_share([seen], 100.0) == 0.0

@@ -20,7 +20,7 @@ from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
-from lwft_bench.schema.run import SuiteCell
+from lwft_bench.schema.run import SuiteCell, plain_ablation
 from lwft_bench.schema.suite import Published
 
 _SAMPLE = ["cell", "benchmark", "id", "correct", "overlap", "cluster"]
@@ -149,6 +149,7 @@ def _planned_cell(store: RunStore, planned: SuiteCell, waiting: str = "") -> Rep
 def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = None) -> ReportedCell:
     try:
         result, config = store.read_result(cell_id), store.config(cell_id)
+        _require_same(store.cell_folder(cell_id), result, config)
         if result.status == "done":
             store.require_rows(cell_id)
     except (UserError, ValidationError) as error:
@@ -171,6 +172,24 @@ def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = No
         result=result,
         error=result.failure.error if result.failure else "",
     )
+
+
+def _require_same(folder: Path, result: CellResult, config: Cell) -> None:
+    """Raises UserError if the result is not of the cell whose folder it lies in."""
+    expected = {
+        "cell": folder.name,
+        "model": config.model.name,
+        "method": config.method.name,
+        "task": config.task.name,
+        "seed": config.seed,
+        "ablation": plain_ablation(config.ablation),
+    }
+    for key, value in expected.items():
+        if (found := getattr(result, key)) != value:
+            raise UserError(
+                f"{folder / 'result.json'}: {key}: expected {value!r}, as its folder and config.json "
+                f"say, found {found!r}"
+            )
 
 
 def _without_result(planned: SuiteCell, status: str, error: str = "") -> ReportedCell:
