@@ -159,6 +159,23 @@ def test_a_result_of_another_cell_costs_its_row(maker: RunMaker, key: str, value
     assert "fft" in table
 
 
+@pytest.mark.parametrize("torn", ["twice", "missing", "renamed"])
+def test_samples_that_are_not_those_of_the_scores_cost_the_row(maker: RunMaker, torn: str) -> None:
+    path = maker.add(maker.method("fft", 0.5), 0) / "samples.jsonl"
+    maker.add(maker.method("fft", 0.5), 1)
+    lines = path.read_text().splitlines(keepends=True)
+    name = json.loads(lines[2])["benchmark"]
+    lines[2:3] = {
+        "twice": [lines[2], lines[2]],
+        "missing": [],
+        "renamed": [lines[2].replace(name, "other", 1)],
+    }[torn]
+    path.write_text("".join(lines))
+    assert "fft" in print_table(maker.finish(), "markdown", "main")
+    (error,) = [cell.error for cell in read_run(maker.folder).cells if cell.status == "unreadable"]
+    assert error.startswith(f"{path}:4: item" if torn == "twice" else f"{path}: {name}: expected ")
+
+
 def test_a_suite_that_has_a_cell_twice_is_damaged(maker: RunMaker) -> None:
     maker.add(maker.method("fft", 0.5), 0)
     path = maker.finish() / "suite.json"

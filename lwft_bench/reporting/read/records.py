@@ -14,13 +14,14 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from lwft_bench.reporting.read.agreement import require_items, require_same
 from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
-from lwft_bench.schema.run import SuiteCell, plain_ablation
+from lwft_bench.schema.run import SuiteCell
 from lwft_bench.schema.suite import Published
 
 _SAMPLE = ["cell", "benchmark", "id", "correct", "overlap", "cluster"]
@@ -149,9 +150,10 @@ def _planned_cell(store: RunStore, planned: SuiteCell, waiting: str = "") -> Rep
 def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = None) -> ReportedCell:
     try:
         result, config = store.read_result(cell_id), store.config(cell_id)
-        _require_same(store.cell_folder(cell_id), result, config)
+        require_same(store.cell_folder(cell_id), result, config)
         if result.status == "done":
             store.require_rows(cell_id)
+            require_items(store.cell_folder(cell_id), result, store.samples(cell_id))
     except (UserError, ValidationError) as error:
         message = error.message if isinstance(error, UserError) else str(error.errors()[0])
         if planned is None:
@@ -172,24 +174,6 @@ def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = No
         result=result,
         error=result.failure.error if result.failure else "",
     )
-
-
-def _require_same(folder: Path, result: CellResult, config: Cell) -> None:
-    """Raises UserError if the result is not of the cell whose folder it lies in."""
-    expected = {
-        "cell": folder.name,
-        "model": config.model.name,
-        "method": config.method.name,
-        "task": config.task.name,
-        "seed": config.seed,
-        "ablation": plain_ablation(config.ablation),
-    }
-    for key, value in expected.items():
-        if (found := getattr(result, key)) != value:
-            raise UserError(
-                f"{folder / 'result.json'}: {key}: expected {value!r}, as its folder and config.json "
-                f"say, found {found!r}"
-            )
 
 
 def _without_result(planned: SuiteCell, status: str, error: str = "") -> ReportedCell:
