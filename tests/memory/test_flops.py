@@ -105,6 +105,33 @@ def test_products_of_experts(library: str) -> None:
     assert (flops.total, dict(flops.uncounted)) == (3 * 2 * 6 * 8 * 16, {})
 
 
+class OwnProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(left, right)
+        return left @ right
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        left, right = ctx.saved_tensors
+        return gradient @ right.T, left.T @ gradient
+
+
+@pytest.mark.skipif(
+    not hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks"),
+    reason="this torch does not tell that a function recomputes",
+)
+def test_functions_with_gradients_of_their_own_are_recomputed_too() -> None:
+    left, right = (torch.ones(8, 8, requires_grad=True) for _ in range(2))
+    with FlopCount() as flops:
+        found = checkpoint(
+            lambda left: OwnProduct.apply(left, right).sin(), left, use_reentrant=False
+        )
+        found.sum().backward()
+    product = 2 * 8 * 8 * 8
+    assert (flops.total, flops.recomputed) == (4 * product, product)
+
+
 def test_an_operator_without_a_formula_is_named() -> None:
     """Of torch's own by what they are called, of others always."""
 
