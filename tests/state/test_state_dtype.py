@@ -170,7 +170,7 @@ def test_bytes_are_those_of_the_moments(tmp_path: Path, precision: str, state_dt
 def stuck(folder: Path, **settings: Any) -> float | None:
     run = make_run(folder, full_fine_tuning(), training(20, lr=1e-5, **settings))
     run.trainer.run()
-    return run.assembly.store.kernels.stuck_second_moment_share()
+    return run.assembly.store.stuck_second_moment_share()
 
 
 def test_second_moments_that_cannot_fall_are_counted(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def share(folder: Path, precision: str, lr: float) -> float:
         for parameter in run.model.parameters():
             parameter.normal_(std=0.02)
     run.trainer.run()
-    found = run.assembly.store.kernels.surviving_update_share()
+    found = run.assembly.store.surviving_update_share()
     assert found is not None
     return found
 
