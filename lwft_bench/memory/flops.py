@@ -14,6 +14,20 @@ from lwft_bench.memory.formulas import formula_of, multiplies_matrices
 NO_BACKWARD_PASS = -1
 """torch's number of the backward pass that runs, if none does."""
 
+_hooks_of_saved_tensors = getattr(
+    torch._C._autograd, "_top_saved_tensors_default_hooks", lambda ignore_tracing: None
+)
+"""torch's own, which recomputing puts in place; 2.7 does not tell them."""
+
+
+def _computes_again() -> bool:
+    """Whether a backward pass runs, and in it what records gradients or keeps tensors for them: an
+    autograd.Function within a checkpointed layer records none itself.
+    """
+    if torch._C._current_graph_task_id() == NO_BACKWARD_PASS:
+        return False
+    return torch.is_grad_enabled() or _hooks_of_saved_tensors(True) is not None
+
 
 class FlopCount(TorchDispatchMode):
     """Counts the operations of matrix products, convolutions and attention in `total`.
@@ -46,7 +60,7 @@ class FlopCount(TorchDispatchMode):
         if (formula := formula_of(func)) is not None:
             operations = formula(result, *args, **kwargs)
             self.total += operations
-            if torch.is_grad_enabled() and torch._C._current_graph_task_id() != NO_BACKWARD_PASS:
+            if _computes_again():
                 self.recomputed += operations
         elif multiplies_matrices(func):
             self.uncounted[str(func)] += 1

@@ -36,7 +36,7 @@ def formula_of(operator: Any) -> Formula | None:
     packet = operator._overloadpacket
     if (own := _OWN.get(packet)) is not None:
         return own
-    return _of_torch(packet)
+    return _registered(packet)
 
 
 @cache
@@ -66,7 +66,9 @@ _HARMLESS = frozenset(
 
 
 @cache
-def _of_torch(packet: Any) -> Formula | None:
+def _registered(packet: Any) -> Formula | None:
+    if (of_library := _OF_LIBRARIES.get(packet._qualified_op_name)) is not None:
+        return of_library
     found = flop_registry.get(packet)
     if found is None:
         return None
@@ -101,6 +103,12 @@ def _grouped_mm(result: Any, left: torch.Tensor, right: torch.Tensor, *_: Any, *
     inner = int(left.shape[-1])
     groups = int(left.shape[0]) if left.dim() == right.dim() == 3 else 1
     return 2 * groups * int(left.shape[-2]) * inner * int(right.shape[-1])
+
+
+def _both_gradients_of_grouped_mm(
+    result: Any, left: torch.Tensor, right: torch.Tensor, *_: Any, **__: Any
+) -> int:
+    return 2 * _grouped_mm(None, left, right)
 
 
 def _attention(result: Any, *args: Any, **_: Any) -> int:
@@ -140,3 +148,10 @@ masked or not; in the backward pass the scores again and four gradients."""
 for _name in ("_grouped_mm", "_scaled_grouped_mm"):
     if hasattr(_aten, _name):  # newer than the oldest torch that is supported
         _OWN[getattr(_aten, _name)] = _grouped_mm
+
+_OF_LIBRARIES: dict[str, Formula] = {
+    "transformers::grouped_mm_fallback": _grouped_mm,
+    "transformers::grouped_mm_fallback_backward": _both_gradients_of_grouped_mm,
+}
+"""By name, which a library registers when it is imported: transformers' own product of experts, where
+torch has none."""

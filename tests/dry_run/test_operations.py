@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend
+from transformers import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
 from lwft_bench.dry_run.operations import Selected, count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.memory.accounting import MemoryReport
+from lwft_bench.memory.flops import FlopCount
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.extents import Extent
 from lwft_bench.schema.method import MethodConfig
@@ -32,6 +36,8 @@ FAMILIES["mixtral"] = SHAPE | {
 }
 NO_MEMORY = MemoryReport(0, 0, {}, {}, {}, 0)
 LAYERS = range(4)
+GRADIENTS_OF_ALL_EXPERTS = not any(hasattr(torch, name) for name in ("_grouped_mm", "grouped_mm"))
+"""Wanted or not: torch up to 2.7 has no product of experts, and transformers' own makes both."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class ClosedForm:
     config: dict[str, Any]
     card: MethodConfig
     checkpointing: bool = False
-    eager: bool = False
+    keeps_scores: bool = False
 
     @property
     def maps(self) -> dict[str, tuple[int, int]]:
@@ -98,13 +104,14 @@ class ClosedForm:
         for layer in range(lowest, self.config["num_hidden_layers"]):
             trained = layer in selected
             # Four products of attention, and in a kernel that keeps no scores those again.
-            total += (8 if self.eager else 10) * self.queries * extent.pairs
+            total += (8 if self.keeps_scores else 10) * self.queries * extent.pairs
             for name, (m, n) in self.maps.items():
                 # Of the lowest layer nobody wants its input's gradient, but for its norm's weight.
                 wanted = layer > lowest or embed or not self.rank or name not in ("q", "k", "v")
                 per_token = 2 * m * n * wanted
                 if not self.rank:
-                    per_token += 2 * m * n * trained
+                    expert = GRADIENTS_OF_ALL_EXPERTS and name[-1].isdigit()
+                    per_token += 2 * m * n * (trained or expert)
                 elif self.adapts(name):
                     into_a = 2 * self.rank * m * (wanted + trained)
                     per_token += 2 * self.rank * n * (1 + trained) + into_a
@@ -129,6 +136,15 @@ class ClosedForm:
         return Counter(useful=useful, padding=executed - useful, recomputation=recomputed)
 
 
+def keeps_scores(family: str, attention: str) -> bool:
+    """On the CPU torch has a kernel that keeps none; up to 2.8 not where heads share their keys."""
+    heads = FAMILIES[family]["num_attention_heads"], FAMILIES[family]["num_key_value_heads"]
+    query, key = (torch.empty(1, number, 8, 8) for number in heads)
+    grouped = heads[0] != heads[1]
+    chosen = torch._fused_sdp_choice(query, key, key, is_causal=True, enable_gqa=grouped)
+    return attention == "eager" or chosen == SDPBackend.MATH.value
+
+
 def trained(
     folder: Path, card: MethodConfig, family: str, **options: Any
 ) -> tuple[CellArithmetic, list[Counter[str]]]:
@@ -144,7 +160,8 @@ def trained(
     operations = count_operations(
         run.assembly, CPU, list(map(Selected, selections)), needs, planned
     )
-    form = ClosedForm(FAMILIES[family], card, config.checkpointing, config.attention == "eager")
+    scores = keeps_scores(family, config.attention)
+    form = ClosedForm(FAMILIES[family], card, config.checkpointing, scores)
     steps = [
         form.step(row, set(trace.selections[row.period].units) if row.step >= 0 else set())
         for row in trace.steps
@@ -153,6 +170,14 @@ def trained(
         index = min(row.step, trace.steps[-1].step) - trace.steps[0].step
         steps[index]["measuring"] += form.forward(row.computed)
     return cell_arithmetic(trace, operations, planned, Extent(), 1), steps
+
+
+def angles_are_products() -> bool:
+    """Whether transformers multiplies positions by frequencies as matrices, as 5.4 does: once for
+    all rows, so that the operations grow with what an Extent does not have."""
+    with FlopCount() as counter:
+        LlamaRotaryEmbedding(LlamaConfig())(torch.ones(1), torch.arange(8)[None])
+    return counter.total > 0
 
 
 CASES: list[tuple[str, str, dict[str, Any]]] = [
@@ -189,7 +214,7 @@ def test_recorded_equals_the_closed_form(
         found = [step[purpose] for step in recorded.steps]
         assert found == pytest.approx(expected, rel=1e-3), purpose
     assert recorded.uncounted == ()
-    assert recorded.deviation == 0.0
+    assert recorded.deviation <= (3e-4 if angles_are_products() else 0.0)
 
 
 @pytest.mark.parametrize(("card", "products"), [("apollo", 1), ("galore", 2)])

@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from lwft_bench.data.batching import DataOrder, tokenise
 from lwft_bench.data.examples import Example, Item
 from lwft_bench.data.masks import unmasked
+from lwft_bench.evaluation import language_model
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzAQTN0123456789 ?:.+-=\n"
 
@@ -34,6 +35,13 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     characters = Tokenizer(models.BPE(vocabulary, []))
     characters.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(tokenizer_object=characters, eos_token="</s>")
+
+
+@pytest.fixture
+def only_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model makes no forward passes but for benchmarks: whether padding changes its answers is
+    taken to be known."""
+    monkeypatch.setattr(language_model, "rows_together", lambda model, padding: "any")
 
 
 @pytest.fixture
@@ -75,11 +83,3 @@ def trained() -> LlamaForCausalLM:
 def items() -> list[Item]:
     chosen = ADDITIONS[::3]
     return [Item(f"own-{a}-{b}", addition(a, b).prompt, str(a + b)) for a, b in chosen]
-
-
-@pytest.fixture
-def no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is not tried on padded rows first: what it is given is what is asked."""
-    monkeypatch.setattr(
-        "lwft_bench.evaluation.language_model.rows_together", lambda model, padding: "any"
-    )

@@ -50,7 +50,7 @@ def random_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     )
 
 
-@pytest.mark.usefixtures("no_trial")
+@pytest.mark.usefixtures("only_benchmarks")
 @pytest.mark.parametrize("begins", ["template", "tokenizer", "both", "neither"])
 def test_prompts_have_the_same_token_ids(tokenizer: PreTrainedTokenizerFast, begins: str) -> None:
     tokenizer.chat_template = TEMPLATE

@@ -107,7 +107,7 @@ def test_batches_do_not_change_answers(
     assert len({sample.response for sample in one}) > 3
 
 
-@pytest.mark.usefixtures("no_trial")
+@pytest.mark.usefixtures("only_benchmarks")
 def test_early_ends_do_not_change_answers(
     tokenizer: PreTrainedTokenizerFast, items: list[Item], tmp_path: Path
 ) -> None:
@@ -194,7 +194,7 @@ def test_beam_search_is_transformers_own(
     assert len(set(responses)) > 1
 
 
-@pytest.mark.usefixtures("no_trial")
+@pytest.mark.usefixtures("only_benchmarks")
 def test_a_stop_ends_the_response_and_the_work(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
@@ -217,7 +217,7 @@ def test_a_stop_ends_the_response_and_the_work(
     assert calls == len(" The ans")
 
 
-@pytest.mark.usefixtures("no_trial")
+@pytest.mark.usefixtures("only_benchmarks")
 def test_batches_are_of_like_lengths(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, items: list[Item], tmp_path: Path
 ) -> None:

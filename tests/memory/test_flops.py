@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from typing import Any
 
 import pytest
@@ -85,15 +86,50 @@ def test_what_the_registry_of_torch_lacks(name: str, call: Any, expected: int) -
     assert (flops.total, dict(flops.uncounted)) == (expected, {})
 
 
-def test_products_of_experts() -> None:
-    """Six tokens of four features, for three experts; then the gradients of both operands."""
+def grouped_product(library: str) -> Any:
+    if library == "torch":
+        return getattr(F, "grouped_mm", None) or pytest.skip("torch has none")
+    importlib.import_module("transformers.integrations.moe")  # which registers it
+    return torch.ops.transformers.grouped_mm_fallback
+
+
+@pytest.mark.parametrize("library", ["torch", "transformers"])
+def test_products_of_experts(library: str) -> None:
+    """Six tokens of eight features, for three experts; then the gradients of both operands."""
     tokens = torch.ones(6, 8, dtype=torch.bfloat16, requires_grad=True)
     experts = torch.ones(3, 8, 16, dtype=torch.bfloat16, requires_grad=True)
     ends = torch.tensor([1, 4, 6], dtype=torch.int32)
     with FlopCount() as flops:
-        found = F.grouped_mm(tokens, experts, offs=ends)
+        found = grouped_product(library)(tokens, experts, offs=ends)
         found.backward(torch.ones_like(found))
     assert (flops.total, dict(flops.uncounted)) == (3 * 2 * 6 * 8 * 16, {})
+
+
+class OwnProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(left, right)
+        return left @ right
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        left, right = ctx.saved_tensors
+        return gradient @ right.T, left.T @ gradient
+
+
+@pytest.mark.skipif(
+    not hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks"),
+    reason="this torch does not tell that a function recomputes",
+)
+def test_functions_with_gradients_of_their_own_are_recomputed_too() -> None:
+    left, right = (torch.ones(8, 8, requires_grad=True) for _ in range(2))
+    with FlopCount() as flops:
+        found = checkpoint(
+            lambda left: OwnProduct.apply(left, right).sin(), left, use_reentrant=False
+        )
+        found.sum().backward()
+    product = 2 * 8 * 8 * 8
+    assert (flops.total, flops.recomputed) == (4 * product, product)
 
 
 def test_an_operator_without_a_formula_is_named() -> None:
