@@ -220,6 +220,8 @@ def test_a_wrong_bias_correction_is_seen(
 
     def wrong(self: BucketUpdates, rule: Optimizer, *arguments: Any) -> None:
         class OneAhead:
+            stateless = rule.stateless
+
             def update(self, weight: Any, gradient: Any, state: Any, step: int, lr: float) -> None:
                 rule.update(weight, gradient, state, step + (step > 1), lr)
 
