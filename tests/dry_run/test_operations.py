@@ -26,14 +26,10 @@ from lwft_bench.schema.rows import StepRow
 from lwft_bench.strategies.base import Needs
 from tests.planning.shapes import shaped_cell
 from tests.training.small_cards import small_cards
-from tests.training.tiny import CPU, FAMILIES, SHAPE, assert_same, make_run, training
+from tests.training.tiny import CPU, assert_same, make_run, training
+from tests.training.tiny import WITH_EXPERTS as FAMILIES
 
 CARDS = small_cards()
-FAMILIES["mixtral"] = SHAPE | {
-    "model_type": "mixtral",
-    "num_local_experts": 4,
-    "num_experts_per_tok": 2,
-}
 NO_MEMORY = MemoryReport(0, 0, {}, {}, {}, 0)
 LAYERS = range(4)
 GRADIENTS_OF_ALL_EXPERTS = not any(hasattr(torch, name) for name in ("_grouped_mm", "grouped_mm"))

@@ -12,13 +12,13 @@ from lwft_bench.models.gains import multiply_gains, rescale
 from lwft_bench.models.loading import load_model, model_digest
 from lwft_bench.schema.cell import LayerFactor, ModelConfig
 from lwft_bench.schema.errors import UserError
-from tests.training.tiny import FAMILIES
+from tests.training.tiny import FAMILIES, WITH_EXPERTS
 
 TOKENS = torch.tensor([[3, 7, 5, 11, 2, 9]])
 
 
 def model(family: str) -> Any:
-    config = ModelConfig(name=family, config=FAMILIES[family])
+    config = ModelConfig(name=family, config=WITH_EXPERTS[family])
     made = load_model(config, dtype=torch.float32, attention="eager", seed=0)
     with torch.no_grad():  # gains that are not all alike
         for name, parameter in made.named_parameters():
@@ -103,6 +103,12 @@ def test_what_cannot_be_changed_is_said() -> None:
         multiply_gains(model("llama"), LayerFactor(layer=8, factor=4.0))
     with pytest.raises(ValidationError, match="gain is for pretrained weights"):
         ModelConfig(name="m", config={"model_type": "llama"}, gain={"layer": 0, "factor": 4})
+
+
+def test_fused_experts_are_not_rescaled() -> None:
+    """They are no linear maps that follow a norm one by one."""
+    with pytest.raises(UserError, match="changes what the model computes"):
+        rescale(model("mixtral"), LayerFactor(layer=2, factor=8.0))
 
 
 def test_a_rescaling_that_would_change_the_function_is_refused() -> None:

@@ -29,6 +29,8 @@ def add(maker: RunMaker, seed: int, task: str, scores: list[list[float]], name: 
         record = json.loads((cell / file).read_text())
         if file == "result.json":
             record |= {"task": task, "model": "tiny"}
+        else:
+            record["task"]["name"], record["model"]["name"] = task, "tiny"
         (cell / file).write_text(json.dumps(record))
     header, *_ = (cell / "selections.jsonl").read_text().splitlines()
     rows = [

@@ -68,6 +68,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "word_embed_proj_dim": 16,
     },
 }
+WITH_EXPERTS = FAMILIES | {
+    "mixtral": SHAPE | {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2},
+}
 
 
 def method(strategy: str = "all", **options: Any) -> MethodConfig:
@@ -137,7 +140,7 @@ def make_run(
     """A trainer over a small random model of a family. stop_when: asked after each step."""
     streams = RandomStreams(seed, config.stream_seeds)
     model = load_model(
-        ModelConfig(name=family, config=FAMILIES[family]),
+        ModelConfig(name=family, config=WITH_EXPERTS[family]),
         dtype=PRECISIONS[config.precision].weight,
         attention=config.attention,
         seed=0,
