@@ -51,7 +51,7 @@ QWEN3_MOE = SHAPE | {
 def test_an_experts_weights_change_the_scores_of_its_layer(
     config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(tiny.FAMILIES, "tested", config)
+    monkeypatch.setitem(tiny.WITH_EXPERTS, "tested", config)
     run = make_run(tmp_path, method("lisa"), training(), "tested")
     order = run.order
     measures = Measures(run.assembly, order)
