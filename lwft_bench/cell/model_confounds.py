@@ -48,8 +48,7 @@ def _share(value: float) -> str:
 
 
 def _optimizer_reach(cell: Cell, adapter: Adapter, parts: ModelParts, traits: Traits) -> float:
-    optimizer_class = optimizers.get(cell.method.optimizer.name)
-    optimizer = optimizer_class(optimizer_class.Options(**cell.method.optimizer.options))
+    optimizer = optimizers.build(cell.method.optimizer)
     reached = total = 0
     for layer in parts.layer_parameters:
         for name, parameter in layer.items():

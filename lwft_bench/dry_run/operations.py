@@ -22,8 +22,8 @@ from lwft_bench.memory.meters import NoAccount
 from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.schema.extents import Extent
 from lwft_bench.strategies.base import Needs
+from lwft_bench.training.active_groups import active_groups
 from lwft_bench.training.assembly import Assembly
-from lwft_bench.training.groups import moved_groups
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.readings import Readings
 from lwft_bench.training.step import TrainingStep
@@ -165,12 +165,10 @@ class _Trial:
         return costs
 
     def _select(self, selected: Selected) -> None:
-        groups = self._assembly.groups
-        everything = self._needs.gradients == "all"
-        updated = [*(groups.units[unit] for unit in selected.units), *groups.always]
-        observed = [groups.units[unit] for unit in selected.observed]
-        moved = moved_groups(groups, selected.units, self._assembly.method.unselected)
-        self._step.activate(updated, groups.units if everything else observed, moved)
+        groups, method = self._assembly.groups, self._assembly.method
+        self._step.activate(
+            *active_groups(groups, method, selected.units, self._needs, selected.observed)
+        )
 
     def _cost(self, run: Callable[[BatchShape], tuple[int, int]]) -> Cost:
         counts = [

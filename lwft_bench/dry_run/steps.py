@@ -16,8 +16,8 @@ from lwft_bench.memory.flops import FlopCount
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.extents import Extent
 from lwft_bench.strategies.base import Needs
+from lwft_bench.training.active_groups import active_groups
 from lwft_bench.training.assembly import AnyAccount, Assembly, Surroundings, assemble
-from lwft_bench.training.groups import moved_groups
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.traits import Traits
 
@@ -101,13 +101,10 @@ class CellSteps(Generic[AnyAccount]):
         groups, store = self.assembly.groups, self.assembly.store
         with self.account.phase("switch"):
             leaving = [groups.units[unit].name for unit in self._selected - set(units)]
-            updated = [*(groups.units[unit] for unit in units), *groups.always]
+            active = active_groups(groups, self.assembly.method, units, needs, observed)
             store.leave(leaving, LR)
-            store.switch(leaving, [group.name for group in updated])
-            moved = moved_groups(groups, units, self.assembly.method.unselected)
-            everything = needs.gradients == "all"
-            measured = groups.units if everything else [groups.units[unit] for unit in observed]
-            self.assembly.step.activate(updated, measured, moved)
+            store.switch(leaving, [group.name for group in active.updated])
+            self.assembly.step.activate(*active)
         self._selected = frozenset(units)
 
     def run_step(self, *, update: bool = True) -> int:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.optimizers.adamw import AdamW
 from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch
-
-_CHUNK_ELEMENTS = 2**20
-"""Temporaries are made for at most this many elements at a time."""
 
 
 @register_optimizer("adamw-closing")
@@ -41,7 +39,7 @@ class ClosingAdamW(AdamW):
         corrected = self.options.moments == "corrected"
         first, second = (1 - beta1**step, 1 - beta2**step) if corrected else (1.0, 1.0)
         rate = lr * beta1 / (1 - beta1) / first
-        for start in range(0, weight.numel(), _CHUNK_ELEMENTS):
-            part = slice(start, start + _CHUNK_ELEMENTS)
+        for start in range(0, weight.numel(), CHUNK_ELEMENTS):
+            part = slice(start, start + CHUNK_ELEMENTS)
             root = state["exp_avg_sq"][part].sqrt().div_(second**0.5).add_(self.options.eps)
             weight[part].addcdiv_(state["exp_avg"][part].to(weight.dtype), root, value=-rate)

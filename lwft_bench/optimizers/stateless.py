@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeFloat
 
+from lwft_bench.memory.chunks import CHUNK_ELEMENTS
 from lwft_bench.optimizers.base import Field, Optimizer
 from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.plugins.registry import register_optimizer
 
 if TYPE_CHECKING:
     import torch
-
-_CHUNK_ELEMENTS = 2**20
-"""Signs are made for at most this many elements at a time."""
 
 
 class DecayOptions(PluginOptions):
@@ -56,8 +54,8 @@ class Sign(Stateless):
         lr: float,
     ) -> None:
         self._decay(weight, lr)
-        for start in range(0, weight.numel(), _CHUNK_ELEMENTS):
-            part = slice(start, start + _CHUNK_ELEMENTS)
+        for start in range(0, weight.numel(), CHUNK_ELEMENTS):
+            part = slice(start, start + CHUNK_ELEMENTS)
             weight[part].add_(gradient[part].sign(), alpha=-lr)
 
 

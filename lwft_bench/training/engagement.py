@@ -10,7 +10,8 @@ from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import Check, Engagement
 from lwft_bench.schema.rows import SelectionRow
 from lwft_bench.state.store import StateStore
-from lwft_bench.training.groups import Group, Groups, moved_groups
+from lwft_bench.training.active_groups import moved_groups
+from lwft_bench.training.groups import Group, Groups
 from lwft_bench.training.restarts import restarts
 from lwft_bench.training.rounding import rounded_away
 from lwft_bench.training.trace import Trace

@@ -12,7 +12,7 @@ from lwft_bench.adapters.base import Adapter
 from lwft_bench.models.parts import PARTS, ModelParts
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.method import MethodConfig
-from lwft_bench.schema.units import PARTS_OF_UNIT, ChunkUnits, UnitKind, UnselectedConfig
+from lwft_bench.schema.units import PARTS_OF_UNIT, ChunkUnits, UnitKind
 from lwft_bench.strategies.base import Unit
 from lwft_bench.training.chunks import cut_rows
 
@@ -91,20 +91,6 @@ class Groups:
             Unit(index, group.kind, group.depth, group.num_parameters)
             for index, group in enumerate(self.units)
         ]
-
-
-def moved_groups(
-    groups: Groups, selected: Collection[int], rule: UnselectedConfig | None
-) -> list[UnitGroup]:
-    """The units that the rule for unselected ones moves while these are selected."""
-    if rule is None:
-        return []
-    lowest = min((groups.units[unit].depth for unit in selected), default=len(groups.units))
-    return [
-        group
-        for group in groups.units
-        if group.unit not in selected and (rule.range == "all" or group.depth > lowest)
-    ]
 
 
 def make_groups(

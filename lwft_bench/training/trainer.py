@@ -16,10 +16,11 @@ from lwft_bench.schema.events import Emit, Noted, PhaseBegan, StepsDone
 from lwft_bench.schema.rows import StateRow, SwitchRow, ValidationRow
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
+from lwft_bench.training.active_groups import active_groups
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.batch_steps import BatchSteps
 from lwft_bench.training.errors import Diverged, Interrupted
-from lwft_bench.training.groups import Group, moved_groups
+from lwft_bench.training.groups import Group
 from lwft_bench.training.measures import Measures
 from lwft_bench.training.rates import next_rate, require_no_sweeps
 from lwft_bench.training.restarts import ending_groups, require_clearing
@@ -188,12 +189,8 @@ class Trainer:
         return [*(self._groups.units[unit] for unit in units), *self._groups.always]
 
     def _activate(self, units: Sequence[int]) -> None:
-        updated = self._trained_with(units)
-        everything = self._strategy.needs.gradients == "all"
-        observed = [self._groups.units[unit] for unit in self._place.observed]
-        measured = self._groups.units if everything else observed
-        moved = moved_groups(self._groups, units, self._method.unselected)
-        self._step.activate(updated, measured, moved)
+        needs, observed = self._strategy.needs, self._place.observed
+        self._step.activate(*active_groups(self._groups, self._method, units, needs, observed))
 
     def _begin_period(self) -> None:
         first = self._place.selected is None
