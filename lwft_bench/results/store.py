@@ -238,10 +238,12 @@ class RunStore:
         """
         return parsed(Cell, self.cell_folder(cell_id) / "config.json")
 
-    def require_rows(self, cell_id: str) -> None:
-        """Raises UserError if a file of the cell's rows is damaged."""
-        for read in (self.samples, self.steps, self.selections):
-            read(cell_id)
+    def require_rows(self, cell_id: str) -> list[SampleRow]:
+        """The cell's samples; raises UserError if a file of its rows is damaged."""
+        samples = self.samples(cell_id)
+        self.steps(cell_id)
+        self.selections(cell_id)
+        return samples
 
     def samples(self, cell_id: str) -> list[SampleRow]:
         """One row an item of each benchmark; none if the cell was not evaluated.

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from built import comparison_tables
+from scipy import stats
 
 from lwft_bench.reporting.numbers.comparison import compare
 from lwft_bench.reporting.numbers.robust import (
@@ -25,14 +26,12 @@ def correctness(rng: np.random.Generator, seeds: int, level: float) -> np.ndarra
 
 
 def test_the_interquartile_mean_is_scipys_trimmed_mean() -> None:
-    stats = pytest.importorskip("scipy.stats")
     scores = np.random.default_rng(0).random((5, 6))
     assert interquartile_mean(scores) == pytest.approx(stats.trim_mean(scores, 0.25, axis=None))
     assert interquartile_mean(np.stack([scores, scores + 1])).shape == (2,)
 
 
 def test_probability_of_improvement_is_that_of_mann_whitney() -> None:
-    stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(1)
     one, other = rng.integers(0, 6, (2, 4, 3)).astype(float)
     u = [stats.mannwhitneyu(one[:, b], other[:, b]).statistic / 16 for b in range(3)]

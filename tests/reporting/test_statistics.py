@@ -7,6 +7,7 @@ import statistics
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lwft_bench.reporting.numbers.statistics import (
     SEEDS_PART,
@@ -103,7 +104,6 @@ def test_untrained_model_is_paired_with_every_seed() -> None:
 
 def test_interval_is_the_standard_error_with_satterthwaites_degrees_of_freedom() -> None:
     """Worked out from the mean squares of the two-way analysis of variance."""
-    stats = pytest.importorskip("scipy.stats")
     table = correctness(6) - correctness(7)
     table[0] += 0.6  # seeds that differ
     seeds, items = table.shape

@@ -12,7 +12,6 @@ benchmarks of reinforcement learning, give intervals that cover the truth in 64 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -74,26 +73,16 @@ def estimate(
     items = [np.stack([one[number] for one in redrawn], axis=-1) for number in range(len(methods))]
     degrees = float(sum(_num_clusters(one) - 1 for one in methods[0]))
     item_variance = float(statistic(*items).var(ddof=1))
+    sizes = num_seeds, num_items, degrees
     if num_seeds == 1:
-        stderr = math.sqrt(item_variance)
-        return Estimate(value, stderr, stderr, None, 1, num_items, item_degrees=degrees)
+        return Estimate.crossed(value, *sizes, item_variance)
     drawn = rng.integers(num_seeds, size=(RESAMPLES, num_seeds))
     take = partial(np.take_along_axis, indices=drawn[..., None], axis=1)
     seeds_alone = float(statistic(*(one[drawn] for one in scores)).var(ddof=1))
     both = float(statistic(*map(take, items)).var(ddof=1))
     rest = max(both - item_variance - seeds_alone, 0.0)
     seed_variance = seeds_alone * num_seeds / (num_seeds - 1)
-    variance = max(item_variance + seed_variance - rest, item_variance, seed_variance)
-    return Estimate(
-        value,
-        math.sqrt(variance),
-        math.sqrt(item_variance),
-        math.sqrt(seed_variance),
-        num_seeds,
-        num_items,
-        math.sqrt(rest),
-        degrees,
-    )
+    return Estimate.crossed(value, *sizes, item_variance, seed_variance, rest)
 
 
 def _redrawn_items(of_methods: Sequence[Benchmark], rng: np.random.Generator) -> list[np.ndarray]:

@@ -48,6 +48,39 @@ class Estimate:
     rest_stderr: float = 0.0
     item_degrees: float = math.inf
 
+    @classmethod
+    def crossed(
+        cls,
+        mean: float,
+        num_seeds: int,
+        num_items: int,
+        item_degrees: float,
+        item_variance: float,
+        seed_variance: float | None = None,
+        rest_variance: float = 0.0,
+    ) -> Estimate:
+        """From variances of the mean, of which the rest is in both others and is counted once.
+
+        Small samples can push the whole below one of its parts, which is the floor. seed_variance:
+        None with one seed.
+        """
+        item_stderr = math.sqrt(item_variance)
+        if seed_variance is None:
+            return cls(
+                mean, item_stderr, item_stderr, None, num_seeds, num_items, 0.0, item_degrees
+            )
+        variance = max(item_variance + seed_variance - rest_variance, item_variance, seed_variance)
+        return cls(
+            mean,
+            math.sqrt(variance),
+            item_stderr,
+            math.sqrt(seed_variance),
+            num_seeds,
+            num_items,
+            math.sqrt(rest_variance),
+            item_degrees,
+        )
+
     @property
     def degrees(self) -> float:
         """Satterthwaite's degrees of freedom of `stderr`.
@@ -176,22 +209,12 @@ def crossed_mean(
             for variance, table in zip(item_variances, sampled, strict=True)
         ),
     )
+    sizes = num_seeds, num_items, item_degrees
     if num_seeds == 1:
-        stderr = math.sqrt(item_variance)
-        return Estimate(mean, stderr, stderr, None, num_seeds, num_items, item_degrees=item_degrees)
+        return Estimate.crossed(mean, *sizes, item_variance)
     seed_variance = _variance(seed_means) / num_seeds
     rest_variance = weight**2 * sum(_rest_variance(table) / table.size for table in sampled)
-    variance = max(item_variance + seed_variance - rest_variance, item_variance, seed_variance)
-    return Estimate(
-        mean,
-        math.sqrt(variance),
-        math.sqrt(item_variance),
-        math.sqrt(seed_variance),
-        num_seeds,
-        num_items,
-        math.sqrt(rest_variance),
-        item_degrees,
-    )
+    return Estimate.crossed(mean, *sizes, item_variance, seed_variance, rest_variance)
 
 
 def paired_difference(

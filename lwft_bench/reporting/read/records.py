@@ -152,8 +152,7 @@ def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = No
         result, config = store.read_result(cell_id), store.config(cell_id)
         require_same(store.cell_folder(cell_id), result, config)
         if result.status == "done":
-            store.require_rows(cell_id)
-            require_items(store.cell_folder(cell_id), result, store.samples(cell_id))
+            require_items(store.cell_folder(cell_id), result, store.require_rows(cell_id))
     except (UserError, ValidationError) as error:
         message = error.message if isinstance(error, UserError) else str(error.errors()[0])
         if planned is None:
