@@ -14,11 +14,12 @@ from rich.text import Text
 from lwft_bench.cell.provenance import num_cores
 from lwft_bench.execution.choice import Choice, choices, told
 from lwft_bench.execution.conclusion import ALL_DONE, REPORT, conclude
-from lwft_bench.execution.executor import Executor, Limits
 from lwft_bench.execution.inventory import inventory
+from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
+from lwft_bench.execution.scheduler import Limits, Scheduler
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.tracking import RunTracker
@@ -242,10 +243,11 @@ class _Run:
             self._console,
             f"{workers} at a time, {threads} CPU threads each; loading torch for all of them",
         )
-        limits = Limits(workers, threads, options.hang_seconds, options.stop_seconds)
+        executor = LocalExecutor(server, workers, threads)
+        limits = Limits(options.hang_seconds, options.stop_seconds)
         save = self._saves_weights
         with progress_on(self._console, RunTracker(len(to_do))) as progress:
-            Executor(store, server, options.run_cell, save, progress, limits, self._stops).run(
+            Scheduler(store, executor, options.run_cell, save, progress, limits, self._stops).run(
                 (cell, self._identities[cell.id]) for cell in to_do
             )
 
