@@ -4,13 +4,15 @@ DIR/suite.yaml, suite.json     the suite as given, and as resolved
 DIR/cells/<cell id>/           finished cells, failed ones too; a folder appears complete
 DIR/work/<cell id>/            cells that are running or were interrupted
 DIR/stale/<cell id>--<digest>/ results of another identity, replaced but not deleted
+DIR/claims/                    who runs what now (`claims.py`)
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from lwft_bench.results.atomic import (
@@ -20,7 +22,6 @@ from lwft_bench.results.atomic import (
     write_json_atomic,
     write_text_atomic,
 )
-from lwft_bench.results.lock import run_lock
 from lwft_bench.results.reading import (
     Damaged,
     parsed,
@@ -60,10 +61,6 @@ class RunStore:
 
     def work_folder(self, cell_id: str) -> Path:
         return self.directory / "work" / cell_id
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Held by the one run that may write here."""
-        return run_lock(self.directory)
 
     # The suite.
 
@@ -199,12 +196,32 @@ class RunStore:
         return result
 
     def recover(self) -> None:
-        """Publish cells whose run died after their result was written and before it appeared."""
+        """Publish all cells that `recover_cell` is about."""
         for path in (self.directory / "work").glob(f"*/{RESULT}"):
+            self.recover_cell(path.parent.name)
+
+    def recover_cell(self, cell_id: str) -> None:
+        """Publish a cell whose run died after its result was written and before it appeared."""
+        path = self.work_folder(cell_id) / RESULT
+        if path.exists():
             try:
-                self.publish(path.parent.name)
+                self.publish(cell_id)
             except Damaged:
                 path.rename(path.with_name(f"damaged-{RESULT}"))
+
+    def finished(self) -> frozenset[str]:
+        """Ids of all cells that are finished, well or not."""
+        try:
+            return frozenset(os.listdir(self.directory / "cells"))
+        except FileNotFoundError:
+            return frozenset()
+
+    def written_at(self, cell_id: str) -> int | None:
+        """When a finished cell's result was written, in ns of the file system; None without one."""
+        try:
+            return (self.cell_folder(cell_id) / RESULT).stat().st_mtime_ns
+        except OSError:
+            return None
 
     def read_result(self, cell_id: str) -> CellResult:
         """A finished cell's result.
