@@ -170,7 +170,7 @@ def test_killing_the_parent_leaves_no_orphans_and_the_same_command_goes_on(
 
 @pytest.mark.parametrize("target", ["cell", "server"])
 def test_killing_a_cell_or_the_server_is_mended_within_the_run(tmp_path: Path, target: str) -> None:
-    process = start(tmp_path, "ok", "slow")
+    process = start(tmp_path, "ok", "slow", step_seconds=1.0)  # outlasts another server's start
     until(lambda: both_in_the_middle(tmp_path))
     cells = pids(tmp_path)
     victim = cells[0] if target == "cell" else parent_of(cells[0])
