@@ -77,12 +77,15 @@ def _cells_of(header: list[str], row: list[str]) -> Iterator[tuple[str, SampleRo
             continue
         if value not in ("0", "1"):
             raise ValueError(f"column {cell}: expected 0, 1 or nothing, found {value[:20]!r}")
-        yield cell, SampleRow.model_validate(
-            {
-                "benchmark": benchmark,
-                "id": item,
-                "correct": value == "1",
-                "cluster": cluster or None,
-                "overlap": None if overlap == _NONE else overlap,
-            }
+        yield (
+            cell,
+            SampleRow.model_validate(
+                {
+                    "benchmark": benchmark,
+                    "id": item,
+                    "correct": value == "1",
+                    "cluster": cluster or None,
+                    "overlap": None if overlap == _NONE else overlap,
+                }
+            ),
         )
