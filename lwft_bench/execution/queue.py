@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from lwft_bench.results.claims import Claims
 from lwft_bench.results.owners import Owner
-from lwft_bench.results.store import RunStore, State
+from lwft_bench.results.store import RESULT, RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.run import Identity
@@ -36,7 +37,7 @@ class CellQueue:
         self._store = store
         self._claims = claims
         self._waiting = {
-            cell.id: QueuedCell(cell, identity, store.written_at(cell.id))
+            cell.id: QueuedCell(cell, identity, _written_at(store, cell.id))
             for cell, identity in cells
         }
         self._taken: dict[str, QueuedCell] = {}
@@ -113,7 +114,7 @@ class CellQueue:
             return
         self._look_at = now + LOOK_SECONDS
         self._elsewhere = self._claims.elsewhere()
-        finished = self._store.finished()
+        finished = _finished(self._store)
         for cell_id in [cell_id for cell_id in self._waiting if cell_id in finished]:
             queued = self._waiting[cell_id]
             if self._has_ended(queued):
@@ -130,7 +131,7 @@ class CellQueue:
 
     def _has_ended(self, queued: QueuedCell) -> bool:
         """Whether there is a result that was not there when the stage began."""
-        written = self._store.written_at(queued.cell.id)
+        written = _written_at(self._store, queued.cell.id)
         if written is None or written == queued.written:
             return False
         state = self._store.state(queued.cell.id, queued.identity).state
@@ -142,3 +143,19 @@ class CellQueue:
     def _is_outdated(self, queued: QueuedCell) -> bool:
         state = self._store.state(queued.cell.id, queued.identity).state
         return state in (State.STALE, State.DAMAGED)
+
+
+def _finished(store: RunStore) -> frozenset[str]:
+    """Ids of all cells that are finished, well or not."""
+    try:
+        return frozenset(os.listdir(store.directory / "cells"))
+    except FileNotFoundError:
+        return frozenset()
+
+
+def _written_at(store: RunStore, cell_id: str) -> int | None:
+    """When a finished cell's result was written, in ns of the file system; None without one."""
+    try:
+        return (store.cell_folder(cell_id) / RESULT).stat().st_mtime_ns
+    except OSError:
+        return None

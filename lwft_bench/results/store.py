@@ -5,14 +5,15 @@ DIR/cells/<cell id>/           finished cells, failed ones too; a folder appears
 DIR/work/<cell id>/            cells that are running or were interrupted
 DIR/stale/<cell id>--<digest>/ results of another identity, replaced but not deleted
 DIR/claims/                    who runs what now (`claims.py`)
+DIR/correctness.csv            of a packed run: in place of each cell's samples.jsonl
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from lwft_bench.results.atomic import (
@@ -22,6 +23,7 @@ from lwft_bench.results.atomic import (
     write_json_atomic,
     write_text_atomic,
 )
+from lwft_bench.results.correctness import read_correctness
 from lwft_bench.results.reading import (
     Damaged,
     parsed,
@@ -209,20 +211,6 @@ class RunStore:
             except Damaged:
                 path.rename(path.with_name(f"damaged-{RESULT}"))
 
-    def finished(self) -> frozenset[str]:
-        """Ids of all cells that are finished, well or not."""
-        try:
-            return frozenset(os.listdir(self.directory / "cells"))
-        except FileNotFoundError:
-            return frozenset()
-
-    def written_at(self, cell_id: str) -> int | None:
-        """When a finished cell's result was written, in ns of the file system; None without one."""
-        try:
-            return (self.cell_folder(cell_id) / RESULT).stat().st_mtime_ns
-        except OSError:
-            return None
-
     def read_result(self, cell_id: str) -> CellResult:
         """A finished cell's result.
 
@@ -269,7 +257,12 @@ class RunStore:
             UserError: The file is damaged; so for the others.
         """
         path = self.cell_folder(cell_id) / SAMPLES
-        return typed_rows(SampleRow, path, read_lines(path))
+        lines = read_lines(path)
+        return typed_rows(SampleRow, path, lines) if lines else self._packed.get(cell_id, [])
+
+    @cached_property
+    def _packed(self) -> dict[str, list[SampleRow]]:
+        return read_correctness(self.directory)
 
     def steps(self, cell_id: str) -> list[StepRow]:
         """One row a step, probing steps (numbered below zero) first."""

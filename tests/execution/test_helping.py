@@ -13,7 +13,10 @@ from fake_cells import FakeSuite, results, run, undisturbed_weights
 from processes import until
 from test_interruption import finish, start
 
-from lwft_bench.results.store import RunStore
+from lwft_bench.cell.outcomes import new_result
+from lwft_bench.execution.queue import CellQueue
+from lwft_bench.results.claims import Claims
+from lwft_bench.results.store import RunStore, write_result
 from lwft_bench.schema.errors import UserError
 
 
@@ -100,12 +103,25 @@ def test_other_settings_are_refused_while_somebody_runs(tmp_path: Path) -> None:
     assert set(results(out)) == {"ok"}
 
 
-def test_a_failed_cell_is_tried_again_once_by_two(tmp_path: Path) -> None:
+def test_failed_cells_are_tried_again_by_one_of_two(tmp_path: Path) -> None:
     fates = ("raises", "exit")
-    run(FakeSuite(fates), tmp_path)
-    stamp = RunStore(tmp_path).written_at("tiny--raises--task--seed0")
-    assert run(FakeSuite(fates), tmp_path, retry_failed=True) == 1
-    assert RunStore(tmp_path).written_at("tiny--raises--task--seed0") != stamp
+    run(FakeSuite(fates), tmp_path, workers=1)
+    store = RunStore(tmp_path)
+    claims = [Claims(tmp_path), Claims(tmp_path)]
+    suite = FakeSuite(fates)
+    left = [(cell, suite.identity(cell)) for cell in suite.cells]
+    one, other = (CellQueue(store, each, left) for each in claims)
+    taken = one.take(lambda cell: True)
+    assert taken is not None
+    store.archive(taken.cell.id)
+    run_again = store.begin(taken.cell, suite.identity(taken.cell), threads=1)
+    write_result(store.work_folder(taken.cell.id), new_result(taken.cell, run_again, "failed"))
+    store.publish(taken.cell.id)
+    one.drop(taken.cell.id)
+    second = other.take(lambda cell: True)
+    assert second is not None
+    assert second.cell.id != taken.cell.id
+    assert [result.cell for result in other.ended_elsewhere()] == [taken.cell.id]
 
 
 REPETITIONS = 20
