@@ -56,6 +56,16 @@ def run_command(
         str | None, typer.Option(metavar="0,1", help="These seeds instead of the suite's.")
     ] = None,
     workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Cells at once.")] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(metavar="0,1|all|cpu", help="Devices to share cells out on, one on each."),
+    ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Several cells on a device while their plans say they fit into it."
+        ),
+    ] = None,
     retry: Annotated[Retry | None, typer.Option(help="Run failed cells again.")] = None,
     save_weights: Annotated[
         bool, typer.Option("--save-weights", help="Keep the fine-tuned models.")
@@ -90,9 +100,12 @@ def run_command(
     loaded.require_runnable()
     from lwft_bench.execution.options import RunOptions
     from lwft_bench.execution.runner import run_suite
+    from lwft_bench.planning.budget import parse_size
 
     options = RunOptions(
         workers=workers,
+        devices=devices,
+        share_bytes=None if share is None else parse_size(share),
         retry_failed=retry is Retry.FAILED,
         save_weights=save_weights,
         hang_seconds=silence,
