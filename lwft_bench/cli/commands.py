@@ -129,6 +129,20 @@ def plan_command(
         Path | None,
         typer.Option(metavar="FILE", help="Draw peak memory against training.max_length."),
     ] = None,
+    speed: Annotated[
+        str | None,
+        typer.Option(
+            "--tokens-per-second",
+            metavar="N|METHOD=N,...",
+            help="Tell device-hours at this throughput.",
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Of which that is the throughput, such as h100.")
+    ] = "the device",
+    num_devices: Annotated[
+        int, typer.Option("--devices", metavar="N", min=1, help="For the length of the whole run.")
+    ] = 1,
     verify: Annotated[
         bool, typer.Option("--verify", help="Run a few real steps of each cell and compare.")
     ] = False,
@@ -141,8 +155,10 @@ def plan_command(
     import json
 
     from lwft_bench.planning.budget import parse_size
+    from lwft_bench.planning.cost import cost_as_json, cost_as_text, cost_of, parse_throughputs
 
     num_bytes = None if budget is None else parse_size(budget)
+    throughputs = None if speed is None else parse_throughputs(speed)
     loaded = suite_of(
         suite, settings, plugin, only=only, models=names_in(models), methods=names_in(methods)
     )
@@ -153,7 +169,12 @@ def plan_command(
     from lwft_bench.planning.verification import verify_plan
 
     planned = plan_suite(loaded, num_bytes, lambda text: typer.echo(text, err=True))
-    typer.echo(json.dumps(plan_as_json(planned), indent=2) if as_json else as_text(planned))
+    cost = cost_of(planned, throughputs, device, num_devices) if throughputs else None
+    if as_json:
+        found = plan_as_json(planned) | ({"cost": cost_as_json(cost)} if cost else {})
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        typer.echo(as_text(planned) + (cost_as_text(cost) if cost else ""))
     if figure is not None:
         draw_plan(planned, figure)
     if verify:
