@@ -81,6 +81,9 @@ class ValuedFakeMode(RepeatingFakeMode):
             self._write(func, args, kwargs, values)
         elif func in CHOICES and values is None:
             _choose_evenly(func, args, kwargs, result, _keep)
+        elif func._schema.name == "aten::rand" and result.numel() == 1:
+            # Whether to drop a layer, as some versions of transformers ask even where none is dropped.
+            _keep(result, torch.full(tuple(result.shape), 0.5, dtype=result.dtype))
         elif _follows(func, values) and _fits(result):
             self._compute(func, args, kwargs, values, result)
         return result

@@ -45,6 +45,7 @@ def test_numbers_that_follow_from_constants_are_told() -> None:
         counts = T.zeros(2, 3).scatter(1, T.tensor([[0], [2]]), 1).long().sum(0)
         assert counts.tolist() == [1, 0, 1]
         assert bool((T.arange(3) == 2).any())
+        assert not bool(T.rand([]) < 0.0)  # no layer is dropped
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
