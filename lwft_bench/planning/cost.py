@@ -53,7 +53,7 @@ class SuiteCost:
 
 
 def parse_throughputs(text: str) -> dict[str, float]:
-    """Tokens per second by method of `6000`, or of `fft=5200,lora=6100`; "" stands for all others.
+    """Tokens per second by method of `6000`, or of `A=5200,B=6100`; "" stands for all others.
 
     Raises:
         UserError: It is neither.
@@ -67,7 +67,7 @@ def parse_throughputs(text: str) -> dict[str, float]:
             found[method] = math.nan
         if not 0.0 < found[method] < math.inf:
             raise UserError(
-                f"--tokens-per-second: expected a number such as 6000, or fft=5200,lora=6100, "
+                f"--tokens-per-second: expected a number such as 6000, or METHOD=5200,..., "
                 f"found {text!r}"
             )
     return found
