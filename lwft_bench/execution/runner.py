@@ -28,6 +28,7 @@ from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.queue import CellQueue
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.scheduler import Limits, Scheduler
+from lwft_bench.execution.slurm import JobArray, told_place, watch
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.tracking import RunTracker
@@ -162,6 +163,7 @@ class _Run:
         self._ranked: RankedCells | None = None
         if ranks.world > 1:
             self._ranked = RankedCells(ranks, store, options.run_cell, self._saves_weights, stops)
+        self._jobs = JobArray(options.slurm, store.directory) if options.slurm else None
         self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
         self._identities: dict[str, Identity] = {}
         self._ended = {State.DONE} if options.retry_failed else {State.DONE, State.FAILED}
@@ -173,9 +175,11 @@ class _Run:
         """Runs what is left of the trials and of the cells."""
         decided = self._decide()
         self._check(decided)
+        if self._jobs and (warning := told_place(self._store.directory)):
+            _say(self._console, warning)
         self._note(decided)
         if self._trials:
-            self.stage(f"{self._suite.name}, tuning", self._trials, self._identities)
+            self.stage(f"{self._suite.name}, tuning", self._trials, self._identities, waits=True)
             decided = self._decide()
             self._note(decided)
             for choice in decided:
@@ -185,6 +189,8 @@ class _Run:
             self.stage(self._suite.name, cells, self._identities)
         if self._ranked:
             self._ranked.dismiss()
+        if self._jobs:
+            self._jobs.close()
 
     def _check(self, decided: Sequence[Choice]) -> None:
         """Everything that will run and can be found wrong now.
@@ -230,8 +236,19 @@ class _Run:
         record = suite_record(self._suite, decided, self._identities)
         self._place.write_suite(record, self._suite.source_text)
 
-    def stage(self, name: str, cells: Sequence[Cell], identities: Mapping[str, Identity]) -> None:
-        """Run the cells that are new, stale or interrupted."""
+    def stage(
+        self,
+        name: str,
+        cells: Sequence[Cell],
+        identities: Mapping[str, Identity],
+        *,
+        waits: bool = False,
+    ) -> None:
+        """Run the cells that are new, stale or interrupted.
+
+        Args:
+            waits: Whether what follows depends on them, so that others' have to be waited for.
+        """
         self._identities = dict(identities)
         states = {cell.id: self._store.state(cell.id, self._identities[cell.id]) for cell in cells}
         to_do = [cell for cell in cells if states[cell.id].state not in self._ended]
@@ -242,16 +259,19 @@ class _Run:
         _say(self._console, inventory(name, states, len(to_do)))
         if self._ranked:
             self._on_ranks(self._ranked, to_do, queue)
+        elif to_do and self._jobs:
+            with progress_on(self._console, RunTracker(queue.num_waiting)) as progress:
+                watch(self._jobs, queue, progress, self._stops)
         elif to_do:
-            self._in_processes(queue)
+            self._in_processes(queue, waits or self._options.wait)
 
-    def _in_processes(self, queue: CellQueue) -> None:
+    def _in_processes(self, queue: CellQueue, waits: bool) -> None:
         options = self._options
         # Of all cells and not of those that are left, so that a resumed run computes like the first.
         every = [*self._trials, *self._suite.all_cells]
         executor, told = local_executor(Server(options.preload), every, options)
         _say(self._console, told)
-        limits = Limits(options.hang_seconds, options.stop_seconds)
+        limits = Limits(options.hang_seconds, options.stop_seconds, waits)
         store, claims = self._store, self._place.claims
         with progress_on(self._console, RunTracker(queue.num_waiting)) as progress:
             Scheduler(store, claims, executor, self._job, progress, limits, self._stops).run(queue)
