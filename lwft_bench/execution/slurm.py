@@ -8,6 +8,7 @@ their checkpoints and is queued again.
 from __future__ import annotations
 
 import math
+import os
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ _STOP_SECONDS = 120
 """Before a job's time is over, for its cells to write their checkpoints."""
 
 _CLOSING_SECONDS = 60.0
+_POLL_SECONDS = 0.2
 
 _REQUEUES = 100
 """Of a job whose time was over."""
@@ -86,7 +88,8 @@ class QueuedRunner:
                 "give --out on a file system that all nodes share",
             )
         self._process = subprocess.Popen(self._command)
-        code = self._process.wait()
+        while (code := self._process.poll()) is None:
+            time.sleep(_POLL_SECONDS)
         if code == 2:
             raise UserError("the run refused its input: see this job's log")
         return code
@@ -96,9 +99,16 @@ class QueuedRunner:
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
-            self._process.wait()
+            _await_end(self._process.pid)
         helpers = import_extra("submitit.helpers", "slurm")
         return helpers.DelayedSubmission(QueuedRunner(self._command, self._out))
+
+
+def _await_end(pid: int) -> None:
+    """Wait for a child from a signal's handler, where the lock of its Popen may be held."""
+    with suppress(ChildProcessError):
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            time.sleep(_POLL_SECONDS)
 
 
 class JobArray:
