@@ -20,6 +20,8 @@ from lwft_bench.cell.outcomes import SERVER_DIED, Ended, num_oom_kills
 from lwft_bench.cell.provenance import now
 from lwft_bench.execution.silence import Silence
 from lwft_bench.execution.worker import Job, PreflightJob, tell_accelerator, tell_findings, work
+from lwft_bench.memory.load import num_cores
+from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.events import DiskFull, Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
@@ -41,6 +43,7 @@ _RESTART_SECONDS = 0.5
 """For a server that is dying to be dead, which is when another is started."""
 
 _CLOSING_SECONDS = 5.0
+_LISTENING_SECONDS = 0.2
 _TRACEBACK_SECONDS = 0.5
 
 
@@ -89,6 +92,29 @@ class Server:
                 "model or a data set is damaged, or memory ran out"
             )
         return found
+
+    def told(
+        self,
+        target: Callable[..., None],
+        argument: object,
+        go_on: Callable[[], bool],
+        silent_seconds: float,
+    ) -> Any:
+        """What a process of its own tells last, events left out; None if it ended without, was silent
+        for too long, or was not to go on.
+        """
+        process, events = self._start(target, argument)
+        heard = time.monotonic()
+        with events, suppress(EOFError):
+            while go_on() and time.monotonic() - heard < silent_seconds:
+                if events.poll(_LISTENING_SECONDS):
+                    heard = time.monotonic()
+                    if not isinstance(told := events.recv(), Event):
+                        process.join()
+                        return told
+        process.kill()
+        process.join()
+        return None
 
     def _start(
         self, target: Callable[..., None], argument: object
@@ -218,6 +244,14 @@ class CellProcess:
                     self._events.recv()
                 else:
                     os.kill(self.pid, signal.SIGKILL)
+
+
+def num_workers(cells: Sequence[Cell], server: Server) -> int:
+    """Cells at once: one a core, or one alone where there is an accelerator."""
+    on_cpu = all(cell.training.device == "cpu" for cell in cells)
+    if not on_cpu and server.accelerator() is not None:
+        return 1
+    return min(num_cores(), len(cells))
 
 
 def _shorten_temporary_folder() -> None:

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lwft_bench.cell.outcomes import raised
-from lwft_bench.cell.provenance import now, num_cores
+from lwft_bench.cell.provenance import now
 from lwft_bench.execution.progress import PlainProgress
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.worker import LOG, RunCell, set_threads
+from lwft_bench.memory.load import num_cores
 from lwft_bench.results.store import RunStore, write_result
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError

@@ -11,19 +11,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lwft_bench.cell.provenance import num_cores
 from lwft_bench.execution.choice import Choice, choices, told
-from lwft_bench.execution.conclusion import ALL_DONE, REPORT, conclude
+from lwft_bench.execution.conclusion import ALL_DONE, conclude, make_report
 from lwft_bench.execution.executor import Executor, Limits
 from lwft_bench.execution.inventory import inventory
-from lwft_bench.execution.pool import Server
+from lwft_bench.execution.pool import Server, num_workers
 from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
+from lwft_bench.execution.timing import TimingStage
 from lwft_bench.execution.tracking import RunTracker
 from lwft_bench.execution.worker import PreflightJob
-from lwft_bench.results.made_from import inputs_digest, is_current, note
+from lwft_bench.memory.load import num_cores
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
@@ -53,6 +53,8 @@ class RunOptions:
     """The "module:function" that runs a cell."""
     check: str = "lwft_bench.preflight.cells:check_cells"
     """The "module:function" that checks cells before any of them runs; "": none does."""
+    timing: bool = True
+    """Time the methods against each other once every cell has ended, as the suite says."""
     preload: tuple[str, ...] = ("lwft_bench.execution.preload",)
     """Modules that the cells' server imports once for all of them."""
 
@@ -99,7 +101,7 @@ def run_suite(
         run = _Run(suite, store, options, console, stops, ranks)
         run.execute()
         if store.results() or store.trial_results():
-            _make_report(store, report or _report, console)
+            make_report(store, report, lambda text: _say(console, text))
         return conclude(store, lambda text: _say(console, text))
 
 
@@ -124,7 +126,7 @@ def run_cells(
         run = _Run(suite, store, options, console, stops, ALONE)
         store.write_suite(record, suite.source_text)
         run.stage(suite.name, suite.cells, identities)
-        _make_report(store, report or _report, console)
+        make_report(store, report, lambda text: _say(console, text))
         return conclude(store, lambda text: _say(console, text))
 
 
@@ -172,6 +174,32 @@ class _Run:
             self.stage(self._suite.name, cells, self._identities)
         if self._ranked:
             self._ranked.dismiss()
+        elif self._options.timing and not self._stops.count:
+            self._time(cells)
+
+    def _time(self, cells: Sequence[Cell]) -> None:
+        """Times the methods of cells that are done against each other, if no cell is left to run."""
+        states = [self._store.state(cell.id, self._identities[cell.id]).state for cell in cells]
+        if not self._suite.timing.pairs or not {*states} <= {State.DONE, State.FAILED}:
+            return
+        stage = TimingStage(
+            self._store,
+            self._suite.timing,
+            self._limits,
+            self._options.preload,
+            lambda: not self._stops.count,
+            lambda text: _say(self._console, text),
+        )
+        done = [cell for cell, state in zip(cells, states, strict=True) if state is State.DONE]
+        stage.run(done, self._identities, again=False)
+
+    def _limits(self) -> Limits:
+        """Of all cells and not of those that are left, so that a resumed run computes like the first."""
+        options = self._options
+        every = [*self._trials, *self._suite.all_cells]
+        workers = options.workers or num_workers(every, Server(options.preload))
+        threads = max(1, num_cores() // workers)
+        return Limits(workers, threads, options.hang_seconds, options.stop_seconds)
 
     def _check(self, decided: Sequence[Choice]) -> None:
         """Everything that will run and can be found wrong now.
@@ -233,16 +261,13 @@ class _Run:
 
     def _in_processes(self, to_do: Sequence[Cell]) -> None:
         options, store = self._options, self._store
-        server = Server(options.preload)
-        # Of all cells and not of those that are left, so that a resumed run computes like the first.
-        every = [*self._trials, *self._suite.all_cells]
-        workers = options.workers or _num_workers(every, server)
-        threads = max(1, num_cores() // workers)
+        limits = self._limits()
         _say(
             self._console,
-            f"{workers} at a time, {threads} CPU threads each; loading torch for all of them",
+            f"{limits.workers} at a time, {limits.threads} CPU threads each; "
+            "loading torch for all of them",
         )
-        limits = Limits(workers, threads, options.hang_seconds, options.stop_seconds)
+        server = Server(options.preload)
         save = self._saves_weights
         with progress_on(self._console, RunTracker(len(to_do))) as progress:
             Executor(store, server, options.run_cell, save, progress, limits, self._stops).run(
@@ -256,30 +281,6 @@ class _Run:
             _say(self._console, f"one at a time over {world} ranks, {threads} CPU threads each")
         with progress_on(self._console, RunTracker(len(to_do))) as progress:
             ranked.lead([(cell, self._identities[cell.id]) for cell in to_do], progress)
-
-
-def _num_workers(cells: Sequence[Cell], server: Server) -> int:
-    on_cpu = all(cell.training.device == "cpu" for cell in cells)
-    if not on_cpu and server.accelerator() is not None:
-        return 1
-    return min(num_cores(), len(cells))
-
-
-def _make_report(store: RunStore, report: Callable[[Path], str], console: Console) -> None:
-    """Unless the one that is there was made from just this."""
-    out = store.directory
-    if is_current(out) and (out / REPORT).exists():
-        return
-    digest = inputs_digest(out)
-    _say(console, report(out))
-    note(out, digest)
-
-
-def _report(out: Path) -> str:
-    from lwft_bench.reporting.report import terminal_summary, write_report
-
-    write_report(out)
-    return f"\n{terminal_summary(out)}\n"
 
 
 def _say(console: Console, text: str) -> None:

@@ -47,6 +47,7 @@ SECTIONS = (
     Section("Trials of the tuning", "trials"),
     Section("At equal floating-point operations", "equal_flops"),
     Section("At equal memory", "equal_memory"),
+    Section("Speed, timed by turns", "timing"),
     Section("Memory", "memory"),
     Section("Training", "training", ("loss",)),
     Section(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lwft_bench.schema.base import Name
 from lwft_bench.schema.cell import CellId
+from lwft_bench.schema.load import Load
 
 SCHEMA_VERSION = 1
 PROTOCOL_VERSION = 2
@@ -94,6 +95,8 @@ class Throughput(Record):
     evaluation_seconds: float
     flops_per_second: float | None = None
     threads: int | None = None
+    load: Load | None = None
+    """What else the machine did while the cell trained, in the process that ended the training."""
 
 
 class Check(Record):

@@ -1,0 +1,53 @@
+"""A suite's methods timed against each other, without its cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from lwft_bench.execution.executor import Limits
+from lwft_bench.execution.pool import Server, num_workers
+from lwft_bench.execution.runner import RunOptions
+from lwft_bench.execution.stopping import stop_requests
+from lwft_bench.execution.timing import TimingStage
+from lwft_bench.memory.load import num_cores
+from lwft_bench.results.store import RunStore
+from lwft_bench.schema.errors import UserError
+from lwft_bench.suites.loading import Suite
+
+
+def time_suite(suite: Suite, out: Path, console: Console | None = None) -> bool:
+    """Times the suite's methods anew, and notes it in the directory, of a run or not.
+
+    Where the suite tunes, methods are timed with the first values of their grids.
+
+    Returns:
+        Whether it came to its end.
+
+    Raises:
+        UserError: The suite asks for no pairs, or a model or data cannot be read.
+    """
+    console = console or Console()
+    if not suite.timing.pairs:
+        raise UserError("timing.pairs is 0: there is nothing to time", "set it, or give --pairs")
+    store, options = RunStore(out), RunOptions()
+    cells = suite.all_cells
+
+    def limits() -> Limits:
+        workers = num_workers(cells, Server(options.preload))
+        threads = max(1, num_cores() // workers)
+        return Limits(workers, threads, options.hang_seconds, options.stop_seconds)
+
+    with store.lock(), stop_requests() as stops:
+        stage = TimingStage(
+            store,
+            suite.timing,
+            limits,
+            options.preload,
+            lambda: not stops.count,
+            lambda text: console.print(Text(text), soft_wrap=True),
+        )
+        stage.run(cells, {cell.id: suite.identity(cell) for cell in cells}, again=True)
+        return not stops.count
