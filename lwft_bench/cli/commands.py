@@ -114,7 +114,6 @@ def time_command(
     ] = None,
     plugin: Plugins = None,
     settings: SetOptions = None,
-    models: Models = None,
     methods: Methods = None,
     debug: Debug = False,
 ) -> None:
@@ -123,7 +122,7 @@ def time_command(
     What is found goes into the directory, of a run or not, and into its report. Exit code 130 if it
     was interrupted.
     """
-    loaded = suite_of(suite, settings, plugin, models=names_in(models), methods=names_in(methods))
+    loaded = suite_of(suite, settings, plugin, methods=names_in(methods))
     loaded.require_runnable()
     if pairs is not None:
         loaded.timing = loaded.timing.model_copy(update={"pairs": pairs})

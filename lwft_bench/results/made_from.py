@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from lwft_bench.results.atomic import write_text_atomic
+from lwft_bench.results.correctness import CORRECTNESS
 from lwft_bench.results.timing import TIMING
 
 DIGEST = "report.sha256"
@@ -14,10 +15,10 @@ DIGEST = "report.sha256"
 
 def inputs_digest(directory: Path) -> str:
     """sha256 (hex) over the suite's record, the timing of its methods and every finished cell: its
-    result, and the sizes of its rows.
+    result, and the sizes of its rows; of a packed run, its table of right and wrong items.
     """
     digest = hashlib.sha256()
-    of_run = [directory / "suite.json", *directory.glob(TIMING)]
+    of_run = [directory / "suite.json", *directory.glob(CORRECTNESS), *directory.glob(TIMING)]
     for path in [*of_run, *sorted(directory.glob("cells/*/*.json*"))]:
         digest.update(f"{path.relative_to(directory)} ".encode())
         whole = path.suffix == ".json" or path in of_run

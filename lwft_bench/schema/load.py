@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 WAITING_SHARE = 0.05
 """Of the time in which a process could have run; above it, its figures were taken under contention."""
-BUSY_SHARE = 0.9
+HELD_SHARE = 0.9
 """Of one processor, which a process on the CPU keeps busy unless others do; where the kernel does not
 tell how long it waited."""
 SLOWED = frozenset(
@@ -57,7 +57,7 @@ class Load(BaseModel):
         busy = self.processor_seconds / max(self.wall_seconds, 1e-9)
         if share is not None and share > WAITING_SHARE:
             yield f"waited for a processor {100 * share:.0f} % of the time"
-        if share is None and self.on_cpu and busy < BUSY_SHARE:
+        if share is None and self.on_cpu and busy < HELD_SHARE:
             yield f"had a processor {100 * busy:.0f} % of the time"
         if self.device_processes:
             yield f"shared the device with {self.device_processes} other processes"

@@ -10,6 +10,7 @@ from typing import Literal
 from lwft_bench.cell.loading import load
 from lwft_bench.cell.training import prepare
 from lwft_bench.data.batching import DataOrder
+from lwft_bench.dry_run.planned_selections import LONGEST_TRACE
 from lwft_bench.dry_run.steps import LR, CellSteps
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.memory.meters import synchronised_clock
@@ -23,12 +24,10 @@ from lwft_bench.training.batch_steps import BatchSteps
 
 WARM_UP_STEPS = 2
 """State is touched for the first time, kernels are chosen, the order of updates is learnt."""
-LONGEST_TRACE = 300
-"""Selections that a strategy makes on made-up gradients."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TimedStep:
     """A timed step's: the pair, the method's place in its round, the step of its turn."""
 
     pair: int
@@ -83,7 +82,7 @@ class MethodSteps:
         for _ in range(WARM_UP_STEPS):
             self._step(0)
 
-    def timed(self, place: Place) -> TimingRow:
+    def timed(self, place: TimedStep) -> TimingRow:
         """Makes one step; those of the same pair and number have the same batch for every method."""
         number = place.pair * self._steps + place.step
         chosen = self._chosen[number]

@@ -16,7 +16,7 @@ from lwft_bench.schema.events import Emit, Progressed
 from lwft_bench.schema.run import plain_ablation
 from lwft_bench.schema.timing import TimedCell, TimedSet, TimingRow
 from lwft_bench.timing.job import TimingJob
-from lwft_bench.timing.method import MethodSteps, Place
+from lwft_bench.timing.method import MethodSteps, TimedStep
 from lwft_bench.timing.turns import there_and_back
 
 TRAINING_SHARE = 4
@@ -45,7 +45,7 @@ def time_methods(job: TimingJob, emit: Emit) -> tuple[TimedSet, list[TimingRow]]
     rows = []
     for pair in range(pairs):
         for turn, method in enumerate(there_and_back(methods, pair)):
-            rows += [method.timed(Place(pair, turn, step)) for step in range(steps)]
+            rows += [method.timed(TimedStep(pair, turn, step)) for step in range(steps)]
             emit(Progressed((pair + 1) * len(methods) + turn + 1, total))
         meter.look()
     first = job.cells[0]
