@@ -199,7 +199,7 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         flat |= {f"{kind}.{key}": value for key, value in options.items()}
     skipped = {"device", "threads", "checkpoint_every", "stream_seeds", "clip", "validate_every"}
     skipped.add("state_dtype")  # state.dtype and state.rounding say what it comes to
-    for key, value in training.model_dump(mode="json", exclude=skipped).items():
+    for key, value in training.as_recorded(skipped).items():
         flat[f"training.{key}"] = value
     clip = training.clip
     flat["training.ranks"] = num_ranks

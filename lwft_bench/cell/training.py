@@ -11,7 +11,7 @@ import torch
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.cell.model_checks import check_model
 from lwft_bench.cell.scoring import seldom
-from lwft_bench.data.batching import DataOrder, batches
+from lwft_bench.data.batching import DataOrder, batches, splitting_of
 from lwft_bench.dry_run.steps import BatchShape, longest
 from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.memory.load import LoadMeter
@@ -22,7 +22,9 @@ from lwft_bench.schema.load import Load
 from lwft_bench.strategies.base import Strategy
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble
 from lwft_bench.training.loss import DeviceBatch
+from lwft_bench.training.packed_attention import require_apart
 from lwft_bench.training.ranks import ALONE, Ranks
+from lwft_bench.training.streams import undisturbed
 from lwft_bench.training.trace import Trace
 from lwft_bench.training.trainer import Feed, Hooks, Trainer
 from lwft_bench.training.traits import Traits
@@ -106,6 +108,9 @@ def prepare(loaded: Loaded, ranks: Ranks = ALONE) -> Prepared:
         rounding_seed=loaded.streams.seed("rounding"),
         traits=traits,
     )
+    if cell.training.batching == "packed":
+        with undisturbed(device):
+            require_apart(loaded.model, device)
     return Prepared(assembly, order, account, traits)
 
 
@@ -114,7 +119,7 @@ def _order(loaded: Loaded, stream: str, ranks: Ranks) -> DataOrder:
     return DataOrder(
         loaded.train,
         batch_size=config.batch_size,
-        micro_batch_size=config.micro_batch_size,
+        splitting=splitting_of(config),
         seed=loaded.streams.seed(stream),
         num_ranks=ranks.world,
     )

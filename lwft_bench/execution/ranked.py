@@ -166,6 +166,11 @@ def require_shares(cells: Iterable[Cell], ranks: Ranks) -> None:
                 f"{ranks.world} ranks cannot share",
                 "raise it, or start fewer processes with --nproc-per-node",
             )
+        if cell.training.max_tokens is not None and ranks.world > 1:
+            raise UserError(
+                f"{cell.id}: with training.max_tokens ranks would have unequal numbers of micro-batches",
+                "give training.micro_batch_size instead",
+            )
 
 
 @contextmanager
