@@ -1,4 +1,4 @@
-"""What a run comes to in the end: words, and an exit code."""
+"""What a run comes to in the end: a report, words, and an exit code."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def make_report(
     """Unless the one that is there was made from just this.
 
     Args:
-        report: Makes it, and gives what to show of it; None: `report.md` and all beside it.
+        report: As of `run_suite`.
     """
     out = store.directory
     if is_current(out) and (out / REPORT).exists():

@@ -7,12 +7,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lwft_bench.execution.executor import Limits
+from lwft_bench.execution.company import require_name
+from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server, num_workers
-from lwft_bench.execution.runner import RunOptions
 from lwft_bench.execution.stopping import stop_requests
 from lwft_bench.execution.timing import TimingStage
 from lwft_bench.memory.load import num_cores
+from lwft_bench.results.claims import Claims
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.errors import UserError
 from lwft_bench.suites.loading import Suite
@@ -27,25 +28,31 @@ def time_suite(suite: Suite, out: Path, console: Console | None = None) -> bool:
         Whether it came to its end.
 
     Raises:
-        UserError: The suite asks for no pairs, or a model or data cannot be read.
+        UserError: The suite asks for no pairs, the directory is another suite's or used by a runner, or
+            a model or data cannot be read.
     """
     console = console or Console()
     if not suite.timing.pairs:
         raise UserError("timing.pairs is 0: there is nothing to time", "set it, or give --pairs")
     store, options = RunStore(out), RunOptions()
+    require_name(store, suite.name)
     cells = suite.all_cells
 
-    def limits() -> Limits:
-        workers = num_workers(cells, Server(options.preload))
-        threads = max(1, num_cores() // workers)
-        return Limits(workers, threads, options.hang_seconds, options.stop_seconds)
+    def threads() -> int:
+        return max(1, num_cores() // num_workers(cells, Server(options.preload)))
 
-    with store.lock(), stop_requests() as stops:
+    claims = Claims(out, options.lease_seconds)
+    with claims.beating(), stop_requests() as stops:
+        if claims.others():
+            raise UserError(
+                f"{out}: a run is going on here, beside which nothing can be timed",
+                "wait for its end: it times the methods itself",
+            )
         stage = TimingStage(
             store,
             suite.timing,
-            limits,
-            options.preload,
+            threads,
+            options,
             lambda: not stops.count,
             lambda text: console.print(Text(text), soft_wrap=True),
         )

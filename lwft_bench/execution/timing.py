@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from lwft_bench.execution.executor import Limits
+from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.worker import tell_timing
-from lwft_bench.results.store import RunStore
+from lwft_bench.results.store import RunStore, State
 from lwft_bench.results.timing import read_timing, write_timing
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
@@ -19,12 +19,22 @@ from lwft_bench.timing.turns import Chosen
 Say = Callable[[str], None]
 
 
+def ready_to_time(
+    store: RunStore, cells: Sequence[Cell], identities: Mapping[str, Identity]
+) -> list[Cell]:
+    """Cells that are done; none while another of them is left to run."""
+    states = {cell.id: store.state(cell.id, identities[cell.id]).state for cell in cells}
+    if not set(states.values()) <= {State.DONE, State.FAILED}:
+        return []
+    return [cell for cell in cells if states[cell.id] is State.DONE]
+
+
 class TimingStage:
     """Times what of a suite has not been timed yet.
 
     Args:
-        limits: Of the run's cells: CPU threads, and how long a process may be silent. They may be
-            dear to find, and are asked for where something is to be timed.
+        threads: CPU threads of the run's cells. They may be dear to find, and are asked for where
+            something is to be timed.
         go_on: Whether nobody has asked to stop.
     """
 
@@ -32,15 +42,15 @@ class TimingStage:
         self,
         store: RunStore,
         timing: TimingConfig,
-        limits: Callable[[], Limits],
-        preload: Sequence[str],
+        threads: Callable[[], int],
+        options: RunOptions,
         go_on: Callable[[], bool],
         say: Say,
     ) -> None:
         self._store = store
         self._timing = timing
-        self._limits = limits
-        self._preload = preload
+        self._threads = threads
+        self._options = options
         self._go_on = go_on
         self._say = say
 
@@ -67,11 +77,10 @@ class TimingStage:
             f"{self._timing.steps} steps"
         )
         recorded = {cell.id: self._recorded(cell.id, digests[cell.id]) for cell in cells}
-        limits = self._limits()
-        threads = first.training.threads or limits.threads
+        threads = first.training.threads or self._threads()
         job = TimingJob(cells, digests, recorded, self._timing, threads)
-        server = Server(self._preload)
-        found = server.told(tell_timing, job, self._go_on, limits.hang_seconds)
+        server = Server(self._options.preload)
+        found = server.told(tell_timing, job, self._go_on, self._options.hang_seconds)
         if not self._go_on():
             return
         if not isinstance(found, tuple):

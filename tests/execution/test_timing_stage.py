@@ -7,7 +7,7 @@ import pytest
 from fake_cells import FakeSuite, run
 
 from lwft_bench.execution import timing as stage_module
-from lwft_bench.execution.executor import Limits
+from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.timing import TimingStage
 from lwft_bench.results.store import RunStore
 from lwft_bench.results.timing import TIMING, read_timing
@@ -45,8 +45,8 @@ class Timers:
         return TimingStage(
             RunStore(out),
             TimingConfig(**config),
-            lambda: Limits(2, 1, 60.0, 1.0),
-            (),
+            lambda: 1,
+            RunOptions(),
             lambda: self.go_on,
             self.said.append,
         )
