@@ -158,7 +158,7 @@ def collate(examples: TokenisedExamples, indices: Sequence[int]) -> Batch:
     )
 
 
-def pack(examples: TokenisedExamples, indices: Sequence[int]) -> Batch:
+def collate_packed(examples: TokenisedExamples, indices: Sequence[int]) -> Batch:
     """The same in one row, one sequence after the other."""
     padded = collate(examples, indices)
     real = [slice(0, length) for length in padded.lengths]
@@ -263,7 +263,7 @@ class DataOrder:
         return int(self._permutation[offset])
 
     def _micro_batches(self, indices: Sequence[int]) -> list[Batch]:
-        make = pack if self._splitting.batching == "packed" else collate
+        make = collate_packed if self._splitting.batching == "packed" else collate
         shares = [self._split(indices[rank :: self._num_ranks]) for rank in range(self._num_ranks)]
         # A later rank has at most as many rows as an earlier one, so the turns stay the ranks'.
         return [

@@ -22,7 +22,7 @@ from lwft_bench.schema.errors import UserError
 from lwft_bench.training.causality import NOISE
 
 NAME = "sdpa_by_sequence"
-LENGTHS = (5, 11, 7)
+COMPARED = (5, 11, 7)
 """Tokens of the sequences that are compared packed and alone."""
 _INSTEAD = "Leave out `training.batching: packed`; `by_length` needs nothing of the model."
 
@@ -71,8 +71,8 @@ def require_apart(model: nn.Module, device: torch.device) -> None:
         UserError: They do, or the model cannot be run so.
     """
     size: int = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
-    every = (torch.arange(sum(LENGTHS), device=device) * 7 + 5) % size
-    packing = Packing.of(LENGTHS, device)
+    every = (torch.arange(sum(COMPARED), device=device) * 7 + 5) % size
+    packing = Packing.of(COMPARED, device)
     was_training = model.training
     model.eval()
     try:
@@ -86,7 +86,7 @@ def require_apart(model: nn.Module, device: torch.device) -> None:
             alone = torch.cat(
                 [
                     model(input_ids=ids[None], use_cache=False).logits[0]
-                    for ids in every.split(LENGTHS)
+                    for ids in every.split(COMPARED)
                 ]
             )
     except (TypeError, ValueError, RuntimeError, IndexError) as error:

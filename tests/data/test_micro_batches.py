@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lwft_bench.data.batching import IGNORED, DataOrder, TokenisedExamples, collate, pack
+from lwft_bench.data.batching import IGNORED, DataOrder, TokenisedExamples, collate, collate_packed
 from lwft_bench.data.extents import computed_extent, needed_extent
 from lwft_bench.data.micro_batches import Packing, Splitting
 from lwft_bench.schema.extents import Extent
@@ -38,7 +38,7 @@ def test_splits(splitting: Splitting, expected: list[list[str]]) -> None:
 
 
 def test_a_packed_row_has_the_same_tokens_and_the_same_targets_without_padding() -> None:
-    padded, packed = collate(EXAMPLES, range(5)), pack(EXAMPLES, range(5))
+    padded, packed = collate(EXAMPLES, range(5)), collate_packed(EXAMPLES, range(5))
     assert packed.input_ids.tolist() == [[token for ids in EXAMPLES.token_ids for token in ids]]
     assert (packed.num_tokens, packed.num_target_tokens) == (
         padded.num_tokens,
@@ -52,7 +52,7 @@ def test_a_packed_row_has_the_same_tokens_and_the_same_targets_without_padding()
 def test_no_sequence_predicts_the_first_token_of_the_next() -> None:
     """Where the loss is on all tokens, c's first one would be b's next."""
     every = TokenisedExamples(EXAMPLES.token_ids, [0] * 5, "all", 7)
-    packed = pack(every, [1, 2])
+    packed = collate_packed(every, [1, 2])
     assert packed.labels[0, 20] == IGNORED
     assert packed.num_target_tokens == 19 + 8
 
@@ -70,8 +70,8 @@ def test_packing_takes_rows_apart_and_together() -> None:
 
 def test_padding_of_a_packed_row_is_computed_in_attention_alone() -> None:
     computed, needed = (
-        computed_extent([pack(EXAMPLES, range(5))]),
-        needed_extent([pack(EXAMPLES, range(5))]),
+        computed_extent([collate_packed(EXAMPLES, range(5))]),
+        needed_extent([collate_packed(EXAMPLES, range(5))]),
     )
     assert computed == Extent(1, sum(LENGTHS), 5 * 20**2, computed.targets)
     assert needed.tokens == computed.tokens
