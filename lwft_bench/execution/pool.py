@@ -20,10 +20,8 @@ from lwft_bench.cell.outcomes import SERVER_DIED, Ended, num_oom_kills
 from lwft_bench.cell.provenance import now
 from lwft_bench.execution.silence import Silence
 from lwft_bench.execution.worker import Job, PreflightJob, tell_accelerator, tell_findings, work
-from lwft_bench.memory.load import num_cores
-from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.events import DiskFull, Event, PhaseBegan, Stopped
+from lwft_bench.schema.events import DeviceBroken, DiskFull, Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
 
 SILENT_PHASES: tuple[Phase, ...] = ("load", "plan", "save")
@@ -163,6 +161,7 @@ class CellProcess:
         self._interrupted = False
         self._hung_seconds: float | None = None
         self._disk_full = ""
+        self._broken_device = ""
         assert process.pid is not None
         self._silence = Silence(process.pid)
         self._oom_kills = num_oom_kills()
@@ -190,6 +189,8 @@ class CellProcess:
                 self._silence.broken()
                 if isinstance(event, DiskFull):
                     self._disk_full = event.text
+                if isinstance(event, DeviceBroken):
+                    self._broken_device = event.text
                 if isinstance(event, PhaseBegan):
                     self.phase = event.phase
                 if isinstance(event, Stopped):
@@ -213,6 +214,7 @@ class CellProcess:
             hung_seconds=self._hung_seconds,
             interrupted=self._interrupted,
             disk_full=self._disk_full,
+            broken_device=self._broken_device,
             out_of_memory=code == -signal.SIGKILL and kills != self._oom_kills,
         )
 
@@ -244,14 +246,6 @@ class CellProcess:
                     self._events.recv()
                 else:
                     os.kill(self.pid, signal.SIGKILL)
-
-
-def num_workers(cells: Sequence[Cell], server: Server) -> int:
-    """Cells at once: one a core, or one alone where there is an accelerator."""
-    on_cpu = all(cell.training.device == "cpu" for cell in cells)
-    if not on_cpu and server.accelerator() is not None:
-        return 1
-    return min(num_cores(), len(cells))
 
 
 def _shorten_temporary_folder() -> None:

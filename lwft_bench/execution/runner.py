@@ -23,8 +23,9 @@ from lwft_bench.execution.company import (
 from lwft_bench.execution.conclusion import ALL_DONE, conclude, make_report
 from lwft_bench.execution.inventory import inventory
 from lwft_bench.execution.local import LocalExecutor
+from lwft_bench.execution.local_places import local_executor
 from lwft_bench.execution.options import RunOptions
-from lwft_bench.execution.pool import Server, num_workers
+from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.queue import CellQueue
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
@@ -34,7 +35,6 @@ from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.timing import TimingStage, ready_to_time
 from lwft_bench.execution.tracking import RunTracker
 from lwft_bench.execution.worker import Job, PreflightJob
-from lwft_bench.memory.load import num_cores
 from lwft_bench.results.claims import Claims
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
@@ -199,18 +199,17 @@ class _Run:
         stage = TimingStage(
             self._store,
             self._suite.timing,
-            lambda: self._workers_and_threads()[1],
+            lambda: self._executor()[0],
             self._options,
             lambda: not self._stops.count,
             partial(_say, self._console),
         )
         stage.run(ready, self._identities, again=False)
 
-    def _workers_and_threads(self) -> tuple[int, int]:
-        """Of all cells and not of those that are left, so that a resumed run computes like the first."""
+    def _executor(self) -> tuple[LocalExecutor, str]:
+        """For all cells and not those that are left, so that a resumed run computes like the first."""
         every = [*self._trials, *self._suite.all_cells]
-        workers = self._options.workers or num_workers(every, Server(self._options.preload))
-        return workers, max(1, num_cores() // workers)
+        return local_executor(Server(self._options.preload), every, self._options)
 
     def _check(self, decided: Sequence[Choice]) -> None:
         """Everything that will run and can be found wrong now.
@@ -273,10 +272,8 @@ class _Run:
 
     def _in_processes(self, queue: CellQueue) -> None:
         options = self._options
-        workers, threads = self._workers_and_threads()
-        shares = f"{workers} at a time, {threads} CPU threads each"
-        _say(self._console, f"{shares}; loading torch for all of them")
-        executor = LocalExecutor(Server(options.preload), workers, threads)
+        executor, told = self._executor()
+        _say(self._console, told)
         limits = Limits(options.hang_seconds, options.stop_seconds)
         store, claims = self._store, self._place.claims
         with progress_on(self._console, RunTracker(queue.num_waiting)) as progress:

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.text import Text
 
 from lwft_bench.execution.company import require_name
+from lwft_bench.execution.local_places import local_executor
 from lwft_bench.execution.options import RunOptions
-from lwft_bench.execution.pool import Server, num_workers
+from lwft_bench.execution.pool import Server
 from lwft_bench.execution.stopping import stop_requests
 from lwft_bench.execution.timing import TimingStage
-from lwft_bench.memory.load import num_cores
 from lwft_bench.results.claims import Claims
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.errors import UserError
@@ -38,9 +38,6 @@ def time_suite(suite: Suite, out: Path, console: Console | None = None) -> bool:
     require_name(store, suite.name)
     cells = suite.all_cells
 
-    def threads() -> int:
-        return max(1, num_cores() // num_workers(cells, Server(options.preload)))
-
     claims = Claims(out, options.lease_seconds)
     with claims.beating(), stop_requests() as stops:
         if claims.others():
@@ -51,7 +48,7 @@ def time_suite(suite: Suite, out: Path, console: Console | None = None) -> bool:
         stage = TimingStage(
             store,
             suite.timing,
-            threads,
+            lambda: local_executor(Server(options.preload), cells, options)[0],
             options,
             lambda: not stops.count,
             lambda text: console.print(Text(text), soft_wrap=True),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
-from lwft_bench.execution.worker import tell_timing
+from lwft_bench.execution.worker import PlacedTiming, tell_timing
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.results.timing import read_timing, write_timing
 from lwft_bench.schema.cell import Cell
@@ -33,8 +34,8 @@ class TimingStage:
     """Times what of a suite has not been timed yet.
 
     Args:
-        threads: CPU threads of the run's cells. They may be dear to find, and are asked for where
-            something is to be timed.
+        executor: What runs the run's cells: it says where, and with how many threads. It may be dear to
+            make, and is asked for where something is to be timed.
         go_on: Whether nobody has asked to stop.
     """
 
@@ -42,14 +43,14 @@ class TimingStage:
         self,
         store: RunStore,
         timing: TimingConfig,
-        threads: Callable[[], int],
+        executor: Callable[[], LocalExecutor],
         options: RunOptions,
         go_on: Callable[[], bool],
         say: Say,
     ) -> None:
         self._store = store
         self._timing = timing
-        self._threads = threads
+        self._executor = executor
         self._options = options
         self._go_on = go_on
         self._say = say
@@ -77,10 +78,16 @@ class TimingStage:
             f"{self._timing.steps} steps"
         )
         recorded = {cell.id: self._recorded(cell.id, digests[cell.id]) for cell in cells}
-        threads = first.training.threads or self._threads()
+        executor = self._executor()
+        threads = first.training.threads or executor.threads
         job = TimingJob(cells, digests, recorded, self._timing, threads)
         server = Server(self._options.preload)
-        found = server.told(tell_timing, job, self._go_on, self._options.hang_seconds)
+        found = server.told(
+            tell_timing,
+            PlacedTiming(job, executor.place(first)),
+            self._go_on,
+            self._options.hang_seconds,
+        )
         if not self._go_on():
             return
         if not isinstance(found, tuple):

@@ -17,18 +17,19 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import parent_process, util
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lwft_bench.cell.outcomes import disk_is_full, one_line, raised
-from lwft_bench.cell.provenance import accelerator, now
+from lwft_bench.cell.provenance import SHARED_DEVICE, accelerator, now
+from lwft_bench.execution.devices import Placement, device_is_broken
 from lwft_bench.results.store import write_result
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.events import DiskFull, Emit, Event, PhaseBegan, Stopped
+from lwft_bench.schema.events import DeviceBroken, DiskFull, Emit, Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
 from lwft_bench.schema.run import CellRecord
 from lwft_bench.training.errors import Interrupted
@@ -74,12 +75,14 @@ class Job:
     run_cell: str
     save_weights: bool
     runner: Path | None = None
+    placement: Placement = field(default_factory=Placement)
 
 
 def work(job: Job, connection: Connection) -> None:
     """Run the cell. Errors become its result; only the parent can tell of a death."""
     _die_with_parent()
     _log_to(job.folder / LOG)
+    _settle_on(job.placement)
     stop = _stop_at_sigterm()
     started = now()
     phase: Phase = "load"
@@ -108,12 +111,27 @@ def work(job: Job, connection: Connection) -> None:
         try:
             if disk_is_full(error):
                 raise
+            if device_is_broken(error):
+                emit(DeviceBroken(one_line(str(error))))
+                _end(connection)
             write_result(job.folder, raised(job.cell, job.record, error, phase, started))
         except Exception as last:
             if not disk_is_full(last):
                 raise
             emit(DiskFull(one_line(str(last))))
     _end(connection)
+
+
+def _settle_on(placement: Placement) -> None:
+    """Have this process see its devices alone. torch is loaded, and has not looked for devices yet."""
+    torch = sys.modules.get("torch")
+    if placement.environment and torch is not None and torch.cuda.is_initialized():
+        raise RuntimeError(
+            "the cells' server has initialised a device: cells would see all of them"
+        )
+    os.environ.update(placement.environment)
+    if placement.shared:
+        os.environ[SHARED_DEVICE] = "1"
 
 
 def _end(connection: Connection) -> None:
@@ -152,15 +170,24 @@ def tell_findings(job: PreflightJob, connection: Connection) -> None:
         connection.send(traceback.format_exc())
 
 
-def tell_timing(job: TimingJob, connection: Connection) -> None:
+@dataclass(frozen=True, slots=True)
+class PlacedTiming:
+    """What to time, and where."""
+
+    timing: TimingJob
+    placement: Placement
+
+
+def tell_timing(job: PlacedTiming, connection: Connection) -> None:
     """Tell how far it is, and in the end the timed set and its rows, or in one line why there are
     none.
     """
-    _work_silently(job.threads)
+    _work_silently(job.timing.threads)
     try:
+        _settle_on(job.placement)
         from lwft_bench.timing.run import time_methods
 
-        connection.send(time_methods(job, connection.send))
+        connection.send(time_methods(job.timing, connection.send))
     except Exception as error:
         text = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         connection.send(one_line(text))

@@ -7,8 +7,10 @@ import pytest
 from fake_cells import FakeSuite, run
 
 from lwft_bench.execution import timing as stage_module
+from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.timing import TimingStage
+from lwft_bench.execution.worker import PlacedTiming
 from lwft_bench.results.store import RunStore
 from lwft_bench.results.timing import TIMING, read_timing
 from lwft_bench.schema.cell import Cell
@@ -35,9 +37,9 @@ class Timers:
         class Server:
             def __init__(self, preload: Any) -> None: ...
 
-            def told(self, target: Any, job: TimingJob, *limits: Any) -> Any:
-                timers.jobs.append(job)
-                return timers.answer or timed(job)
+            def told(self, target: Any, job: PlacedTiming, *limits: Any) -> Any:
+                timers.jobs.append(job.timing)
+                return timers.answer or timed(job.timing)
 
         monkeypatch.setattr(stage_module, "Server", Server)
 
@@ -45,7 +47,7 @@ class Timers:
         return TimingStage(
             RunStore(out),
             TimingConfig(**config),
-            lambda: 1,
+            lambda: LocalExecutor(None, 2, 1),
             RunOptions(),
             lambda: self.go_on,
             self.said.append,
