@@ -58,6 +58,7 @@ SECTIONS = (
     Section("Planted layer", "planted", ("planted",), scope="run"),
     Section("Layers by task", None, ("profile",), scope="run"),
     Section("Cells that are not done", "failures", scope="run"),
+    Section("Where the time went", "time", scope="run"),
     Section("Provenance", "provenance", scope="run"),
     Section("Cells", "cells", scope="run"),
 )

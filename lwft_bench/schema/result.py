@@ -215,6 +215,9 @@ class CellResult(Record):
     scores: list[Score] = []
     average: float | None = None
     """Unweighted mean over benchmarks."""
+    scores_of: CellId | None = None
+    """The cell of the run whose scores and samples these are, as it ended in the same weights (digest)
+    and is evaluated alike; None: they are its own."""
     memory: Memory | None = None
     throughput: Throughput | None = None
     training: Training | None = None
@@ -228,3 +231,5 @@ class CellResult(Record):
     provenance: dict[str, Any] = {}
     """Versions, hardware, threads, commit, command, times."""
     failure: Failure | None = None
+    phase_seconds: dict[str, float] = {}
+    """Phase -> seconds of the process that ended the cell."""

@@ -177,6 +177,12 @@ def _notes(comparison: Comparison, found: TimedComparison | None) -> Iterator[st
             "Where no item or every item is solved the formula gives ± 0.0; the 95 % bound is then "
             "about 3 divided by the number of items."
         )
+    reused = [result.cell for row in scored for result in row.results if result.scores_of]
+    if reused:
+        yield (
+            "Not evaluated again, since another cell ended in the same weights and its scores are "
+            f"theirs: {', '.join(reused)}."
+        )
     yield from _best_note(comparison)
     if comparison.baseline and any(AVERAGE in row.differences for row in scored):
         yield (
