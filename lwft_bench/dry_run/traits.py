@@ -18,6 +18,7 @@ from lwft_bench.data.masks import unmasked
 from lwft_bench.memory.fake import fake_model
 from lwft_bench.memory.fake_mode import RepeatingFakeMode
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import described
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.loss import head_is_linear
 from lwft_bench.training.traits import Traits
@@ -65,8 +66,8 @@ def _traced(key: str, length: int) -> Traits:
         with mode:
             own_logits = _alters_logits(model, length)
     except Exception as error:  # whatever a model's code does that means nothing without values
-        text = " ".join(str(error).split())
-        return Traits(True, attention=attention, problem=f"{type(error).__name__}: {text}")
+        problem = " ".join(described(error).split())
+        return Traits(True, attention=attention, problem=problem)
     missing = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
     return Traits(own_logits, frozenset(missing), attention)
 
