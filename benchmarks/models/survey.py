@@ -71,7 +71,7 @@ def main(results: Path, *wanted: str) -> None:
     wanted = tuple(name for name in wanted if name != "--quick")
     torch.set_num_threads(1)
     known: dict[str, Found] = json.loads(results.read_text()) if results.is_file() else {}
-    versions = f"transformers {transformers.__version__}, torch {torch.__version__}, peft {peft.__version__}"
+    versions = ", ".join(f"{one.__name__} {one.__version__}" for one in (transformers, torch, peft))
     every = list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     for model_type in wanted or [name for name in every if name not in known]:
         known[model_type] = surveyed(model_type, quick) | {"with": versions}
