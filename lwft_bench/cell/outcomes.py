@@ -37,7 +37,7 @@ class Ended:
     exitcode: its exit status, or minus the signal that killed it; SERVER_DIED if nobody can tell.
     hung: it was killed for its silence. interrupted: it says that it stopped on request.
     out_of_memory: the kernel killed a process for memory while it ran. disk_full: what it says of a
-    disk that has no room.
+    disk that has no room. broken_device: what it says of a device that has failed.
     """
 
     exitcode: int
@@ -46,6 +46,7 @@ class Ended:
     interrupted: bool = False
     out_of_memory: bool = False
     disk_full: str = ""
+    broken_device: str = ""
 
     @property
     def killed_from_outside(self) -> bool:
@@ -90,6 +91,8 @@ def died(cell: Cell, record: CellRecord, ended: Ended, log: Path, started: datet
         status, error = "hung", f"no sign of life for {ended.hung_seconds:.0f} s; killed"
     elif ended.out_of_memory:
         status, error = "out_of_memory", "killed by the kernel: out of host memory"
+    elif ended.broken_device:
+        error = f"the device failed, the second under this cell: {ended.broken_device}"
     elif ended.exitcode == SERVER_DIED:
         error = f"the server of the cells' processes died, or exit code {SERVER_DIED}"
     elif ended.exitcode == -signal.SIGKILL:

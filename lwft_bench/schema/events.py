@@ -65,5 +65,21 @@ class DiskFull:
     text: str
 
 
-Event = PhaseBegan | StepsDone | BenchmarkScored | Stopped | Progressed | Noted | DiskFull
+@dataclass(frozen=True, slots=True)
+class DeviceBroken:
+    """The cell's device has failed, and the cell ends; it goes on from its last checkpoint elsewhere."""
+
+    text: str
+
+
+Event = (
+    PhaseBegan
+    | StepsDone
+    | BenchmarkScored
+    | Stopped
+    | Progressed
+    | Noted
+    | DiskFull
+    | DeviceBroken
+)
 Emit = Callable[[Event], None]
