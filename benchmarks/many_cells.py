@@ -1,99 +1,130 @@
-"""What sharing a directory costs with many cells: cells that do nothing, claimed by several runners.
+"""What a report of many cells and a suite of many cells take, in processor time and peak memory.
 
-    python benchmarks/many_cells.py [CELLS] [RUNNERS]
+    python benchmarks/many_cells.py report reports/examples/arith 250 500 1000 2000
+    python benchmarks/many_cells.py expand 1000 10000
 
-Prints how long a run takes to see what there is, what a runner spends on a cell (claiming it, its
-folder, its result, and giving it back), and how long the report's inputs take to be compared.
+`report` makes run directories of so many cells by copying those of a finished run under other models'
+and seeds' names, and has each report made in a process of its own. `expand` does the same with a suite.
+A line for each number of cells.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import resource
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from lwft_bench.cell.outcomes import new_result
-from lwft_bench.execution.queue import CellQueue
-from lwft_bench.results.claims import Claims
-from lwft_bench.results.made_from import inputs_digest
-from lwft_bench.results.store import RunStore, write_result
-from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
-from lwft_bench.schema.method import MethodConfig
-from lwft_bench.schema.run import Identity
-
-IDENTITY = Identity({"config": "c"})
+MODELS = 10
+"""Over which the cells are spread; the rest of their number is seeds."""
 
 
-def cells(number: int) -> list[Cell]:
-    return [
-        Cell(
-            id=f"tiny--method--task--seed{seed}",
-            model=ModelConfig(name="tiny", path="embedded"),
-            method=MethodConfig(name="method", title="method", citation="none"),
-            task=TaskConfig(name="task", data="none", train_examples=1, benchmarks=("none",)),
-            training=TrainingConfig(steps=1, device="cpu"),
-            evaluation=EvaluationConfig(),
-            seed=seed,
-        )
-        for seed in range(number)
-    ]
+def multiplied(source: Path, target: Path, num_cells: int) -> None:
+    """A run directory with so many copies of the cells of the source's first seed."""
+    suite = json.loads((source / "suite.json").read_text())
+    first = [cell for cell in suite["cells"] if cell["seed"] == suite["cells"][0]["seed"]]
+    seeds = -(-num_cells // (len(first) * MODELS))
+    cells = []
+    for model in (f"model{number}" for number in range(MODELS)):
+        for cell in first:
+            # The untrained model has one cell for all seeds.
+            for seed in range(seeds) if "--seed" in cell["id"] else (cell["seed"],):
+                cells.append(_copied(source, target, cell, model, seed))
+    (target / "suite.json").write_text(json.dumps(suite | {"cells": cells}))
+    (target / "suite.yaml").write_text((source / "suite.yaml").read_text())
 
 
-def work(out: Path, number: int, spent: multiprocessing.Queue[tuple[int, float, float]]) -> None:
-    """One runner: how many cells it did, and its seconds before and with them."""
-    store, claims = RunStore(out), Claims(out)
-    began = time.perf_counter()
-    queue = CellQueue(store, claims, [(cell, IDENTITY) for cell in cells(number)])
-    ready = time.perf_counter()
-    done = 0
-    with claims.beating():
-        while queue.num_waiting:
-            queued = queue.take(lambda cell: True)
-            if queued is None:
-                time.sleep(0.05)
-                continue
-            cell = queued.cell
-            record = store.begin(cell, IDENTITY, threads=1)
-            write_result(store.work_folder(cell.id), new_result(cell, record, "done", average=0.5))
-            assert queue.holds(cell.id)
-            store.publish(cell.id)
-            queue.drop(cell.id)
-            done += 1
-    spent.put((done, ready - began, time.perf_counter() - ready))
+def _copied(
+    source: Path, target: Path, cell: dict[str, Any], model: str, seed: int
+) -> dict[str, Any]:
+    name = cell["id"].replace(cell["model"], model, 1)
+    name = name.replace(f"--seed{cell['seed']}", f"--seed{seed}")
+    folder = target / "cells" / name
+    folder.mkdir(parents=True)
+    for path in (source / "cells" / cell["id"]).iterdir():
+        if path.suffix == ".jsonl":
+            (folder / path.name).hardlink_to(path.resolve())
+    before = source / "cells" / cell["id"]
+    config = json.loads((before / "config.json").read_text())
+    config |= {"id": name, "seed": seed, "model": config["model"] | {"name": model}}
+    (folder / "config.json").write_text(json.dumps(config))
+    result = json.loads((before / "result.json").read_text())
+    (folder / "result.json").write_text(
+        json.dumps(result | {"cell": name, "model": model, "seed": seed})
+    )
+    return cell | {"id": name, "model": model, "seed": seed}
 
 
-def main(number: int, runners: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        spent: multiprocessing.Queue[tuple[int, float, float]] = multiprocessing.Queue()
-        began = time.perf_counter()
-        processes = [
-            multiprocessing.Process(target=work, args=(out, number, spent)) for _ in range(runners)
-        ]
-        for process in processes:
-            process.start()
-        found = [spent.get() for _ in processes]
-        for process in processes:
-            process.join()
-        wall = time.perf_counter() - began
-        total = sum(done for done, _, _ in found)
-        store = RunStore(out)
-        looked = time.perf_counter()
-        states = [store.state(cell.id, IDENTITY).state for cell in cells(number)]
-        seen = time.perf_counter() - looked
-        digested = time.perf_counter()
-        inputs_digest(out)
-        digest = time.perf_counter() - digested
-        print(f"{number} cells, {runners} runners: {total} done, {wall:.1f} s")
-        print(f"a runner's time for a cell: {1000 * sum(s for _, _, s in found) / total:.1f} ms")
-        print(f"before the first cell: {max(before for _, before, _ in found):.1f} s")
-        print(
-            f"seeing all {len(states)} as done: {seen:.1f} s; the report's inputs: {digest:.1f} s"
-        )
+def written_suite(folder: Path, num_cells: int) -> Path:
+    """As many cells by methods, seeds and an ablated option."""
+    methods = ["fft", "lora", "lisa", "grass", "ows-norm"]
+    seeds = -(-num_cells // (len(methods) * MODELS))
+    path = folder / "many.yaml"
+    path.write_text(
+        f"name: many\nmodels: [embedded]\nmethods: [{', '.join(methods)}]\ntasks: [arith]\n"
+        f"seeds: {list(range(seeds))}\n"
+        "training: {steps: 10}\n"
+        f"ablate: {{training.lr: {[round(1e-4 * (k + 1), 7) for k in range(MODELS)]}}}\n"
+    )
+    return path
+
+
+def measured(code: str, *arguments: str) -> tuple[float, float, float]:
+    """Wall and processor seconds and peak GiB of a process that runs this."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    told = subprocess.run(
+        [sys.executable, "-c", code + _PEAK, *arguments], check=True, capture_output=True, text=True
+    )
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = usage.ru_utime + usage.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - started, processor, int(told.stdout.split()[-1]) / 2**20
+
+
+_PEAK = "\nimport resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+_REPORT = """
+import sys
+from pathlib import Path
+from lwft_bench.reporting.report import write_report
+write_report(Path(sys.argv[1]))
+"""
+_EXPAND = """
+import sys
+from lwft_bench.suites.loading import load_suite
+print(len(load_suite(sys.argv[1]).all_cells))
+"""
+
+
+def rows(numbers: list[int], make: Callable[[Path, int], str], code: str) -> Iterator[str]:
+    yield "| cells | s | s of processor | peak, GiB |"
+    yield "|---:|---:|---:|---:|"
+    for number in numbers:
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            seconds, processor, peak = measured(code, make(Path(folder), number))
+        yield f"| {number:,} | {seconds:.1f} | {processor:.1f} | {peak:.2f} |"
+
+
+def main() -> None:
+    what, *rest = sys.argv[1:]
+    if what == "report":
+        source = Path(rest.pop(0))
+
+        def run(folder: Path, number: int) -> str:
+            multiplied(source, folder / "run", number)
+            return str(folder / "run")
+
+        found = rows([int(number) for number in rest], run, _REPORT)
+    else:
+        numbers = [int(number) for number in rest]
+        found = rows(numbers, lambda folder, n: str(written_suite(folder, n)), _EXPAND)
+    for row in found:
+        print(row, flush=True)
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:]]
-    main(*(numbers + [10_000, 4][len(numbers) :]))
+    main()

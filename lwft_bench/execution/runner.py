@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from lwft_bench.execution.choice import Choice, choices, told
-from lwft_bench.execution.company import (
-    recover,
-    require_name,
-    require_same_cells,
-    told_company,
-)
+from lwft_bench.execution.company import SharedRun, joined
 from lwft_bench.execution.conclusion import ALL_DONE, conclude, make_report
 from lwft_bench.execution.inventory import inventory
+from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.local_places import local_executor
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
@@ -31,9 +26,9 @@ from lwft_bench.execution.scheduler import Limits, Scheduler
 from lwft_bench.execution.slurm import JobArray, told_place, watch
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
+from lwft_bench.execution.timing import TimingStage, ready_to_time
 from lwft_bench.execution.tracking import RunTracker
 from lwft_bench.execution.worker import Job, PreflightJob
-from lwft_bench.results.claims import Claims
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
@@ -80,13 +75,16 @@ def run_suite(
         # Cells print into this process's output, which then goes to their logs.
         console = console or Console(file=os.fdopen(os.dup(1), "w"))
     console = console or Console()
-    with _joined(store, suite.name, options, console) as claims, stop_requests() as stops:
-        run = _Run(suite, _Place(store, claims), options, console, stops, ranks)
+    with (
+        joined(store, suite.name, options.lease_seconds, partial(_say, console)) as place,
+        stop_requests() as stops,
+    ):
+        run = _Run(suite, place, options, console, stops, ranks)
         run.execute()
         if store.results() or store.trial_results():
-            with claims.alone("report"):
-                make_report(store, report, lambda text: _say(console, text))
-        return conclude(store, lambda text: _say(console, text))
+            with place.claims.alone("report"):
+                make_report(store, report, partial(_say, console))
+        return conclude(store, partial(_say, console))
 
 
 def run_cells(
@@ -105,40 +103,16 @@ def run_cells(
         The exit code.
     """
     console = console or Console()
-    with _joined(store, suite.name, options, console) as claims, stop_requests() as stops:
-        place = _Place(store, claims)
+    with (
+        joined(store, suite.name, options.lease_seconds, partial(_say, console)) as place,
+        stop_requests() as stops,
+    ):
         run = _Run(suite, place, options, console, stops, ALONE)
         place.write_suite(record, suite.source_text)
         run.stage(suite.name, suite.cells, identities)
-        with claims.alone("report"):
-            make_report(store, report, lambda text: _say(console, text))
-        return conclude(store, lambda text: _say(console, text))
-
-
-@contextmanager
-def _joined(store: RunStore, suite: str, options: RunOptions, console: Console) -> Iterator[Claims]:
-    """A runner in the directory, alone or beside others of the same suite."""
-    require_name(store, suite)
-    claims = Claims(store.directory, options.lease_seconds)
-    with claims.beating():
-        if others := claims.others():
-            _say(console, told_company(store.directory, others))
-        recover(store, claims)
-        yield claims
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A run directory, and this runner's claims in it."""
-
-    store: RunStore
-    claims: Claims
-
-    def write_suite(self, record: SuiteRecord, source: str) -> None:
-        """Note the suite; refuses to change it for others who run it now."""
-        with self.claims.alone("suite"):
-            require_same_cells(self.store, record, self.claims.others())
-            self.store.write_suite(record, source)
+        with place.claims.alone("report"):
+            make_report(store, report, partial(_say, console))
+        return conclude(store, partial(_say, console))
 
 
 class _Run:
@@ -147,7 +121,7 @@ class _Run:
     def __init__(
         self,
         suite: Suite,
-        place: _Place,
+        place: SharedRun,
         options: RunOptions,
         console: Console,
         stops: StopRequests,
@@ -191,6 +165,28 @@ class _Run:
             self._ranked.dismiss()
         if self._jobs:
             self._jobs.close()
+        elif not self._ranked and self._options.timing and not self._stops.count:
+            self._time(cells)
+
+    def _time(self, cells: Sequence[Cell]) -> None:
+        """Times the methods against each other, if no cell is left and no other runner does."""
+        ready = ready_to_time(self._store, cells, self._identities)
+        if not self._suite.timing.pairs or not ready or not self._place.claims.acquire(".timing"):
+            return
+        stage = TimingStage(
+            self._store,
+            self._suite.timing,
+            lambda: self._executor()[0],
+            self._options,
+            lambda: not self._stops.count,
+            partial(_say, self._console),
+        )
+        stage.run(ready, self._identities, again=False)
+
+    def _executor(self) -> tuple[LocalExecutor, str]:
+        """For all cells and not those that are left, so that a resumed run computes like the first."""
+        every = [*self._trials, *self._suite.all_cells]
+        return local_executor(Server(self._options.preload), every, self._options)
 
     def _check(self, decided: Sequence[Choice]) -> None:
         """Everything that will run and can be found wrong now.
@@ -267,9 +263,7 @@ class _Run:
 
     def _in_processes(self, queue: CellQueue, waits: bool) -> None:
         options = self._options
-        # Of all cells and not of those that are left, so that a resumed run computes like the first.
-        every = [*self._trials, *self._suite.all_cells]
-        executor, told = local_executor(Server(options.preload), every, options)
+        executor, told = self._executor()
         _say(self._console, told)
         limits = Limits(options.hang_seconds, options.stop_seconds, waits)
         store, claims = self._store, self._place.claims
