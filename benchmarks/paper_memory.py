@@ -1,243 +1,216 @@
-"""The peaks that GRASS publishes against plans, over everything that it leaves open.
+"""The memory that GRASS publishes for LLaMA-2-7B against plans, over everything that it leaves open.
 
-One setting must explain all of them together, since a single match proves nothing: fifteen peaks of
-three models and five methods, and one of longer sequences. Prints the tables of docs/plan.md, from the
-plans of paper_peaks.py:
+One setting must explain all figures together, since a single match proves nothing. Left open are
+rows and tokens of a batch, checkpointing, whether embedding and head are trained with the layers,
+decimal or binary units, and which draw is meant. Prints the tables of docs/plan.md:
 
-    OMP_NUM_THREADS=1 python -m benchmarks.paper_peaks peaks.jsonl
-    python -m benchmarks.paper_memory peaks.jsonl --figure docs/figures/paper-memory.png
+    OMP_NUM_THREADS=1 python benchmarks/paper_memory.py
 """
 
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import astuple, dataclass, fields
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from itertools import product
-from pathlib import Path
 
-import matplotlib.pyplot as plt
-import numpy as np
+from lwft_bench.planning.plan import Needed, Planner
+from lwft_bench.schema.cell import Cell, EvaluationConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.method import MethodConfig
+from lwft_bench.schema.shipped import shipped
+from lwft_bench.suites.architectures import read_architecture
+from lwft_bench.suites.entries import read_card
 
-from benchmarks.paper_peaks import (
-    CARDS,
-    DRAWS,
-    KERNELS,
-    LAYERWISE,
-    LENGTH,
-    LONG,
-    MODELS,
-    Planned,
-    read,
-)
-
-PEAKS = {
-    "TinyLlama": (8.76, 4.71, 5.71, 4.93, 4.49),
-    "Gemma-2B": (21.19, 11.26, 11.64, 13.33, 12.45),
-    "LLaMA2-7B": (51.32, 19.97, 23.23, 22.31, 19.08),
-}
-"""Of each model by method, in the order of CARDS; by a summary of the paper."""
-CELLS = {
-    (model, method, LENGTH): peak
-    for model, peaks in PEAKS.items()
-    for method, peak in zip(CARDS, peaks, strict=True)
-} | {("LLaMA2-7B", "GRASS", LONG): 23.25}
+LONG = 1792
+FITTED = {"state, resident": 1.63, "GRASS": 19.1, "full fine-tuning": 51.3, "GRASS at 1792": 23.25}
+"""What a setting can explain. The state that stays with offloading is apart: here it is the staging
+memory, which is a setting of its own (`training.bucket_bytes`) and the same in all of these."""
+OFFLOADED = 0.14
+LIMIT = 24.0
+"""LoRA and DoRA are beyond it at 1792 tokens."""
+BEYOND = ("lora-r128", "dora")
 CLOSE = (0.02, 0.05)
-"""Settings fit equally well if their largest residual is at most this above the best one's; and a cell
-is explained by a setting that is at most this away."""
-UNITS = {"GB": 10**9, "GiB": 2**30}
+"""Settings fit equally well if their largest residual is at most this above the best one's."""
+ENDS = ("embed", "final_norm", "head")
+DRAWS = ("cheapest", "mean", "dearest", "whole run")
+"""Of one step, over what is drawn; or of the whole run, in which probing is."""
 
-Cell = tuple[str, str, int]
-Plans = Mapping[Planned, Mapping[str, Mapping[str, float]]]
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    rows: int
+    tokens: int
+    checkpointing: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """rows: of a batch, for each model. state: of LISA, whether that of layers which left is kept."""
-
-    rows: tuple[int, ...]
-    checkpointing: bool
-    logits: str
-    kernel: str
-    adapters: str
-    lisa_ends: str
-    lisa_state: str
-    grass_ends: str
-    draw: str
+    batch: Batch
+    ends: bool
     unit: str
+    draw: str
 
 
-def settings() -> Iterator[Setting]:
-    ends = ("frozen", "trained")
-    yield from (
-        Setting(*values)
-        for values in product(
-            product((1, 4), repeat=len(MODELS)),
-            (False, True),
-            ("chunked", "whole"),
-            KERNELS,
-            ("bf16", "float32"),
-            ends,
-            ("dropped", "kept"),
-            ends,
-            DRAWS,
-            UNITS,
-        )
+@cache
+def planned(
+    method: str, batch: Batch, ends: bool = False, *, steps: int = 1000, samples: int = 2
+) -> Needed:
+    card = read_card(MethodConfig, shipped("methods")[method]).config
+    cell = Cell(
+        id=method,
+        model=read_architecture("llama-2-7b").model,
+        method=card.model_copy(update={"always_train": ENDS}) if ends else card,
+        task=TaskConfig(name="none", data="none", train_examples=1, benchmarks=()),
+        training=TrainingConfig(
+            steps=steps,
+            batch_size=batch.rows,
+            max_length=batch.tokens,
+            precision="bf16",
+            loss_on="all",
+            checkpointing=batch.checkpointing,
+        ),
+        evaluation=EvaluationConfig(),
+        seed=0,
     )
-
-
-def planned(setting: Setting, cell: Cell, plans: Plans) -> float | None:
-    """The cell's peak in the setting's unit; None where it was not planned."""
-    model, method, tokens = cell
-    ends = {"LISA": setting.lisa_ends, "GRASS": setting.grass_ends}.get(method)
-    key = Planned(
-        model,
-        method,
-        setting.rows[list(MODELS).index(model)],
-        tokens,
-        setting.checkpointing,
-        setting.logits == "whole",
-        ends == "trained",
-        method in ("LoRA", "DoRA") and setting.adapters == "float32",
-    )
-    if key not in plans:
-        return None
-    count = plans[key][setting.kernel][setting.draw if method in LAYERWISE else "dearest"]
-    if method == "LISA" and setting.lisa_state == "kept":
-        count += plans[key]["kept"]["state"]
-    return count / UNITS[setting.unit]
-
-
-def residuals_of(tried: list[Setting], plans: Plans) -> np.ndarray:
-    """[settings, cells]: planned / published - 1; NaN where it was not planned."""
-    found = np.full((len(tried), len(CELLS)), np.nan)
-    for row, setting in enumerate(tried):
-        for column, (cell, published) in enumerate(CELLS.items()):
-            value = planned(setting, cell, plans)
-            if value is not None:
-                found[row, column] = value / published - 1
+    found = Planner(num_samples=samples).plan(cell).needed
+    assert found is not None
     return found
 
 
-def name_of(cell: Cell) -> str:
-    model, method, tokens = cell
-    return f"{model} {method}" + (f", {tokens} tokens" if tokens != LENGTH else "")
+def resident_state(ends: bool) -> int:
+    """Of one selection: a run of one step. No batch changes it."""
+    batch = Batch(1, 256, True)
+    needed = planned("grass-no-offload", batch, ends, steps=1, samples=0)
+    return needed.component_peaks["optimizer_state"]
 
 
-def line(*values: object) -> None:
-    print("| " + " | ".join(map(str, values)) + " |")
+def peak(needed: Needed, draw: str) -> float:
+    of_steps = needed.step_peaks
+    by_draw = (of_steps.minimum, of_steps.mean, of_steps.maximum, needed.peak_bytes)
+    return dict(zip(DRAWS, by_draw, strict=True))[draw]
 
 
-def words(setting: Setting) -> list[str]:
-    rows = ", ".join(map(str, setting.rows)) if len(set(setting.rows)) > 1 else setting.rows[0]
-    rest = [
-        "yes" if value is True else "no" if value is False else value for value in astuple(setting)
-    ]
-    return [str(rows), *map(str, rest[1:])]
+def gigabytes(count: float, unit: str) -> float:
+    return count / {"GB": 10**9, "GiB": 2**30}[unit]
 
 
-def print_settings(tried: list[Setting], off: np.ndarray, shown: int) -> None:
-    worst, typical = np.abs(off).max(axis=1), np.sqrt((off**2).mean(axis=1))
-    names = [field.name.replace("_", " ") for field in fields(Setting)]
-    line(*names, "worst", "root mean square")
-    line(*[":---"] * len(names), "---:", "---:")
-    for index in np.argsort(worst, kind="stable")[:shown]:
-        line(*words(tried[index]), f"{worst[index]:.1%}", f"{typical[index]:.1%}")
-    index = int(typical.argmin())
-    line(*words(tried[index]), f"{worst[index]:.1%}", f"{typical[index]:.1%}")
-    best = worst.min()
-    print(f"\n{len(tried)} settings; the best is off by {best:.1%} at most.")
-    for close in CLOSE:
-        near = [one for one, off_by in zip(tried, worst, strict=True) if off_by <= best + close]
-        print(f"\nWithin {100 * close:.0f} points of it: {len(near)}.")
-        for position, name in enumerate(names):
-            counts = Counter(words(one)[position] for one in near)
-            print(f"- {name}: " + ", ".join(f"{v} ({n})" for v, n in counts.most_common()))
+def figures(setting: Setting) -> Iterator[float]:
+    """In the order of `FITTED`, each planned when it is asked for."""
+    batch, ends, unit = setting.batch, setting.ends, setting.unit
+    long = Batch(batch.rows, LONG, batch.checkpointing)
+    yield gigabytes(resident_state(ends), unit)
+    yield gigabytes(peak(planned("grass", batch, ends), setting.draw), unit)
+    yield gigabytes(planned("fft", batch).peak_bytes, unit)
+    yield gigabytes(peak(planned("grass", long, ends), setting.draw), unit)
 
 
-def print_cells(tried: list[Setting], off: np.ndarray) -> list[int]:
-    """Returns the best setting by its worst residual, and the one by all of them."""
-    best = int(np.abs(off).max(axis=1).argmin())
-    least = int((off**2).sum(axis=1).argmin())
-    line("cell", "published", "best joint setting", "least squares", "any setting", "within 2 %")
-    line(":---", *["---:"] * 5)
-    for column, (cell, published) in enumerate(CELLS.items()):
-        of_cell = off[:, column]
-        joint = [f"{published * (1 + of_cell[i]):.2f} ({of_cell[i]:+.1%})" for i in (best, least)]
-        low, high = published * (1 + of_cell.min()), published * (1 + of_cell.max())
-        nearest = of_cell[np.abs(of_cell).argmin()]
-        within = int((np.abs(of_cell) <= CLOSE[0]).sum())
-        line(
-            name_of(cell),
-            f"{published:g}",
-            *joint,
-            f"{low:.2f} to {high:.2f}, nearest {nearest:+.1%}",
-            f"{within} of {len(tried)}",
-        )
-    for close in CLOSE:
-        missed = [
-            name_of(cell)
-            for column, cell in enumerate(CELLS)
-            if np.abs(off[:, column]).min() > close
-        ]
-        print(f"\nNot within {close:.0%} in any setting: {', '.join(missed) or 'none'}.")
-    return [best, least]
+def figures_within(setting: Setting, at_most: float) -> dict[str, float] | None:
+    """By the names of `FITTED`; None as soon as one is further off than that."""
+    found = {}
+    for (name, value), figure in zip(FITTED.items(), figures(setting), strict=True):
+        found[name] = figure
+        if abs(figure / value - 1) > at_most:
+            return None
+    return found
 
 
-def draw(off: np.ndarray, chosen: list[int], path: Path) -> None:
-    """Planned over published of every cell: over all settings, those that fit equally well, the best."""
-    worst = np.abs(off).max(axis=1)
-    near = worst <= worst.min() + max(CLOSE)
-    figure, axes = plt.subplots(figsize=(9, 4.6), layout="constrained")
-    at = np.arange(len(CELLS))
-    for values, width, colour, label in (
-        (off, 2, "#b8b8b8", f"all {len(off):,} settings"),
-        (
-            off[near],
-            7,
-            "#7ba7d0",
-            f"the {near.sum():,} within {100 * max(CLOSE):.0f} points of the best",
-        ),
+def fit(tried: list[Setting]) -> list[tuple[dict[str, float], Setting]]:
+    """The settings that fit about as well as the best, the best first."""
+    fitted: list[tuple[dict[str, float], Setting]] = []
+    best = math.inf
+    for one in tried:
+        found = figures_within(one, best + max(CLOSE))
+        if found is not None:
+            fitted.append((found, one))
+            best = min(best, largest(found))
+    fitted = [(found, one) for found, one in fitted if largest(found) <= best + max(CLOSE)]
+    return sorted(fitted, key=lambda pair: largest(pair[0]))
+
+
+def settings(all_rows: list[int], all_tokens: list[int]) -> Iterator[Setting]:
+    for checkpointing, ends, rows, tokens in product(
+        (False, True), (False, True), all_rows, all_tokens
     ):
-        low, high = 1 + values.min(axis=0), 1 + values.max(axis=0)
-        axes.vlines(at, low, high, colors=colour, linewidth=width, label=label)
-    for index, marker, label in zip(
-        chosen, ("o", "_"), ("best by its worst cell", "least squares"), strict=True
-    ):
-        axes.plot(at, 1 + off[index], marker, color="black", markersize=6, label=label)
-    axes.axhline(1, color="#c0392b", linewidth=1, label="published")
-    axes.set_yscale("log")
-    axes.set_yticks([0.5, 0.7, 1, 1.5, 2, 3], ["0.5", "0.7", "1", "1.5", "2", "3"])
-    axes.minorticks_off()
-    axes.set_xticks(
-        at, [name_of(cell).replace(", ", ",\n") for cell in CELLS], rotation=60, ha="right"
-    )
-    axes.set_ylabel("planned / published")
-    axes.legend(frameon=False, fontsize=8, ncols=2)
-    figure.savefig(path, dpi=150)
+        for unit, draw in product(("GB", "GiB"), DRAWS):
+            yield Setting(Batch(rows, tokens, checkpointing), ends, unit, draw)
+
+
+def residuals(found: dict[str, float]) -> dict[str, float]:
+    return {name: found[name] / value - 1 for name, value in FITTED.items()}
+
+
+def largest(found: dict[str, float]) -> float:
+    return max(map(abs, residuals(found).values()))
+
+
+def beyond(setting: Setting) -> dict[str, float]:
+    """LoRA's and DoRA's need at the sweep's end."""
+    long = Batch(setting.batch.rows, LONG, setting.batch.checkpointing)
+    return {method: gigabytes(planned(method, long).peak_bytes, setting.unit) for method in BEYOND}
+
+
+def row(*values: str) -> None:
+    print("| " + " | ".join(values) + " |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plans", type=Path, nargs="+")
-    parser.add_argument("--figure", type=Path)
-    parser.add_argument("--shown", type=int, default=5)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--tokens", type=int, nargs="+", default=[256, 512, 768, 1024])
+    parser.add_argument("--shown", type=int, default=8)
     arguments = parser.parse_args()
-    plans: dict[Planned, Mapping[str, Mapping[str, float]]] = {}
-    for path in arguments.plans:
-        plans |= read(path)
-    every = list(settings())
-    off = residuals_of(every, plans)
-    whole = ~np.isnan(off).any(axis=1)
-    tried, off = [one for one, there in zip(every, whole, strict=True) if there], off[whole]
-    if len(tried) < len(every):
-        print(f"{len(every) - len(tried)} of {len(every)} settings were not planned.\n")
-    print_settings(tried, off, arguments.shown)
-    print()
-    chosen = print_cells(tried, off)
-    if arguments.figure:
-        draw(off, chosen, arguments.figure)
+    tried = list(settings(arguments.rows, arguments.tokens))
+    fitted = fit(tried)
+
+    row("rows x tokens", "checkpointing", "ends trained", "draw", "unit", *FITTED, *BEYOND, "worst")
+    row(*[":---"] * 5, *["---:"] * (len(FITTED) + len(BEYOND) + 1))
+    published = (f"{value:g}" for value in FITTED.values())
+    row("published", "", "", "", "GB", *published, *[f"> {LIMIT:g}"] * len(BEYOND), "")
+    for found, one in fitted[: arguments.shown]:
+        off = residuals(found)
+        row(
+            f"{one.batch.rows} x {one.batch.tokens}",
+            "yes" if one.batch.checkpointing else "no",
+            "yes" if one.ends else "no",
+            one.draw,
+            one.unit,
+            *(f"{value:.2f} ({off[name]:+.0%})" for name, value in found.items()),
+            *(f"{value:.1f}" for value in beyond(one).values()),
+            f"{largest(found):.1%}",
+        )
+
+    best = largest(fitted[0][0])
+    print(f"\n{len(tried)} settings; the best is off by {best:.1%} at most.")
+    for close in CLOSE:
+        as_well = [one for found, one in fitted if largest(found) <= best + close]
+        over = sum(min(beyond(one).values()) > LIMIT for one in as_well)
+        ranges = {
+            name: sorted({str(getter(one)) for one in as_well})
+            for name, getter in {
+                "rows x tokens": lambda one: f"{one.batch.rows} x {one.batch.tokens}",
+                "checkpointing": lambda one: one.batch.checkpointing,
+                "ends": lambda one: one.ends,
+                "draw": lambda one: one.draw,
+                "unit": lambda one: one.unit,
+            }.items()
+        }
+        print(
+            f"\nWithin {100 * close:.0f} points of it: {len(as_well)}; LoRA and DoRA are both beyond "
+            f"{LIMIT:g} at {LONG} tokens in {over} of them."
+        )
+        for name, values in ranges.items():
+            print(f"- {name}: {', '.join(values)}")
+    batch = fitted[0][1].batch
+    staging = planned("grass", batch, False).component_peaks["staging"]
+    print(f"\nState on the device when offloaded: {staging / 1e9:.3f} GB (published {OFFLOADED}).")
+    for ends in (False, True):
+        state = resident_state(ends)
+        print(
+            f"State resident{', ends trained' if ends else ''}: {state / 1e9:.3f} GB, "
+            f"{state / 2**30:.3f} GiB; without offload {(state - staging) / 1e9:+.2f} GB."
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Plans of GRASS's memory table over what it leaves open, one JSON line each; see paper_memory.py.
+"""Plans of GRASS's memory table over what it leaves open, one JSON line each; see paper_table.py.
 
     OMP_NUM_THREADS=1 python -m benchmarks.paper_peaks FILE [MODEL...]
 

@@ -297,8 +297,8 @@ BLOCKLLM = [
         "bits of what is observed",
         TrainingStep,
         "_take_piece",
-        "            self._let_go(parameter)",
-        "            parameter.data.sub_(parameter.grad)\n            self._let_go(parameter)",
+        "        self._let_go(parameter)",
+        "        parameter.data.sub_(parameter.grad)\n        self._let_go(parameter)",
         lambda tmp, make: test_observed.test_an_observed_unit_is_measured_and_keeps_its_bits(tmp),
     ),
 ]
@@ -399,7 +399,9 @@ ABSIGNSGD = [
         "fields",
         "return ()",
         'return (Field("exp_avg", dtype, shape),)',
-        lambda tmp, make: _stateless().test_a_published_plan_has_no_state(),
+        lambda tmp, make: _stateless().test_wherever_state_would_be_the_weights_are_the_same(
+            tmp, "sign", "float32"
+        ),
     ),
 ]
 
