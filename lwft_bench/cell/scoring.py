@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from lwft_bench.cell.loading import Loaded
+from lwft_bench.cell.reuse import scored_alike
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.evaluation.not_finite import NotFinite
-from lwft_bench.schema.events import BenchmarkScored, Emit, Progressed
+from lwft_bench.models.digests import weights_digest
+from lwft_bench.schema.events import BenchmarkScored, Emit, seldom
 from lwft_bench.schema.result import Score
 from lwft_bench.schema.rows import SampleRow
 from lwft_bench.training.errors import Diverged
-
-TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Scored:
     seconds: float
     rows_together: str | None = None
     """Which prompts were answered at once; None: nothing was generated."""
+    scores_of: str | None = None
+    """The cell whose scores these are, as it ended in the same weights; None: they are its own."""
 
     @property
     def average(self) -> float:
@@ -34,17 +36,23 @@ class Scored:
         return sum(score.value for score in self.scores) / len(self.scores)
 
 
-def seldom(tell: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """Tells at most once in TELL_SECONDS."""
-    last = time.monotonic()
+def score_or_reuse(loaded: Loaded, folder: Path, emit: Emit) -> Scored:
+    """Takes the scores of a cell of the run that ended in the same weights; else evaluates.
 
-    def told(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= TELL_SECONDS:
-            last = time.monotonic()
-            tell(done, total)
-
-    return told
+    Raises:
+        Diverged: As `score`, and UserError too.
+    """
+    if not loaded.cell.method.trains:
+        return score(loaded, emit)
+    weights = weights_digest(loaded.adapter.tensors(loaded.model))
+    alike = scored_alike(loaded.cell, folder, weights)
+    if alike is None:
+        return score(loaded, emit)
+    result, samples = alike
+    for one in result.scores:
+        emit(BenchmarkScored(one.benchmark, one.value))
+    together = result.confounds.get("evaluation.rows_together")
+    return Scored(tuple(result.scores), tuple(samples), 0.0, together, result.cell)
 
 
 def score(loaded: Loaded, emit: Emit) -> Scored:
@@ -65,7 +73,7 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
             loaded.tokenizer,
             loaded.items,
             cell.evaluation,
-            seldom(lambda done, total: emit(Progressed(done, total))),
+            seldom(emit),
             profile=cell.task.profile,
             template=template,
         )

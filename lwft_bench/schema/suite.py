@@ -19,6 +19,7 @@ from pydantic import (
 from lwft_bench.schema.base import Config, Name
 from lwft_bench.schema.cell import EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
 from lwft_bench.schema.method import MethodConfig
+from lwft_bench.schema.timing import TimingConfig
 
 
 def _shape(value: Any) -> str | None:
@@ -135,6 +136,8 @@ class SuiteFile(Config):
     """Whose fine-tuned weights are kept, in the cell's folder: of `all` cells, of the `last` seed of
     each method, or of none. A cell whose weights are there is scored on other benchmarks, or with
     other options of evaluation, without being trained again."""
+    timing: TimingConfig = TimingConfig()
+    """How the methods are timed against each other once every cell has ended."""
     plugins: tuple[str, ...] = ()
     """Python files that register strategies, adapters or optimizers, relative to this file."""
 
