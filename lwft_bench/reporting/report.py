@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import read_run
@@ -16,7 +14,6 @@ from lwft_bench.reporting.render.markdown import to_titled_markdown
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.sections import (
     SECTIONS,
-    TABLE_NAMES,
     build_table,
     contexts,
     tables_named,
@@ -27,8 +24,6 @@ from lwft_bench.schema.suite import AVERAGE
 
 if TYPE_CHECKING:
     from lwft_bench.reporting.document import Filled
-
-Format = Literal["markdown", "latex", "csv"]
 
 
 def write_report(run: Path) -> Path:
@@ -76,23 +71,6 @@ def _fill(context: Context) -> list[Filled]:
         for section in SECTIONS
         for about in contexts(context, section.scope)
     ]
-
-
-def print_table(run: Path, format: Format, name: str = "main") -> str:
-    """One table of a run as text: one a model and task, below each other; CSV joins them.
-
-    Raises:
-        UserError: there is no table of this name, or the run has nothing for it.
-    """
-    if name not in TABLE_NAMES:
-        raise UserError(f"There is no table `{name}`.", f"Tables: {', '.join(TABLE_NAMES)}.")
-    tables = tables_named(name, Context.of(read_run(run)))
-    if not tables:
-        raise UserError(f"{run} has nothing for the table `{name}`.")
-    if format == "csv":
-        return pd.concat([table.values for table in tables]).to_csv(index=False)
-    render = to_latex if format == "latex" else to_titled_markdown
-    return "\n".join(render(table) for table in tables)
 
 
 def write_profile(runs: Sequence[Path], out: Path, methods: Collection[str] | None = None) -> str:

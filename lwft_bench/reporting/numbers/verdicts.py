@@ -52,10 +52,14 @@ def against_untrained(comparison: Comparison) -> dict[str, Judged]:
     return judge(pairs, lambda _: pooled)
 
 
-def between(comparison: Comparison, rows: Sequence[Row]) -> dict[Pair, Judged]:
-    """The average of each of `rows` minus that of each other one, both ways round: one family."""
-    pooled = seed_variance(comparison, AVERAGE)
-    return both_ways(judge(_pairs_of_averages(rows), lambda _: pooled))
+def between(comparison: Comparison, rows: Sequence[Row], key: str = AVERAGE) -> dict[Pair, Judged]:
+    """The score of each of `rows` minus that of each other one, both ways round: one family.
+
+    Args:
+        key: a benchmark, or `AVERAGE`.
+    """
+    pooled = seed_variance(comparison, key)
+    return both_ways(judge(_pairs_of_scores(rows, key), lambda _: pooled))
 
 
 def between_losses(losses: Losses) -> dict[Pair, Judged]:
@@ -72,7 +76,7 @@ def between_in_both(
 ) -> tuple[dict[Pair, Judged], dict[Pair, Judged]]:
     """Averages and losses of methods that are compared in both: together one family."""
     variances = {"average": seed_variance(comparison, AVERAGE), "loss": _loss_variance(losses)}
-    pairs = {("average", pair): paired for pair, paired in _pairs_of_averages(rows).items()}
+    pairs = {("average", pair): paired for pair, paired in _pairs_of_scores(rows, AVERAGE).items()}
     pairs |= {("loss", pair): paired for pair, paired in _pairs_of_losses(losses).items()}
     judged = judge(pairs, lambda key: variances[key[0]])
     averages, by_loss = (
@@ -82,11 +86,11 @@ def between_in_both(
     return averages, by_loss
 
 
-def _pairs_of_averages(rows: Sequence[Row]) -> dict[Pair, PairedDifference]:
+def _pairs_of_scores(rows: Sequence[Row], key: str) -> dict[Pair, PairedDifference]:
     return {
         (row.label, other.label): paired
         for row, other in combinations(rows, 2)
-        if (paired := differences(row, other).get(AVERAGE)) is not None
+        if (paired := differences(row, other).get(key)) is not None
     }
 
 
@@ -122,15 +126,21 @@ def not_separable(best: str, others: Sequence[str], pairs: Mapping[Pair, Judged]
 
 
 def best_averages(comparison: Comparison) -> list[str]:
-    """The best average and what is not separable from it; empty with fewer than two methods.
+    """The best average and what is not separable from it: `best_scores` of all rows."""
+    return best_scores(comparison, comparison.scored, AVERAGE)
 
-    Also empty where seeds are missing, so that nothing can be said of the best trained method.
+
+def best_scores(comparison: Comparison, rows: Sequence[Row], key: str) -> list[str]:
+    """The best of `rows` by a benchmark, or by `AVERAGE`, and what is not separable from it.
+
+    Empty with fewer than two rows that have it, and where seeds are missing, so that nothing can be
+    said of the best trained method.
     """
-    rows = comparison.scored
+    rows = [row for row in rows if key in row.accuracy]
     if len(rows) < 2:
         return []
-    best = max(rows, key=lambda row: row.accuracy[AVERAGE].mean)
-    pairs = between(comparison, rows)
+    best = max(rows, key=lambda row: row.accuracy[key].mean)
+    pairs = between(comparison, rows, key)
     own = [pair for (one, _), pair in pairs.items() if one == best.label]
     if not any(pair.adjusted is not None for pair in own):
         return []
