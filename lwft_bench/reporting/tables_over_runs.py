@@ -26,6 +26,7 @@ from lwft_bench.reporting.render.grid_latex import fits, grid_as_latex
 from lwft_bench.reporting.render.html_table import to_html
 from lwft_bench.reporting.render.latex import to_latex
 from lwft_bench.reporting.render.markdown import to_titled_markdown
+from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.sections import TABLE_NAMES, tables_named
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import unknown
@@ -141,8 +142,15 @@ def _of_report(name: str, read: RunsRead, format: Format, written: dict[str, Wri
         raise UserError(f"{where} has nothing for the table `{name}`.")
     if format == "csv":
         return pd.concat([one.values for one in tables]).to_csv(index=False)
+    return "\n".join(render_table(one, format) for one in tables)
+
+
+def render_table(table: Table, format: Format) -> str:
+    """A table of the report as text."""
+    if format == "csv":
+        return table.values.to_csv(index=False)
     render = {"latex": to_latex, "html": to_html, "markdown": to_titled_markdown}[format]
-    return "\n".join(render(one) for one in tables)
+    return render(table)
 
 
 def _text(found: Sequence[Grid], format: Format, what: str) -> str:

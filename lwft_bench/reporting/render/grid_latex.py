@@ -13,8 +13,6 @@ from lwft_bench.reporting.render.widths import POINTS, SIZES, ems
 _NEEDS = r"% needs \usepackage{booktabs,multirow,siunitx,graphicx} and \usepackage[T1]{fontenc}"
 _GAPS = (4.0, 3.0, 2.0, 1.5)
 """Half of the space between two columns, in points, the widest first."""
-_SMALL = 0.75
-"""Size of what stands behind ±, as a part of the number's."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def _plain(number: str) -> str:
 
 
 def _behind(entry: Entry) -> str:
-    error = rf"\,{{\tiny$\pm$\,{entry.error}}}" if entry.error else ""
+    error = rf"\,{{\mdseries\tiny$\pm$\,{entry.error}}}" if entry.error else ""
     return error + (rf"$^{{{entry.star}}}$" if entry.star else "")
 
 
@@ -156,32 +154,34 @@ def _ended(row: str) -> str:
 
 
 def _fit(grid: Grid) -> _Fit:
+    """The largest letters with which the table is no wider than its column or text."""
     room = POINTS[grid.layout.style][grid.layout.width]
-    widths = [
-        max(ems(line) for text in texts for line in _lines_of(text)) for texts in _leading(grid)
-    ]
-    for heading, entries in zip(grid.headings, _entries(grid), strict=True):
-        head = max(map(ems, _lines_of(heading)))
-        widths.append(max([head, *(_width(entry) for entry in entries)]))
-    gaps = 2 * (len(widths) - 1)
-    for size, points in SIZES.items():
+    *sizes, (_, tiny) = SIZES[grid.layout.style].items()
+    leading = sum(max(map(ems, texts)) for texts in _leading(grid))
+    gaps = 2 * (len(grid.leading) + len(grid.headings) - 1)
+    columns = list(zip(grid.headings, _entries(grid), strict=True))
+    for size, points in sizes:
+        width = points * leading
+        for heading, entries in columns:
+            head = points * max(map(ems, _lines_of(heading)))
+            width += max([head, *(_width(entry, points, tiny) for entry in entries)])
         for gap in _GAPS:
-            if sum(widths) * points + gaps * gap <= room:
+            if width + gaps * gap <= room:
                 return _Fit(size, gap, True)
-    return _Fit(r"\scriptsize", _GAPS[-1], False)
+    return _Fit(sizes[-1][0], _GAPS[-1], False)
 
 
 def _leading(grid: Grid) -> Iterator[list[str]]:
-    for depth, heading in enumerate(grid.leading):
-        if depth < len(grid.leading) - 1:
-            yield [heading, *(row.blocks[depth] for row in grid.rows)]
-        else:
-            yield [heading, *(row.label for row in grid.rows)]
+    """Lines of the names of blocks, which may be broken, and of the rows' labels, column by column."""
+    for depth, heading in enumerate(grid.leading[:-1]):
+        names = {row.blocks[depth] for row in grid.rows}
+        yield [heading, *(line for name in names for line in _lines_of(name))]
+    yield [grid.leading[-1], *(row.label for row in grid.rows)]
 
 
-def _width(entry: Entry) -> float:
+def _width(entry: Entry, points: float, tiny: float) -> float:
     if not entry.number:
-        return ems(entry.word)
-    bold = 1.15 if entry.marked else 1.0
-    behind = _SMALL * ems(f"± {entry.error}") if entry.error else 0.0
-    return bold * ems(_plain(entry.number)) + behind + 0.4 * len(entry.star)
+        return points * ems(entry.word)
+    bold = 1.13 if entry.marked else 1.0
+    behind = tiny * ems(f"±{entry.error}") + 4.0 if entry.error else 0.0
+    return bold * points * ems(_plain(entry.number)) + behind + 0.4 * points * len(entry.star)
