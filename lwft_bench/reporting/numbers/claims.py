@@ -8,9 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lwft_bench.reporting.numbers.comparison import Comparison, Row, differences
-from lwft_bench.reporting.numbers.deciding import Bounds, Needed, Verdict, needed, verdict
+from lwft_bench.reporting.numbers.deciding import Bounds, Needed, Verdict, chance, needed, verdict
+from lwft_bench.reporting.numbers.families import holm
 from lwft_bench.reporting.numbers.measurements import memories
-from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
+from lwft_bench.reporting.numbers.statistics import (
+    CONFIDENCE,
+    Estimate,
+    PairedDifference,
+    mean_over_seeds,
+)
 from lwft_bench.reporting.numbers.verdicts import between
 from lwft_bench.reporting.read.plans import PlannedPeak
 from lwft_bench.schema.claims import Claim, Side
@@ -22,9 +28,11 @@ _GB = 1e9
 class Assessed:
     """A claim with its verdict for one model and task.
 
-    about: them, in words; "" where nothing has the cells. estimate, interval: of the claim's metric, in
-    its unit; None where there is none. cells: ids of those that it rests on. why: in words, where the
-    numbers do not say it. needed: of an undecided one, what would decide it.
+    about: them, in words; "" where nothing has the cells. estimate, interval: of the claim's metric,
+    in its unit; None where there is none. cells: ids of those that it rests on. why: in words, where
+    the numbers do not say it. noisy: what was estimated and the bounds, on a scale on which noise adds
+    up; None where there is no noise. adjusted: p after Holm's correction for all that are noisy.
+    needed: of an undecided one, what would decide it.
     """
 
     claim: Claim
@@ -34,6 +42,8 @@ class Assessed:
     interval: Bounds | None = None
     cells: tuple[str, ...] = ()
     why: str = ""
+    noisy: tuple[Estimate, Bounds] | None = None
+    adjusted: float | None = None
     needed: Needed | None = None
 
 
@@ -41,9 +51,25 @@ def assess(
     claims: Sequence[Claim], comparisons: Sequence[Comparison], plans: Sequence[PlannedPeak] = ()
 ) -> list[Assessed]:
     """Every claim: one verdict for each model and task that has the cells of both sides, or one that
-    none has.
+    none has. All that noise could decide are one family.
     """
-    return [found for claim in claims for found in _assess(claim, comparisons, plans)]
+    found = [one for claim in claims for one in _assess(claim, comparisons, plans)]
+    noisy = [one.noisy for one in found if one.noisy is not None]
+    adjusted = iter(holm([chance(*one) for one in noisy]) if noisy else [])
+    return [
+        _corrected(one, one.noisy, next(adjusted), len(noisy)) if one.noisy is not None else one
+        for one in found
+    ]
+
+
+def _corrected(
+    one: Assessed, noisy: tuple[Estimate, Bounds], adjusted: float, family: int
+) -> Assessed:
+    """Undecided too where the correction leaves it so."""
+    one = replace(one, adjusted=adjusted)
+    if one.verdict != "undecided" and adjusted < 1 - CONFIDENCE:
+        return one
+    return replace(one, verdict="undecided", needed=needed(*noisy, family))
 
 
 def _assess(
@@ -147,7 +173,7 @@ def _by_interval(
         decided,
         shown(estimate.mean),
         (shown(interval[0]), shown(interval[1])),
-        needed=needed(estimate, (low, high)) if decided == "undecided" else None,
+        noisy=None if paired.identical else (estimate, (low, high)),
     )
 
 

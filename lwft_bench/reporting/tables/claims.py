@@ -7,14 +7,15 @@ from collections.abc import Iterator, Sequence
 
 from lwft_bench.reporting.numbers.claims import Assessed, assess
 from lwft_bench.reporting.numbers.context import Context
-from lwft_bench.reporting.render.formatting import NOTHING
+from lwft_bench.reporting.render.formatting import NOTHING, p_value
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.schema.claims import Claim
 
 _NOTE = (
     "Supported: the whole 95 % interval lies where the claim says; contradicted: none of it does; "
-    "undecided: it may be either. Each verdict alone is wrong in at most 5 of 100 such experiments; of "
-    "many claims some verdict is wrong more often than that."
+    "undecided: it may be either. Intervals are of each claim alone; verdicts are corrected by Holm for "
+    "the {} claims here that noise could decide, so that any of them is wrong in at most 5 of 100 such "
+    "tables. Counted memory and weights have no noise."
 )
 _WOULD_TAKE = (
     "Would take: with which four of five such experiments would decide, if the number is what it seems; "
@@ -32,13 +33,14 @@ def claims_table(found: Sequence[Assessed]) -> Table | None:
     if not found:
         return None
     claims = list({one.claim.name: one.claim for one in found}.values())
+    noisy = sum(one.noisy is not None for one in found)
     undecided = any(one.needed is not None for one in found)
     return tabulate(
         "claims",
         "Claims",
         found,
         _COLUMNS,
-        notes=[_NOTE, *([_WOULD_TAKE] if undecided else []), *_about(claims)],
+        notes=[_NOTE.format(noisy), *([_WOULD_TAKE] if undecided else []), *_about(claims)],
     )
 
 
@@ -85,12 +87,13 @@ def shown_estimate(one: Assessed) -> str:
     digits = 1 if one.claim.unit == "points" else 3
 
     def text(value: float) -> str:
-        return f"{value:{sign}.{digits}f}".replace("-", "−")
+        return f"{value:{sign}z.{digits}f}".replace("-", "−")
 
     estimate = text(one.estimate)
-    if one.interval is None or one.interval[0] == one.interval[1]:
+    if one.interval is None:
         return estimate
-    return f"{estimate} [{text(one.interval[0])}, {text(one.interval[1])}]"
+    low, high = map(text, one.interval)
+    return estimate if low == high else f"{estimate} [{low}, {high}]"
 
 
 def would_take(one: Assessed) -> str:
@@ -126,6 +129,7 @@ _COLUMNS: list[Column[Assessed]] = [
             "unit": lambda one: one.claim.unit,
         },
     ),
+    Column("p (Holm)", lambda one: one.adjusted, p_value, "p_holm"),
     Column("rests on", _rests_on),
     Column(None, lambda one: " ".join(one.cells), plain="cells"),
     Column(
