@@ -13,7 +13,6 @@ from lwft_bench.reporting.numbers.families import holm
 from lwft_bench.reporting.numbers.measurements import memories
 from lwft_bench.reporting.numbers.statistics import (
     CONFIDENCE,
-    Estimate,
     PairedDifference,
     mean_over_seeds,
 )
@@ -42,7 +41,7 @@ class Assessed:
     interval: Bounds | None = None
     cells: tuple[str, ...] = ()
     why: str = ""
-    noisy: tuple[Estimate, Bounds] | None = None
+    noisy: tuple[PairedDifference, Bounds] | None = None
     adjusted: float | None = None
     needed: Needed | None = None
 
@@ -63,7 +62,7 @@ def assess(
 
 
 def _corrected(
-    one: Assessed, noisy: tuple[Estimate, Bounds], adjusted: float, family: int
+    one: Assessed, noisy: tuple[PairedDifference, Bounds], adjusted: float, family: int
 ) -> Assessed:
     """Undecided too where the correction leaves it so."""
     one = replace(one, adjusted=adjusted)
@@ -173,7 +172,7 @@ def _by_interval(
         decided,
         shown(estimate.mean),
         (shown(interval[0]), shown(interval[1])),
-        noisy=None if paired.identical else (estimate, (low, high)),
+        noisy=None if paired.identical else (paired, (low, high)),
     )
 
 

@@ -13,10 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from lwft_bench.reporting.numbers.families import MOST_SEEDS, detectable
+from lwft_bench.reporting.numbers.families import (
+    FAMILY_SEEDS_PART,
+    MOST_SEEDS,
+    detectable,
+    judged_by,
+)
 from lwft_bench.reporting.numbers.statistics import (
-    SEEDS_PART,
     Estimate,
+    PairedDifference,
     satterthwaite,
     two_sided_p,
 )
@@ -49,23 +54,22 @@ def verdict(interval: Bounds, bounds: Bounds) -> Verdict:
     return "undecided"
 
 
-def chance(found: Estimate, bounds: Bounds) -> float:
-    """P value of what the estimate says of the bounds, that it lies between them or does not.
+def chance(paired: PairedDifference, bounds: Bounds) -> float:
+    """P value of what the estimate says of the bounds: that it lies between them, or that it does not.
 
-    It is below 5 % exactly where the 95 % interval decides.
+    By the standard error and degrees of freedom of families, which hold far out in the tails.
     """
+    mean = paired.estimate.mean
+    error = judged_by(paired, None)
     low, high = (
-        two_sided_p(found.mean - bound, found.stderr, found.degrees)
-        if math.isfinite(bound)
-        else 0.0
-        for bound in bounds
+        two_sided_p(mean - bound, *error) if math.isfinite(bound) else 0.0 for bound in bounds
     )
-    if bounds[0] < found.mean < bounds[1]:
+    if bounds[0] < mean < bounds[1]:
         return max(low, high)
-    return low if found.mean <= bounds[0] else high
+    return low if mean <= bounds[0] else high
 
 
-def needed(found: Estimate, bounds: Bounds, family: int = 1) -> Needed | None:
+def needed(paired: PairedDifference, bounds: Bounds, family: int = 1) -> Needed | None:
     """What would decide; None where nothing is known of how seeds differ.
 
     The variance is split into that of items I, of seeds S and the rest R, whose parts shrink as
@@ -74,6 +78,7 @@ def needed(found: Estimate, bounds: Bounds, family: int = 1) -> Needed | None:
     Args:
         family: statements that are made together.
     """
+    found = paired.estimate
     if found.seed_stderr is None or math.isnan(found.stderr):
         return None
     distance = min(abs(found.mean - bound) for bound in bounds if math.isfinite(bound))
@@ -107,18 +112,15 @@ class _Parts:
         return cls(items, seeds, rest, found.num_seeds, found.item_degrees)
 
     def error(self, seeds: float, items: float) -> tuple[float, float]:
-        """Standard error and degrees of freedom, as `Estimate` has them, of another size."""
+        """Standard error and degrees of freedom of another size, as `judged_by` has them."""
         fewer = self.num_seeds / seeds
         of_items = self.items / items + self.rest * fewer / items
         of_seeds = self.seeds * fewer + self.rest * fewer / items
         variance = self.items / items + of_seeds
-        if seeds == 2:
-            return math.sqrt(variance), 1.0
-        counted = of_seeds if self.seeds > 0 else 0.0
         degrees = satterthwaite(
             variance,
             (of_items, self.item_degrees * items),
-            (math.sqrt(SEEDS_PART) * counted, seeds - 1),
+            (math.sqrt(FAMILY_SEEDS_PART) * of_seeds, seeds - 1),
         )
         return math.sqrt(variance), degrees
 
