@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lwft_bench.reporting.numbers.claims import Assessed, assess
+from lwft_bench.reporting.numbers.claim_metrics import Assessed
+from lwft_bench.reporting.numbers.claims import assess
 from lwft_bench.reporting.numbers.comparison import compare
 from lwft_bench.reporting.numbers.merging import merged
 from lwft_bench.reporting.read.plans import PlannedPeak, read_plan

@@ -4,6 +4,7 @@ DIR/suite.yaml, suite.json     the suite as given, and as resolved
 DIR/cells/<cell id>/           finished cells, failed ones too; a folder appears complete
 DIR/work/<cell id>/            cells that are running or were interrupted
 DIR/stale/<cell id>--<digest>/ results of another identity, replaced but not deleted
+DIR/correctness.csv            of a packed run: in place of each cell's samples.jsonl
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
+from functools import cached_property
 from pathlib import Path
 
 from lwft_bench.results.atomic import (
@@ -20,6 +22,7 @@ from lwft_bench.results.atomic import (
     write_json_atomic,
     write_text_atomic,
 )
+from lwft_bench.results.correctness import read_correctness
 from lwft_bench.results.lock import run_lock
 from lwft_bench.results.reading import (
     Damaged,
@@ -252,7 +255,12 @@ class RunStore:
             UserError: The file is damaged; so for the others.
         """
         path = self.cell_folder(cell_id) / SAMPLES
-        return typed_rows(SampleRow, path, read_lines(path))
+        lines = read_lines(path)
+        return typed_rows(SampleRow, path, lines) if lines else self._packed.get(cell_id, [])
+
+    @cached_property
+    def _packed(self) -> dict[str, list[SampleRow]]:
+        return read_correctness(self.directory)
 
     def steps(self, cell_id: str) -> list[StepRow]:
         """One row a step, probing steps (numbered below zero) first."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from lwft_bench.reporting.numbers.claims import Assessed, assess
+from lwft_bench.reporting.numbers.claim_metrics import Assessed
+from lwft_bench.reporting.numbers.claims import assess
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.render.formatting import NOTHING, p_value
 from lwft_bench.reporting.render.table import Column, Table, tabulate
