@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lwft_bench.reporting.figures.drawing import Drawing
+from lwft_bench.reporting.numbers.cautions import cautions
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import RunRecords
 from lwft_bench.reporting.render.markdown import escape, escape_block, fenced, to_markdown
@@ -31,6 +32,7 @@ def document(context: Context, sections: Sequence[Filled]) -> str:
     blocks = [
         f"# {escape(records.title)}",
         escape_block(records.description),
+        *_cautions(cautions(context.comparisons, records.tunings)),
         escape(summary(records, context.comparisons)),
         *_warnings(records.warnings),
     ]
@@ -85,6 +87,11 @@ def _reproduction(records: RunRecords) -> str:
         "`cells/` has the samples with prompts and responses, losses and selections of each cell."
     )
     return "\n".join([head, *needs, "", *fenced(lines), "", foot])
+
+
+def _cautions(sentences: Sequence[str]) -> list[str]:
+    """What must not be concluded, before any number."""
+    return [f"**What this does not say.** {escape(' '.join(sentences))}"] if sentences else []
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:

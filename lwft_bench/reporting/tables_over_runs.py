@@ -21,8 +21,8 @@ from lwft_bench.reporting.read.statements import (
     read_tables,
     recorded_tables,
 )
-from lwft_bench.reporting.render.grid import Grid, grid_as_html, grid_as_markdown
-from lwft_bench.reporting.render.grid_latex import fits, grid_as_latex
+from lwft_bench.reporting.render.grid import PaperGrid, grid_as_html, grid_as_markdown
+from lwft_bench.reporting.render.grid_latex import fits_width, grid_as_latex
 from lwft_bench.reporting.render.html_table import to_html
 from lwft_bench.reporting.render.latex import to_latex
 from lwft_bench.reporting.render.markdown import to_titled_markdown
@@ -47,7 +47,7 @@ class RunsRead:
     def records(self) -> RunRecords:
         return self.context.records
 
-    def grids(self, table: WrittenTable) -> list[Grid]:
+    def grids(self, table: WrittenTable) -> list[PaperGrid]:
         """What a description gives.
 
         Raises:
@@ -118,9 +118,9 @@ def print_table(
     return _of_report(name, read, format, written)
 
 
-def _all(read: RunsRead, written: dict[str, WrittenTable]) -> list[Grid]:
+def _all(read: RunsRead, written: dict[str, WrittenTable]) -> list[PaperGrid]:
     """Of every table, and every problem of all of them at once."""
-    found: list[Grid] = []
+    found: list[PaperGrid] = []
     problems: list[Problem] = []
     for one in written.values():
         try:
@@ -153,7 +153,7 @@ def render_table(table: Table, format: Format) -> str:
     return render(table)
 
 
-def _text(found: Sequence[Grid], format: Format, what: str) -> str:
+def _text(found: Sequence[PaperGrid], format: Format, what: str) -> str:
     if not found:
         raise UserError(f"The runs have nothing for {what}.")
     if format == "csv":
@@ -161,7 +161,7 @@ def _text(found: Sequence[Grid], format: Format, what: str) -> str:
     return "\n".join(rendered(grid)[format] for grid in found)
 
 
-def rendered(grid: Grid) -> dict[Format, str]:
+def rendered(grid: PaperGrid) -> dict[Format, str]:
     """In every format."""
     return {
         "markdown": grid_as_markdown(grid),
@@ -171,6 +171,6 @@ def rendered(grid: Grid) -> dict[Format, str]:
     }
 
 
-def too_wide(found: Sequence[Grid]) -> Iterator[str]:
+def too_wide(found: Sequence[PaperGrid]) -> Iterator[str]:
     """Names of those that no size of letters keeps within their width."""
-    yield from (grid.name for grid in found if not fits(grid))
+    yield from (grid.name for grid in found if not fits_width(grid))

@@ -13,7 +13,7 @@ from lwft_bench.schema.base import AVERAGE, Config, Name
 from lwft_bench.schema.naming import unknown
 from lwft_bench.schema.problems import Locate, Problem
 
-Kind = Literal[
+ClaimKind = Literal[
     "accuracy_difference",
     "memory_ratio",
     "memory_difference",
@@ -22,7 +22,7 @@ Kind = Literal[
     "rank",
     "equal_weights",
 ]
-_UNITS: Mapping[Kind, str] = {
+_UNITS: Mapping[ClaimKind, str] = {
     "accuracy_difference": "points",
     "memory_ratio": "",
     "memory_difference": "GB",
@@ -34,7 +34,7 @@ _UNITS: Mapping[Kind, str] = {
 _ALONE = ("memory", "rank")
 
 
-class Side(Config):
+class ClaimSide(Config):
     """The cells of one side of a claim. A name alone stands for `{method: NAME}`."""
 
     method: str
@@ -61,14 +61,14 @@ class Claim(Config):
     name: Name
     says: str
     """The claim in words, as its source has it."""
-    kind: Kind
+    kind: ClaimKind
     """`accuracy_difference`: `of` minus `against`, in points. `memory_ratio`, `memory_difference`:
     peaks of `of` over, or minus, those of `against`. `memory`: the peak of `of`, in GB of 10^9 bytes.
     `throughput_ratio`: tokens per second, paired by seed. `rank`: the place of `of` by accuracy
     among `among`, 1 the best. `equal_weights`: the same weights, bit for bit."""
-    of: Side
-    against: Side | None = None
-    among: tuple[Side, ...] = ()
+    of: ClaimSide
+    against: ClaimSide | None = None
+    among: tuple[ClaimSide, ...] = ()
     model: str | None = None
     """None: every model that has the cells, with a verdict each."""
     task: str | None = None
@@ -99,7 +99,7 @@ class Claim(Config):
         return _UNITS[self.kind]
 
     @property
-    def sides(self) -> tuple[Side, ...]:
+    def sides(self) -> tuple[ClaimSide, ...]:
         """All that it speaks of."""
         return tuple(side for side in (self.of, self.against, *self.among) if side is not None)
 

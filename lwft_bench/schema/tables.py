@@ -17,7 +17,7 @@ BlockKey = Literal["model", "task", "method", "ablation"]
 PlusMinus = Literal["stderr", "interval", "seeds", "none"]
 Highlight = Literal["ties", "best", "none"]
 Notes = Literal["full", "short", "none"]
-Style = Literal["article", "acl", "neurips", "icml", "iclr"]
+PaperStyle = Literal["article", "acl", "neurips", "icml", "iclr"]
 Width = Literal["column", "text"]
 
 COLUMNS = {
@@ -118,7 +118,7 @@ class TableSpec(Config):
     published: bool | tuple[str, ...] = True
     """Whether numbers that the runs' suites quote are rows of their own; or those that these suites
     quote: names of shipped ones, or paths from this file."""
-    style: Style = "article"
+    style: PaperStyle = "article"
     """Whose widths LaTeX is to fit."""
     width: Width = "text"
     """Of one column of the style, or of the whole text."""
@@ -132,12 +132,12 @@ class TablesFile(Config):
     tables: Annotated[dict[str, TableSpec], Field(min_length=1)]
 
 
-Names = Mapping[str, set[str]]
+KnownNames = Mapping[str, set[str]]
 """`model`, `method`, `task` and `benchmark` -> those that there are."""
 
 
-def table_problems(spec: TableSpec, names: Names, locate: Locate) -> Iterator[Problem]:
-    """Names in a table that nothing has.
+def table_problems(spec: TableSpec, names: KnownNames, locate: Locate) -> Iterator[Problem]:
+    """KnownNames in a table that nothing has.
 
     Args:
         names: Of what there is; a kind that is missing is not checked.
@@ -162,7 +162,7 @@ def table_problems(spec: TableSpec, names: Names, locate: Locate) -> Iterator[Pr
 
 
 def _column_problems(
-    column: str | ColumnSpec, names: Names, path: KeyPath, locate: Locate
+    column: str | ColumnSpec, names: KnownNames, path: KeyPath, locate: Locate
 ) -> Iterator[Problem]:
     benchmarks = names.get("benchmark")
     if isinstance(column, str):

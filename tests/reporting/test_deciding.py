@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lwft_bench.reporting.numbers.deciding import Bounds, chance, needed, verdict
+from lwft_bench.reporting.numbers.deciding import Bounds, chance, verdict_of, what_decides
 from lwft_bench.reporting.numbers.families import holm
 from lwft_bench.reporting.numbers.statistics import (
     CONFIDENCE,
@@ -44,7 +44,7 @@ def decided(found: PairedDifference, bounds: Bounds) -> str:
     assert found.interval is not None
     if chance(found, bounds) >= 1 - CONFIDENCE:
         return "undecided"
-    return verdict(found.interval, bounds)
+    return verdict_of(found.interval, bounds)
 
 
 def rates(
@@ -99,7 +99,8 @@ def asked_for(items: int, deviation: float, truth: float, pilot: int, number: in
     """The median over experiments of a few seeds."""
     rng = np.random.default_rng(2)
     found = [
-        needed(experiment(rng, items, pilot, deviation, truth), ABOVE_ZERO) for _ in range(number)
+        what_decides(experiment(rng, items, pilot, deviation, truth), ABOVE_ZERO)
+        for _ in range(number)
     ]
     return float(np.median([one.seeds for one in found if one is not None]))
 
@@ -169,16 +170,18 @@ def test_a_chance_below_five_percent_is_an_interval_that_decides() -> None:
         found = experiment(rng, 600, 4, 1.0, truth)
         assert found.interval is not None
         if chance(found, wanted) < 1 - CONFIDENCE:
-            assert verdict(found.interval, wanted) != "undecided"
+            assert verdict_of(found.interval, wanted) != "undecided"
 
 
 def test_more_items_help_where_seeds_do_not() -> None:
     found = Estimate(0.05, 0.03, 0.0295, 0.006, 5, 600, 0.002, 599)
-    asked = needed(PairedDifference(found), ABOVE_ZERO)
+    asked = what_decides(PairedDifference(found), ABOVE_ZERO)
     assert asked is not None
     assert math.isinf(asked.seeds)
     assert 2 < asked.items < 6
-    assert needed(PairedDifference(Estimate(0.05, 0.03, 0.03, None, 1, 600)), ABOVE_ZERO) is None
+    assert (
+        what_decides(PairedDifference(Estimate(0.05, 0.03, 0.03, None, 1, 600)), ABOVE_ZERO) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,4 +200,4 @@ def test_more_items_help_where_seeds_do_not() -> None:
 def test_bounds_are_not_part_of_what_is_claimed(
     interval: Bounds, bounds: Bounds, word: str
 ) -> None:
-    assert verdict(interval, bounds) == word
+    assert verdict_of(interval, bounds) == word

@@ -8,7 +8,7 @@ from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.measurements import memories, trainings
 from lwft_bench.reporting.read.tunings import ReportedTuning
 
-SMALL = 500_000_000
+_SMALL = 500_000_000
 """Parameters below which a model is told to be small."""
 
 
@@ -44,7 +44,7 @@ def _size(comparisons: Sequence[Comparison]) -> Iterator[str]:
         )
         for one in comparisons
     }
-    small = {model: size for model, size in sizes.items() if 0 < size < SMALL}
+    small = {model: size for model, size in sizes.items() if 0 < size < _SMALL}
     if small:
         largest = max(small.values()) / 1e6
         subject = "The model has" if len(small) == 1 else "The models have at most"

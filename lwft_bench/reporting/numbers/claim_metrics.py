@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lwft_bench.reporting.numbers.comparison import Comparison, Row, differences
-from lwft_bench.reporting.numbers.deciding import Bounds, Needed, Verdict, verdict
+from lwft_bench.reporting.numbers.deciding import Bounds, Verdict, WouldDecide, verdict_of
 from lwft_bench.reporting.numbers.measurements import memories
 from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
 from lwft_bench.reporting.numbers.verdicts import between
@@ -36,7 +36,7 @@ class Assessed:
     why: str = ""
     noisy: tuple[PairedDifference, Bounds] | None = None
     adjusted: float | None = None
-    needed: Needed | None = None
+    needed: WouldDecide | None = None
 
 
 def _accuracy_difference(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
@@ -77,7 +77,7 @@ def _by_interval(
         assessed = _open(claim, f"{reason}: nothing is known of how others differ")
         return replace(assessed, estimate=shown(estimate.mean))
     low, high = bounds
-    decided = verdict(interval, (low, high))
+    decided = verdict_of(interval, (low, high))
     return Assessed(
         claim,
         "",
@@ -138,7 +138,7 @@ def by_peaks(claim: Claim, peaks: Sequence[Sequence[float]]) -> Assessed:
         else:
             estimate = (high - other_high) / _GB
             interval = ((low - other_high) / _GB, (high - other_low) / _GB)
-    return Assessed(claim, "", verdict(interval, claim.bounds), estimate, interval)
+    return Assessed(claim, "", verdict_of(interval, claim.bounds), estimate, interval)
 
 
 def _rank(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
@@ -162,7 +162,7 @@ def _rank(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed
     if best > claim.at_most:
         return replace(found, verdict="contradicted")
     seeds = [one.seeds_needed for one in judged if one.seeds_needed is not None]
-    return replace(found, needed=Needed(max(seeds), math.nan) if seeds else None)
+    return replace(found, needed=WouldDecide(max(seeds), math.nan) if seeds else None)
 
 
 def _equal_weights(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:

@@ -8,11 +8,11 @@ from typing import Any
 
 from lwft_bench.reporting.numbers.claim_metrics import METRICS, Assessed, by_peaks
 from lwft_bench.reporting.numbers.comparison import Comparison, Row
-from lwft_bench.reporting.numbers.deciding import Bounds, chance, needed
+from lwft_bench.reporting.numbers.deciding import Bounds, chance, what_decides
 from lwft_bench.reporting.numbers.families import holm
 from lwft_bench.reporting.numbers.statistics import CONFIDENCE, PairedDifference
 from lwft_bench.reporting.read.plans import PlannedPeak
-from lwft_bench.schema.claims import Claim, Side
+from lwft_bench.schema.claims import Claim, ClaimSide
 
 
 def assess(
@@ -37,7 +37,7 @@ def _corrected(
     one = replace(one, adjusted=adjusted)
     if one.verdict != "undecided" and adjusted < 1 - CONFIDENCE:
         return one
-    return replace(one, verdict="undecided", needed=needed(*noisy, family))
+    return replace(one, verdict="undecided", needed=what_decides(*noisy, family))
 
 
 def _assess(
@@ -88,7 +88,7 @@ def _rows(claim: Claim, comparison: Comparison) -> list[Row] | str:
     return found if len(found) == len(claim.sides) else []
 
 
-def _matches(side: Side, row: Row) -> bool:
+def _matches(side: ClaimSide, row: Row) -> bool:
     return row.method == side.method and _holds(side.ablation, row.cells[0].ablation)
 
 

@@ -33,7 +33,7 @@ MOST_ITEMS = 1000.0
 
 
 @dataclass(frozen=True)
-class Needed:
+class WouldDecide:
     """With which four of five experiments would decide, if the number is what it seems to be.
 
     seeds: with the same items; infinite where more than 1000 are not enough. items: how many times as
@@ -44,7 +44,7 @@ class Needed:
     items: float
 
 
-def verdict(interval: Bounds, bounds: Bounds) -> Verdict:
+def verdict_of(interval: Bounds, bounds: Bounds) -> Verdict:
     """Of a statement that something with this interval lies strictly between the bounds."""
     low, high = interval
     if bounds[0] < low and high < bounds[1]:
@@ -69,7 +69,7 @@ def chance(paired: PairedDifference, bounds: Bounds) -> float:
     return low if mean <= bounds[0] else high
 
 
-def needed(paired: PairedDifference, bounds: Bounds, family: int = 1) -> Needed | None:
+def what_decides(paired: PairedDifference, bounds: Bounds, family: int = 1) -> WouldDecide | None:
     """What would decide; None where nothing is known of how seeds differ.
 
     The variance is split into that of items I, of seeds S and the rest R, whose parts shrink as
@@ -88,7 +88,7 @@ def needed(paired: PairedDifference, bounds: Bounds, family: int = 1) -> Needed 
         stderr, degrees = parts.error(seeds, items)
         return detectable(stderr, degrees, family) <= distance
 
-    return Needed(
+    return WouldDecide(
         _smallest(lambda seeds: enough(seeds, 1.0), 2, MOST_SEEDS),
         _least_factor(lambda items: enough(found.num_seeds, items)),
     )

@@ -40,7 +40,7 @@ class NoteStyle:
     notes: Notes
     plus_minus: PlusMinus
     highlight: Highlight
-    any_spread: bool
+    any_spread: bool = True
 
 
 def footnotes(

@@ -15,7 +15,7 @@ QUOTED = " ‡"
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredRow:
     """A row of a comparison."""
 
     comparison: Comparison
@@ -34,7 +34,7 @@ class Line:
     method: str
     options: str = ""
     apart: str = ""
-    measured: Measured | None = None
+    measured: MeasuredRow | None = None
     published: Published | None = None
 
     @property
@@ -81,7 +81,7 @@ def _measured(comparison: Comparison) -> Iterator[Line]:
     for row in comparison.rows:
         apart = row.label.removeprefix(row.cells[0].label)
         options = ", ".join(row.options)
-        measured = Measured(comparison, row)
+        measured = MeasuredRow(comparison, row)
         yield Line(comparison.model, comparison.task, row.method, options, apart, measured)
 
 

@@ -54,7 +54,7 @@ _HEADINGS = {
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Amount:
     """In basic units. by_seed: single values, where seeds differ in it."""
 
     value: float
@@ -69,7 +69,7 @@ class Metric:
 
     name: str
     heading: str
-    measure: Callable[[Line], Quantity | str | None]
+    measure: Callable[[Line], Amount | str | None]
     kind: str
     better: Better = ""
     benchmark: Callable[[Line], str | None] = lambda _: None
@@ -118,7 +118,7 @@ def _accuracy(names: tuple[str, ...], heading: str, digits: int | None) -> Metri
     def benchmark(line: Line) -> str | None:
         return next((name for name in names if _score(line, name) is not None), None)
 
-    def measure(line: Line) -> Quantity | None:
+    def measure(line: Line) -> Amount | None:
         name = benchmark(line)
         return _score(line, name) if name else None
 
@@ -133,12 +133,12 @@ def _benchmarks(line: Line) -> Iterator[str]:
         yield from (name for name in scores if name != AVERAGE)
 
 
-def _score(line: Line, name: str) -> Quantity | None:
+def _score(line: Line, name: str) -> Amount | None:
     if line.published:
         percent = line.published.scores.get(line.model, {}).get(line.method, {}).get(name)
-        return None if percent is None else Quantity(percent / 100)
+        return None if percent is None else Amount(percent / 100)
     estimate = _row(line).accuracy.get(name)
-    return None if estimate is None else Quantity(estimate.mean, estimate)
+    return None if estimate is None else Amount(estimate.mean, estimate)
 
 
 def _row(line: Line) -> Row:
@@ -146,41 +146,41 @@ def _row(line: Line) -> Row:
     return line.measured.row
 
 
-def _difference(line: Line) -> Quantity | str | None:
+def _difference(line: Line) -> Amount | str | None:
     if line.measured is None:
         return None
     if line.measured.row is line.measured.comparison.baseline:
         return "baseline"
     paired = line.measured.row.differences.get(AVERAGE)
-    return None if paired is None else Quantity(paired.estimate.mean, paired.estimate)
+    return None if paired is None else Amount(paired.estimate.mean, paired.estimate)
 
 
-def _from_first(first: Mapping[object, Line], line: Line) -> Quantity | str | None:
+def _from_first(first: Mapping[object, Line], line: Line) -> Amount | str | None:
     if line.measured is None or line.group not in first:
         return None
     other = _row(first[line.group])
     if other is line.measured.row:
         return "first"
     paired = differences(line.measured.row, other).get(AVERAGE)
-    return None if paired is None else Quantity(paired.estimate.mean, paired.estimate)
+    return None if paired is None else Amount(paired.estimate.mean, paired.estimate)
 
 
-def _peak(line: Line) -> Quantity | None:
+def _peak(line: Line) -> Amount | None:
     if line.published:
         peak = line.published.peak_gb.get(line.model, {}).get(line.method)
-        return None if peak is None else Quantity(peak * 1e9)
+        return None if peak is None else Amount(peak * 1e9)
     found = peak_bytes(_row(line))
-    return None if found is None else Quantity(float(found))
+    return None if found is None else Amount(float(found))
 
 
-def _memory_ratio(line: Line) -> Quantity | str | None:
+def _memory_ratio(line: Line) -> Amount | str | None:
     if line.measured is None or line.measured.comparison.baseline is None:
         return None
     baseline = line.measured.comparison.baseline
     if baseline is line.measured.row:
         return "baseline"
     own, other = peak_bytes(line.measured.row), peak_bytes(baseline)
-    return Quantity(own / other) if own is not None and other else None
+    return Amount(own / other) if own is not None and other else None
 
 
 def _components(line: Line) -> Iterator[str]:
@@ -188,22 +188,22 @@ def _components(line: Line) -> Iterator[str]:
         yield from found.components
 
 
-def _component(name: str, line: Line) -> Quantity | None:
+def _component(name: str, line: Line) -> Amount | None:
     found = memories(line.measured.row) if line.measured else []
     sizes = [one.components[name] for one in found if name in one.components]
-    return Quantity(float(max(sizes))) if sizes else None
+    return Amount(float(max(sizes))) if sizes else None
 
 
-def _offloaded(line: Line) -> Quantity | None:
+def _offloaded(line: Line) -> Amount | None:
     found = memories(line.measured.row) if line.measured else []
-    return Quantity(float(max(one.offloaded_bytes for one in found))) if found else None
+    return Amount(float(max(one.offloaded_bytes for one in found))) if found else None
 
 
-def _rate(of_row: Callable[[Row], Estimate | None], key: str, line: Line) -> Quantity | None:
+def _rate(of_row: Callable[[Row], Estimate | None], key: str, line: Line) -> Amount | None:
     estimate = of_row(line.measured.row) if line.measured else None
     if estimate is None:
         return None
-    return Quantity(estimate.mean, estimate, dict(_by_seed(_row(line), key)))
+    return Amount(estimate.mean, estimate, dict(_by_seed(_row(line), key)))
 
 
 def _by_seed(row: Row, key: str) -> Iterator[tuple[int, float]]:
@@ -221,7 +221,7 @@ def _seconds(result: CellResult) -> float | None:
     return found.training_seconds + others
 
 
-def _training_time(line: Line) -> Quantity | None:
+def _training_time(line: Line) -> Amount | None:
     if line.measured is None or not line.measured.row.trains:
         return None
     found = {result.seed: _seconds(result) for result in line.measured.row.results}
@@ -229,23 +229,23 @@ def _training_time(line: Line) -> Quantity | None:
     if not known:
         return None
     estimate = mean_over_seeds(list(known.values()))
-    return Quantity(estimate.mean, estimate, known)
+    return Amount(estimate.mean, estimate, known)
 
 
-def _training(name: str, line: Line) -> Quantity | None:
+def _training(name: str, line: Line) -> Amount | None:
     found = trainings(line.measured.row) if line.measured else []
     values = [getattr(one, name) for one in found if getattr(one, name) is not None]
-    return Quantity(float(max(values))) if values else None
+    return Amount(float(max(values))) if values else None
 
 
-def _seeds(line: Line) -> Quantity | None:
+def _seeds(line: Line) -> Amount | None:
     if line.measured is None or not line.measured.row.trains:
         return None
-    return Quantity(float(len(line.measured.row.done)))
+    return Amount(float(len(line.measured.row.done)))
 
 
 _STEADY, _WHOLE = "target_tokens_per_second", "end_to_end_target_tokens_per_second"
-_OTHERS: Mapping[str, tuple[Callable[[Line], Quantity | str | None], str, Better]] = {
+_OTHERS: Mapping[str, tuple[Callable[[Line], Amount | str | None], str, Better]] = {
     "difference": (_difference, "points", ""),
     "from_first": (lambda _: None, "points", ""),
     "peak_memory": (_peak, "bytes", "lower"),
@@ -262,7 +262,7 @@ _OTHERS: Mapping[str, tuple[Callable[[Line], Quantity | str | None], str, Better
 
 
 @dataclass(frozen=True)
-class Unit:
+class ColumnUnit:
     """What values of a column are divided by, its name for the heading, and decimals."""
 
     size: float
@@ -284,16 +284,16 @@ _STEPS = {
 }
 
 
-def unit_of(kind: str, values: Sequence[float]) -> Unit:
+def unit_of(kind: str, values: Sequence[float]) -> ColumnUnit:
     """One unit for a column: that of its largest value, with three digits of its smallest."""
     if kind in ("share", "points"):
-        return Unit(0.01, "", 1, kind == "points")
+        return ColumnUnit(0.01, "", 1, kind == "points")
     if kind == "ratio":
-        return Unit(1.0, "", 2)
+        return ColumnUnit(1.0, "", 2)
     if kind not in _STEPS:
-        return Unit(1.0, "", 0)
+        return ColumnUnit(1.0, "", 0)
     largest = max(map(abs, values), default=0.0)
     size, name = next((step for step in _STEPS[kind] if largest >= step[0]), (1.0, ""))
     smallest = min((abs(value) for value in values if value), default=1.0) / size
     decimals = min(3, max(0, 2 - math.floor(math.log10(smallest)))) if largest / size < 100 else 0
-    return Unit(float(size), name or ("B" if kind == "bytes" else ""), min(decimals, 2))
+    return ColumnUnit(float(size), name or ("B" if kind == "bytes" else ""), min(decimals, 2))

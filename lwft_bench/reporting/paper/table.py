@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -11,12 +12,12 @@ from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.statistics import CONFIDENCE, Estimate, student_quantile
 from lwft_bench.reporting.paper.footnotes import NoteStyle, footnotes
 from lwft_bench.reporting.paper.lines import QUOTED, Line, by_task, lines_of
-from lwft_bench.reporting.paper.marks import marked
-from lwft_bench.reporting.paper.metrics import Metric, Quantity, Unit, metrics_of, unit_of
+from lwft_bench.reporting.paper.marks import Ties, marked
+from lwft_bench.reporting.paper.metrics import Amount, ColumnUnit, Metric, metrics_of, unit_of
 from lwft_bench.reporting.read.statements import Quoted
-from lwft_bench.reporting.render.grid import Entry, Grid, GridRow, Layout
+from lwft_bench.reporting.render.grid import GridEntry, GridRow, Layout, PaperGrid
 from lwft_bench.schema.suite import AVERAGE
-from lwft_bench.schema.tables import BlockKey, Highlight, PlusMinus, Preset, TableSpec
+from lwft_bench.schema.tables import BlockKey, PlusMinus, Preset, TableSpec
 
 _BLOCKS: Mapping[Preset, tuple[BlockKey, ...]] = {
     "paper": ("model",),
@@ -32,7 +33,9 @@ _TITLES: Mapping[Preset, str] = {
 }
 
 
-def grids(name: str, spec: TableSpec, context: Context, quoted: Sequence[Quoted]) -> list[Grid]:
+def grids(
+    name: str, spec: TableSpec, context: Context, quoted: Sequence[Quoted]
+) -> list[PaperGrid]:
     """The tables that a description gives: one, or one for each task; empty ones are left out."""
     blocks = _BLOCKS[spec.preset] if spec.blocks is None else spec.blocks
     tables = by_task(spec, blocks, lines_of(spec, context.comparisons, quoted))
@@ -48,21 +51,20 @@ def grids(name: str, spec: TableSpec, context: Context, quoted: Sequence[Quoted]
 
 def _grid(
     name: str, spec: TableSpec, blocks: Sequence[BlockKey], lines: list[Line], context: Context
-) -> Grid | None:
+) -> PaperGrid | None:
     metrics = metrics_of(spec, lines)
     lines = [line for line in _ordered(spec, blocks, lines, metrics) if _has_any(line, metrics)]
     if spec.preset == "ablation" and spec.blocks is None:
         lines = [line for line in lines if line.options]
     if not lines:
         return None
-    plus_minus = spec.plus_minus or "stderr"
-    highlight = spec.highlight or "ties"
-    places = _block_places(blocks, lines)
-    columns = [_column(metric, lines, places, plus_minus, highlight) for metric in metrics]
+    signs = NoteStyle(spec.notes, spec.plus_minus or "stderr", spec.highlight or "ties")
+    places, ties = _block_places(blocks, lines), Ties()
+    columns = [_column(metric, lines, places, signs, ties) for metric in metrics]
     kept = [n for n, (_, entries) in enumerate(columns) if any(one.number for one in entries)]
     shown = [metrics[n] for n in kept]
     spread = any(entry.error for n in kept for entry in columns[n][1])
-    return Grid(
+    return PaperGrid(
         name=name,
         title=spec.title or _title(spec, lines),
         leading=(*(str(key) for key in blocks), _row_heading(blocks)),
@@ -80,7 +82,7 @@ def _grid(
             footnotes(
                 lines,
                 shown,
-                NoteStyle(spec.notes, plus_minus, highlight, spread),
+                replace(signs, any_spread=spread),
                 cautions(context.comparisons, context.records.tunings),
             )
         ),
@@ -120,12 +122,12 @@ def _falling(line: Line, metrics: Sequence[Metric]) -> float:
     averages = [one for one in metrics if one.name == AVERAGE]
     metric = averages[0] if averages else metric
     value = metric.measure(line) if metric else None
-    return -value.value if isinstance(value, Quantity) else float("inf")
+    return -value.value if isinstance(value, Amount) else float("inf")
 
 
 def _has_any(line: Line, metrics: Sequence[Metric]) -> bool:
     return line.measured is not None or any(
-        isinstance(metric.measure(line), Quantity) for metric in metrics
+        isinstance(metric.measure(line), Amount) for metric in metrics
     )
 
 
@@ -138,32 +140,35 @@ def _column(
     metric: Metric,
     lines: Sequence[Line],
     places: Sequence[Sequence[int]],
-    plus_minus: PlusMinus,
-    highlight: Highlight,
-) -> tuple[str, list[Entry]]:
+    signs: NoteStyle,
+    ties: Ties,
+) -> tuple[str, list[GridEntry]]:
     """The heading with its unit, and what stands in each row."""
     measured = [metric.measure(line) for line in lines]
-    found = {n: one for n, one in enumerate(measured) if isinstance(one, Quantity)}
+    found = {n: one for n, one in enumerate(measured) if isinstance(one, Amount)}
     unit = unit_of(metric.kind, [one.value for one in found.values()])
     bold: set[int] = set()
     for block in places:
         own = {n: found[n] for n in block if n in found}
-        bold |= marked(metric, lines, own, highlight)
-    entries = [_entry(one, unit, metric, plus_minus, n in bold) for n, one in enumerate(measured)]
+        bold |= marked(metric, lines, own, signs.highlight, ties)
+    entries = [
+        _entry(one, unit, metric, signs.plus_minus, n in bold) for n, one in enumerate(measured)
+    ]
     heading = f"{metric.heading} ({unit.name})" if unit.name else metric.heading
     return heading, entries
 
 
 def _entry(
-    found: Quantity | str | None, unit: Unit, metric: Metric, plus_minus: PlusMinus, bold: bool
-) -> Entry:
+    found: Amount | str | None, unit: ColumnUnit, metric: Metric, plus_minus: PlusMinus, bold: bool
+) -> GridEntry:
     if found is None:
-        return Entry()
+        return GridEntry()
     if isinstance(found, str):
-        return Entry(word=found)
+        return GridEntry(word=found)
     error = _spread(found.spread, plus_minus) if found.spread is not None else None
-    shown = None if error is None else Unit(unit.size, "", unit.decimals).show(error, metric.digits)
-    return Entry(unit.show(found.value, metric.digits), shown or "", marked=bold)
+    unsigned = ColumnUnit(unit.size, "", unit.decimals)
+    shown = "" if error is None else unsigned.show(error, metric.digits)
+    return GridEntry(unit.show(found.value, metric.digits), shown, marked=bold)
 
 
 def _spread(estimate: Estimate, plus_minus: PlusMinus) -> float | None:
@@ -197,7 +202,7 @@ def _label(spec: TableSpec, blocks: Sequence[BlockKey], line: Line) -> str:
 
 
 def _values(
-    lines: Sequence[Line], metrics: Sequence[Metric], columns: Sequence[Sequence[Entry]]
+    lines: Sequence[Line], metrics: Sequence[Metric], columns: Sequence[Sequence[GridEntry]]
 ) -> pd.DataFrame:
     """A row each, in basic units: shares, bytes, seconds."""
     rows = []
@@ -216,9 +221,9 @@ def _values(
     return pd.DataFrame(rows)
 
 
-def _plain(metric: Metric, line: Line, entry: Entry) -> Iterator[tuple[str, object]]:
+def _plain(metric: Metric, line: Line, entry: GridEntry) -> Iterator[tuple[str, object]]:
     found = metric.measure(line)
-    quantity = found if isinstance(found, Quantity) else None
+    quantity = found if isinstance(found, Amount) else None
     yield metric.name, quantity.value if quantity else None
     if metric.kind in ("share", "points", "rate", "seconds"):
         spread = quantity.spread if quantity else None

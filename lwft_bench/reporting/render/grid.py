@@ -9,13 +9,13 @@ from itertools import groupby
 import pandas as pd
 
 from lwft_bench.reporting.render.formatting import NOTHING
-from lwft_bench.reporting.render.html_table import as_text
+from lwft_bench.reporting.render.html_table import html_text
 from lwft_bench.reporting.render.markdown import escape
-from lwft_bench.schema.tables import Style, Width
+from lwft_bench.schema.tables import PaperStyle, Width
 
 
 @dataclass(frozen=True)
-class Entry:
+class GridEntry:
     """What stands in one place.
 
     number: digits with a point, grouping commas and a real minus; "" where `word` stands instead.
@@ -42,20 +42,20 @@ class GridRow:
 
     blocks: tuple[str, ...]
     label: str
-    entries: tuple[Entry, ...]
+    entries: tuple[GridEntry, ...]
 
 
 @dataclass(frozen=True)
 class Layout:
     """For LaTeX."""
 
-    style: Style = "article"
+    style: PaperStyle = "article"
     width: Width = "text"
     resize: bool = False
 
 
 @dataclass(frozen=True)
-class Grid:
+class PaperGrid:
     """leading: headings of the blocks and of the rows' labels. values: a row each in basic units, for
     CSV. notes: a sentence or more each.
     """
@@ -81,7 +81,7 @@ class Grid:
         return [tuple(one) for one in spans]
 
 
-def grid_as_markdown(grid: Grid) -> str:
+def grid_as_markdown(grid: PaperGrid) -> str:
     """Under its title in bold; marked numbers are bold."""
     head = [*map(escape, grid.leading), *map(escape, grid.headings)]
     aligned = [":---"] * len(grid.leading) + ["---:"] * len(grid.headings)
@@ -95,7 +95,7 @@ def grid_as_markdown(grid: Grid) -> str:
     )
 
 
-def _markdown(entry: Entry) -> str:
+def _markdown(entry: GridEntry) -> str:
     text = escape(entry.text)
     return f"**{text}**" if entry.marked else text
 
@@ -104,17 +104,21 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def grid_as_html(grid: Grid) -> str:
+def grid_as_html(grid: PaperGrid) -> str:
     """A fragment: one `table` and its notes; nothing in names or notes is markup."""
-    lines = ['<figure class="lwft-table">', "<table>", f"<caption>{as_text(grid.title)}</caption>"]
+    lines = [
+        '<figure class="lwft-table">',
+        "<table>",
+        f"<caption>{html_text(grid.title)}</caption>",
+    ]
     heads = [*grid.leading, *grid.headings]
-    lines += ["<thead><tr>", *(f'<th scope="col">{as_text(one)}</th>' for one in heads)]
+    lines += ["<thead><tr>", *(f'<th scope="col">{html_text(one)}</th>' for one in heads)]
     lines += ["</tr></thead>", "<tbody>"]
     for row, spans in zip(grid.rows, grid.spans, strict=True):
         lines.append("<tr>" + "".join(_html_cells(row, spans)) + "</tr>")
     lines += ["</tbody>", "</table>"]
     if grid.notes:
-        lines += ["<figcaption><ul>", *(f"<li>{as_text(one)}</li>" for one in grid.notes)]
+        lines += ["<figcaption><ul>", *(f"<li>{html_text(one)}</li>" for one in grid.notes)]
         lines.append("</ul></figcaption>")
     return "\n".join([*lines, "</figure>", ""])
 
@@ -122,8 +126,8 @@ def grid_as_html(grid: Grid) -> str:
 def _html_cells(row: GridRow, spans: tuple[int, ...]) -> Iterator[str]:
     for name, span in zip(row.blocks, spans, strict=True):
         if span:
-            yield f'<th scope="rowgroup" rowspan="{span}">{as_text(name)}</th>'
-    yield f'<th scope="row">{as_text(row.label)}</th>'
+            yield f'<th scope="rowgroup" rowspan="{span}">{html_text(name)}</th>'
+    yield f'<th scope="row">{html_text(row.label)}</th>'
     for entry in row.entries:
-        text = as_text(entry.text)
+        text = html_text(entry.text)
         yield f"<td>{f'<strong>{text}</strong>' if entry.marked else text}</td>"

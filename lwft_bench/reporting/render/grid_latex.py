@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lwft_bench.reporting.render.grid import Entry, Grid
+from lwft_bench.reporting.render.grid import GridEntry, PaperGrid
 from lwft_bench.reporting.render.latex import begun, escaped
-from lwft_bench.reporting.render.widths import POINTS, SIZES, ems
+from lwft_bench.reporting.render.widths import LETTERS, POINTS, ems
 
 _NEEDS = r"% needs \usepackage{booktabs,multirow,siunitx,graphicx} and \usepackage[T1]{fontenc}"
 _GAPS = (4.0, 3.0, 2.0, 1.5)
@@ -24,7 +24,7 @@ class _Fit:
     enough: bool
 
 
-def grid_as_latex(grid: Grid) -> str:
+def grid_as_latex(grid: PaperGrid) -> str:
     """A table float whose letters are as large as its width allows.
 
     Where even the smallest are too wide, a comment says so and what helps; nothing is shrunk.
@@ -62,12 +62,12 @@ def grid_as_latex(grid: Grid) -> str:
     )
 
 
-def fits(grid: Grid) -> bool:
+def fits_width(grid: PaperGrid) -> bool:
     """Whether some size of letters keeps it within its width."""
     return _fit(grid).enough
 
 
-def _too_wide(grid: Grid) -> str:
+def _too_wide(grid: PaperGrid) -> str:
     width = POINTS[grid.layout.style][grid.layout.width]
     return (
         f"% Wider than the {width:.0f} points of {grid.layout.style}: give it fewer columns, shorter "
@@ -75,12 +75,12 @@ def _too_wide(grid: Grid) -> str:
     )
 
 
-def _entries(grid: Grid) -> list[list[Entry]]:
+def _entries(grid: PaperGrid) -> list[list[GridEntry]]:
     """Column by column."""
     return [[row.entries[n] for row in grid.rows] for n in range(len(grid.headings))]
 
 
-def _column(entries: Sequence[Entry]) -> str:
+def _column(entries: Sequence[GridEntry]) -> str:
     """A column that siunitx aligns at the decimal point, with room behind it for the widest error."""
     numbers = [_plain(entry.number) for entry in entries if entry.number]
     if not numbers:
@@ -100,12 +100,12 @@ def _plain(number: str) -> str:
     return number.replace("−", "-").replace(",", "").replace("+", "")
 
 
-def _behind(entry: Entry) -> str:
+def _behind(entry: GridEntry) -> str:
     error = rf"\,{{\mdseries\tiny$\pm$\,{entry.error}}}" if entry.error else ""
     return error + (rf"$^{{{entry.star}}}$" if entry.star else "")
 
 
-def _set(entry: Entry) -> str:
+def _set(entry: GridEntry) -> str:
     if not entry.number:
         word = escaped(entry.word)
         return rf"{{\bfseries {word}}}" if entry.marked else f"{{{word}}}"
@@ -114,7 +114,7 @@ def _set(entry: Entry) -> str:
     return f"{bold}{_plain(entry.number)}{f' {{{behind}}}' if behind else ''}"
 
 
-def _headings(grid: Grid) -> Iterator[str]:
+def _headings(grid: PaperGrid) -> Iterator[str]:
     for text in grid.leading:
         yield begun(escaped(text))
     for text in grid.headings:
@@ -135,7 +135,7 @@ def _over_lines(text: str) -> str:
     return lines[0] if len(lines) == 1 else rf"\shortstack{{{lines[0]}\\{lines[1]}}}"
 
 
-def _body(grid: Grid) -> Iterator[str]:
+def _body(grid: PaperGrid) -> Iterator[str]:
     for number, (row, spans) in enumerate(zip(grid.rows, grid.spans, strict=True)):
         if number and spans and spans[0]:
             yield r"\midrule"
@@ -153,10 +153,10 @@ def _ended(row: str) -> str:
     return begun(row) + r" \\"
 
 
-def _fit(grid: Grid) -> _Fit:
+def _fit(grid: PaperGrid) -> _Fit:
     """The largest letters with which the table is no wider than its column or text."""
     room = POINTS[grid.layout.style][grid.layout.width]
-    *sizes, (_, tiny) = SIZES[grid.layout.style].items()
+    *sizes, (_, tiny) = LETTERS[grid.layout.style].items()
     leading = sum(max(map(ems, texts)) for texts in _leading(grid))
     gaps = 2 * (len(grid.leading) + len(grid.headings) - 1)
     columns = list(zip(grid.headings, _entries(grid), strict=True))
@@ -171,7 +171,7 @@ def _fit(grid: Grid) -> _Fit:
     return _Fit(sizes[-1][0], _GAPS[-1], False)
 
 
-def _leading(grid: Grid) -> Iterator[list[str]]:
+def _leading(grid: PaperGrid) -> Iterator[list[str]]:
     """Lines of the names of blocks, which may be broken, and of the rows' labels, column by column."""
     for depth, heading in enumerate(grid.leading[:-1]):
         names = {row.blocks[depth] for row in grid.rows}
@@ -179,7 +179,7 @@ def _leading(grid: Grid) -> Iterator[list[str]]:
     yield [grid.leading[-1], *(row.label for row in grid.rows)]
 
 
-def _width(entry: Entry, points: float, tiny: float) -> float:
+def _width(entry: GridEntry, points: float, tiny: float) -> float:
     if not entry.number:
         return points * ems(entry.word)
     bold = 1.13 if entry.marked else 1.0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lwft_bench.schema.tables import Style, Width
+from lwft_bench.schema.tables import PaperStyle, Width
 
-POINTS: dict[Style, dict[Width, float]] = {
+POINTS: dict[PaperStyle, dict[Width, float]] = {
     "article": {"column": 345.0, "text": 345.0},
     "acl": {"column": 219.1, "text": 455.2},
     "neurips": {"column": 397.5, "text": 397.5},
@@ -16,7 +16,7 @@ points, one column."""
 
 _TIMES = {r"\normalsize": 10.0, r"\small": 9.0, r"\scriptsize": 7.0, r"\tiny": 6.0}
 
-SIZES: dict[Style, dict[str, float]] = {
+LETTERS: dict[PaperStyle, dict[str, float]] = {
     # Computer Modern's small letters are wider than large ones made smaller.
     "article": {
         r"\normalsize": 10.0,
