@@ -22,7 +22,7 @@ from one_class import survey
 from table import table
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-LIMIT = 240
+LIMIT = 900
 """Seconds for one class."""
 
 Found = dict[str, Any]

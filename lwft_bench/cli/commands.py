@@ -90,7 +90,8 @@ def run_command(
         seeds=numbers_in(seeds),
     )
     loaded.require_runnable()
-    from lwft_bench.execution.runner import RunOptions, run_suite
+    from lwft_bench.execution.options import RunOptions
+    from lwft_bench.execution.runner import run_suite
 
     options = RunOptions(
         workers=workers,
@@ -162,7 +163,7 @@ def evaluate_command(
     Exit codes: as run.
     """
     from lwft_bench.execution.evaluating import evaluate_run
-    from lwft_bench.execution.runner import RunOptions
+    from lwft_bench.execution.options import RunOptions
 
     names = names_in(benchmarks) or ()
     raise typer.Exit(evaluate_run(run, names, RunOptions(workers=workers)))

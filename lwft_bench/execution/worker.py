@@ -61,13 +61,17 @@ LOG = "cell.log"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A cell to run in its work folder. `run_cell` is the "module:function" of a RunCell."""
+    """A cell to run in its work folder. `run_cell` is the "module:function" of a RunCell.
+
+    runner: a file that is there while the cell's runner is not taken for dead; None: nobody looks.
+    """
 
     cell: Cell
     record: CellRecord
     folder: Path
     run_cell: str
     save_weights: bool
+    runner: Path | None = None
 
 
 def work(job: Job, connection: Connection) -> None:
@@ -82,6 +86,8 @@ def work(job: Job, connection: Connection) -> None:
         nonlocal phase
         if isinstance(event, PhaseBegan):
             phase = event.phase
+        if job.runner is not None and not job.runner.exists():
+            os._exit(1)  # its runner was taken for dead, and another may run the cell
         try:
             connection.send(event)
         except OSError:  # the parent is dead, and what is left to do is its successor's

@@ -4,6 +4,7 @@ DIR/suite.yaml, suite.json     the suite as given, and as resolved
 DIR/cells/<cell id>/           finished cells, failed ones too; a folder appears complete
 DIR/work/<cell id>/            cells that are running or were interrupted
 DIR/stale/<cell id>--<digest>/ results of another identity, replaced but not deleted
+DIR/claims/                    who runs what now (`claims.py`)
 DIR/correctness.csv            of a packed run: in place of each cell's samples.jsonl
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from lwft_bench.results.atomic import (
     write_text_atomic,
 )
 from lwft_bench.results.correctness import read_correctness
-from lwft_bench.results.lock import run_lock
 from lwft_bench.results.reading import (
     Damaged,
     parsed,
@@ -63,10 +63,6 @@ class RunStore:
 
     def work_folder(self, cell_id: str) -> Path:
         return self.directory / "work" / cell_id
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Held by the one run that may write here."""
-        return run_lock(self.directory)
 
     # The suite.
 
@@ -202,10 +198,16 @@ class RunStore:
         return result
 
     def recover(self) -> None:
-        """Publish cells whose run died after their result was written and before it appeared."""
+        """Publish all cells that `recover_cell` is about."""
         for path in (self.directory / "work").glob(f"*/{RESULT}"):
+            self.recover_cell(path.parent.name)
+
+    def recover_cell(self, cell_id: str) -> None:
+        """Publish a cell whose run died after its result was written and before it appeared."""
+        path = self.work_folder(cell_id) / RESULT
+        if path.exists():
             try:
-                self.publish(path.parent.name)
+                self.publish(cell_id)
             except Damaged:
                 path.rename(path.with_name(f"damaged-{RESULT}"))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow
@@ -61,3 +62,12 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
     for name in ("gone.json", "gone.jsonl", "gone.parquet"):
         with pytest.raises(UserError, match=rf"{name}: cannot be read"):
             questions(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.json", "b.jsonl"])
+def test_digits_in_quotes_stay_a_text_beside_numbers(tmp_path: Path, name: str) -> None:
+    """`datasets` 5.2 reads "007" of such a column as the number 7."""
+    rows = [{"answer": "007"}, {"answer": 7}, {"answer": "1.50"}]
+    text = json.dumps(rows) if name == "a.json" else "\n".join(map(json.dumps, rows))
+    (tmp_path / name).write_text(text, "utf-8")
+    assert read_rows(tmp_path / name, lambda row: row.fields["answer"]) == ["007", 7, "1.50"]

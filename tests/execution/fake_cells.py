@@ -22,7 +22,8 @@ from typing import Any
 
 from lwft_bench.cell.outcomes import new_result
 from lwft_bench.cell.provenance import now, provenance
-from lwft_bench.execution.runner import RunOptions, run_suite
+from lwft_bench.execution.options import RunOptions
+from lwft_bench.execution.runner import run_suite
 from lwft_bench.results.atomic import publish_folder
 from lwft_bench.results.reading import read_cell_record
 from lwft_bench.results.store import RunStore, write_result
@@ -130,6 +131,8 @@ def run_cell(
         provenance=provenance(started),
     )
     write_result(folder, result)
+    with (folder.parents[1] / "ends").open("a") as file:
+        file.write(f"{cell.id}\n")
 
 
 def validation_loss(lr: float) -> float:
