@@ -196,9 +196,14 @@ def table(
     debug: Debug = False,
 ) -> None:
     """Print tables over one run or several: the report's, or as a paper has them."""
+    from lwft_bench.reporting.render.grid_latex import TOO_WIDE
     from lwft_bench.reporting.tables_over_runs import print_table
 
-    typer.echo(print_table(runs, format.value, name, tables, preset))
+    text = print_table(runs, format.value, name, tables, preset)
+    typer.echo(text)
+    for line in text.splitlines() if format is _Format.LATEX else ():
+        if line.startswith(TOO_WIDE):
+            typer.echo(line.removeprefix("% "), err=True)
 
 
 @app.command()

@@ -26,8 +26,12 @@ class Filled:
     drawings: tuple[Drawing, ...]
 
 
-def document(context: Context, sections: Sequence[Filled]) -> str:
-    """report.md, with the sections of each model and task under its name and those of the run last."""
+def document(context: Context, sections: Sequence[Filled], tables: Sequence[str] = ()) -> str:
+    """report.md, with the sections of each model and task under its name and those of the run last.
+
+    Args:
+        tables: those that the suite describes, as Markdown.
+    """
     records = context.records
     blocks = [
         f"# {escape(records.title)}",
@@ -42,6 +46,7 @@ def document(context: Context, sections: Sequence[Filled]) -> str:
         for filled in sections:
             if filled.about.current is comparison:
                 blocks += _section(filled, "###")
+    blocks += ["## Tables of the suite", *tables] if tables else []
     for filled in sections:
         if filled.about.current is None:
             blocks += _section(filled, "##")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,7 @@ from lwft_bench.reporting.read.statements import (
     recorded_tables,
 )
 from lwft_bench.reporting.render.grid import PaperGrid, grid_as_html, grid_as_markdown
-from lwft_bench.reporting.render.grid_latex import fits_width, grid_as_latex
+from lwft_bench.reporting.render.grid_latex import grid_as_latex
 from lwft_bench.reporting.render.html_table import to_html
 from lwft_bench.reporting.render.latex import to_latex
 from lwft_bench.reporting.render.markdown import to_titled_markdown
@@ -39,9 +39,18 @@ Format = Literal["markdown", "latex", "csv", "html"]
 class RunsRead:
     """Runs that tables are made over, each read once."""
 
-    def __init__(self, runs: Sequence[Path]) -> None:
-        self.runs = [read_run(run) for run in runs]
-        self.context = Context.of(merged(self.runs))
+    def __init__(self, runs: Sequence[RunRecords]) -> None:
+        self.runs = runs
+        self.context = Context.of(merged(runs))
+
+    @classmethod
+    def read(cls, folders: Sequence[Path]) -> RunsRead:
+        """Read run directories, at least one.
+
+        Raises:
+            UserError: One of them is none.
+        """
+        return cls([read_run(folder) for folder in folders])
 
     @property
     def records(self) -> RunRecords:
@@ -104,7 +113,7 @@ def print_table(
         UserError: There is no such table or the runs have nothing for it, or with all that is wrong
             in the file.
     """
-    read = RunsRead([runs] if isinstance(runs, Path) else runs)
+    read = RunsRead.read([runs] if isinstance(runs, Path) else runs)
     if preset_name is not None:
         return _text(read.grids(preset(preset_name)), format, f"the preset `{preset_name}`")
     written = read_tables(file) if file is not None else read.recorded()
@@ -169,8 +178,3 @@ def rendered(grid: PaperGrid) -> dict[Format, str]:
         "csv": grid.values.to_csv(index=False),
         "html": grid_as_html(grid),
     }
-
-
-def too_wide(found: Sequence[PaperGrid]) -> Iterator[str]:
-    """Names of those that no size of letters keeps within their width."""
-    yield from (grid.name for grid in found if not fits_width(grid))

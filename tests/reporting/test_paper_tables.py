@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from lwft_bench.reporting.numbers.verdicts import best_averages
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render.grid import PaperGrid, grid_as_html, grid_as_markdown
 from lwft_bench.reporting.render.grid_latex import fits_width, grid_as_latex
+from lwft_bench.reporting.report import write_report
 from lwft_bench.reporting.tables_over_runs import RunsRead, preset, print_table
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.suite import Published
@@ -33,7 +35,7 @@ def second(maker: RunMaker, name: str) -> RunMaker:
 
 
 def grid_of(name: str, *runs: Path) -> PaperGrid:
-    (grid,) = RunsRead(runs).grids(preset(name))
+    (grid,) = RunsRead.read(runs).grids(preset(name))
     return grid
 
 
@@ -212,7 +214,7 @@ def nasty_grid(run: Path, tmp_path: Path) -> PaperGrid:
     path = file_of(tmp_path, f"tables:\n  t:\n    title: '{NASTY}'\n    labels:\n{labels}")
     from lwft_bench.reporting.read.statements import read_tables
 
-    (grid,) = RunsRead([run]).grids(read_tables(path)["t"])
+    (grid,) = RunsRead.read([run]).grids(read_tables(path)["t"])
     return grid
 
 
@@ -255,7 +257,7 @@ def test_latex_compiles_and_keeps_to_the_width(run: Path, tmp_path: Path, style:
         f"tables:\n  a: {{style: {style}, columns: [add-sub, algebra, varied, average]}}\n"
         f"  b: {{style: {style}, preset: efficiency, columns: [average, peak_memory, throughput]}}\n",
     )
-    read = RunsRead([run])
+    read = RunsRead.read([run])
     from lwft_bench.reporting.read.statements import read_tables
 
     grids = [grid for table in read_tables(path).values() for grid in read.grids(table)]
@@ -274,3 +276,20 @@ def test_latex_compiles_and_keeps_to_the_width(run: Path, tmp_path: Path, style:
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull \\hbox" not in done.stdout
+
+
+def test_a_suites_tables_are_in_its_report_and_a_bad_one_costs_no_report(maker: RunMaker) -> None:
+    run = maker.fill()
+    record = json.loads((run / "suite.json").read_text())
+    record["tables"] = {
+        "mine": {"methods": ["lisa", "fft"], "columns": ["average"]},
+        "bad": {"published": ["nowhere.yaml"]},
+    }
+    (run / "suite.json").write_text(json.dumps(record))
+    report = write_report(run).read_text()
+    section = report.partition("## Tables of the suite")[2]
+    assert re.search(r"\| tiny \| lisa \| \d+", section)
+    assert "nowhere.yaml: no such file" in section
+    for suffix in ("md", "tex", "csv", "html"):
+        assert (run / f"tables/paper-mine.{suffix}").is_file()
+    assert "| lisa |" in print_table(run, "markdown", "mine")

@@ -11,6 +11,8 @@ from lwft_bench.reporting.render.latex import begun, escaped
 from lwft_bench.reporting.render.widths import LETTERS, POINTS, ems
 
 _NEEDS = r"% needs \usepackage{booktabs,multirow,siunitx,graphicx} and \usepackage[T1]{fontenc}"
+TOO_WIDE = "% Wider than the "
+"""How the comment begins that says that a table does not fit."""
 _GAPS = (4.0, 3.0, 2.0, 1.5)
 """Half of the space between two columns, in points, the widest first."""
 
@@ -70,7 +72,7 @@ def fits_width(grid: PaperGrid) -> bool:
 def _too_wide(grid: PaperGrid) -> str:
     width = POINTS[grid.layout.style][grid.layout.width]
     return (
-        f"% Wider than the {width:.0f} points of {grid.layout.style}: give it fewer columns, shorter "
+        f"{TOO_WIDE}{width:.0f} points of {grid.layout.style}: give it fewer columns, shorter "
         "labels, `plus_minus: none`, `width: text`, or `resize: true`."
     )
 
