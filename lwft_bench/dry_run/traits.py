@@ -19,6 +19,7 @@ from lwft_bench.memory.fake import fake_model
 from lwft_bench.memory.fake_mode import NOT_TRACEABLE, RepeatingFakeMode
 from lwft_bench.memory.valued_fakes import ValuedFakeMode
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import described
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.loss import head_is_linear
 from lwft_bench.training.traits import Traits
@@ -81,7 +82,7 @@ def fake_mode(even_choices: bool) -> RepeatingFakeMode:
 
 
 def _problem(error: Exception, length: int) -> str:
-    told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    told = " ".join(described(error).split())
     if isinstance(error, NOT_TRACEABLE):
         return f"its operations depend on values ({told})"
     return f"its own code fails on {_ROWS} rows of {length} tokens ({told})"

@@ -54,6 +54,10 @@ class Executor(Protocol):
     def threads(self) -> int:
         """CPU threads of a cell that does not name its own."""
 
+    @property
+    def works(self) -> bool:
+        """Whether there is anything left that cells could run on."""
+
     def has_room(self, cell: Cell) -> bool:
         """Whether the cell would start at once."""
 
@@ -63,5 +67,9 @@ class Executor(Protocol):
     def wait(self, seconds: float) -> None:
         """Return when a cell has something to tell or has ended, and after `seconds` at the latest."""
 
-    def collect(self, submitted: Submitted, ended: Ended) -> None:
-        """Bring what a cell that has ended wrote into its job's folder, and free its place."""
+    def collect(self, submitted: Submitted, ended: Ended) -> str | None:
+        """Bring what a cell that has ended wrote into its job's folder, and free its place.
+
+        Returns:
+            Why it is to be started again, where its end was not its own doing; else None.
+        """

@@ -15,7 +15,14 @@ class RunOptions:
     """
 
     workers: int | None = None
-    """Cells at once. None: one a core, or one alone where there is an accelerator."""
+    """Cells at once. None: one a core, or one alone where there is an accelerator; with `devices`, one
+    a device."""
+    devices: str | None = None
+    """Devices that cells are shared out on, one at a time on each, and seeing it alone: "0,1,2" or
+    "all"; "cpu": cells see none. None: cells see all and run on the first."""
+    share_bytes: int | None = None
+    """Several cells at once on a device, as long as their plans say that they need no more of it
+    together. Their throughput is then marked as not comparable."""
     retry_failed: bool = False
     save_weights: bool = False
     """Keep each cell's fine-tuned model in its folder."""
@@ -27,6 +34,10 @@ class RunOptions:
     """A runner on another machine that shows no life for twice as long is stood in for."""
     run_cell: str = "lwft_bench.cell.run:run_cell"
     """The "module:function" that runs a cell."""
+    visible: str = "lwft_bench.execution.devices:visible_devices"
+    """The "module:function" that tells which devices there are."""
+    needs: str = "lwft_bench.planning.needs:bytes_needed"
+    """The "module:function" that tells what cells need of a device."""
     check: str = "lwft_bench.preflight.cells:check_cells"
     """The "module:function" that checks cells before any of them runs; "": none does."""
     preload: tuple[str, ...] = ("lwft_bench.execution.preload",)

@@ -12,7 +12,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lwft_bench.cell.provenance import num_cores
 from lwft_bench.execution.choice import Choice, choices, told
 from lwft_bench.execution.company import (
     recover,
@@ -22,7 +21,7 @@ from lwft_bench.execution.company import (
 )
 from lwft_bench.execution.conclusion import ALL_DONE, conclude, make_report
 from lwft_bench.execution.inventory import inventory
-from lwft_bench.execution.local import LocalExecutor
+from lwft_bench.execution.local_places import local_executor
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import progress_on
@@ -248,16 +247,10 @@ class _Run:
 
     def _in_processes(self, queue: CellQueue) -> None:
         options = self._options
-        server = Server(options.preload)
         # Of all cells and not of those that are left, so that a resumed run computes like the first.
         every = [*self._trials, *self._suite.all_cells]
-        workers = options.workers or _num_workers(every, server)
-        threads = max(1, num_cores() // workers)
-        _say(
-            self._console,
-            f"{workers} at a time, {threads} CPU threads each; loading torch for all of them",
-        )
-        executor = LocalExecutor(server, workers, threads)
+        executor, told = local_executor(Server(options.preload), every, options)
+        _say(self._console, told)
         limits = Limits(options.hang_seconds, options.stop_seconds)
         store, claims = self._store, self._place.claims
         with progress_on(self._console, RunTracker(queue.num_waiting)) as progress:
@@ -275,13 +268,6 @@ class _Run:
             _say(self._console, f"one at a time over {world} ranks, {threads} CPU threads each")
         with progress_on(self._console, RunTracker(len(to_do))) as progress:
             ranked.lead(queue, progress)
-
-
-def _num_workers(cells: Sequence[Cell], server: Server) -> int:
-    on_cpu = all(cell.training.device == "cpu" for cell in cells)
-    if not on_cpu and server.accelerator() is not None:
-        return 1
-    return min(num_cores(), len(cells))
 
 
 def _say(console: Console, text: str) -> None:

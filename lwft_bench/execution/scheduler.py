@@ -84,6 +84,9 @@ class Scheduler:
             record = self._store.begin(cell, queued.identity, threads)
             self._progress.started(cell.id, self._store.has_checkpoint(cell.id))
             self._running.append(self._executor.submit(self._make_job(cell, record)))
+        if not self._running and not self._executor.works and not self._stops.count:
+            self._progress.say("nothing is left that cells could run on")
+            self._stops.count += 1
         if not self._running and queue.only_elsewhere and not self._told_to_wait:
             self._told_to_wait = True
             self._progress.say(queue.told_elsewhere())
@@ -99,13 +102,17 @@ class Scheduler:
             self._progress.event(process.job.cell.id, event)
         if (ended := process.ended()) is not None:
             self._running.remove(process)
-            self._executor.collect(process, ended)
-            self._settle(queue, process, ended)
+            self._settle(queue, process, ended, self._executor.collect(process, ended))
         elif process.silent_seconds > self._limits.hang_seconds:
             process.kill_as_hung()
 
-    def _settle(self, queue: CellQueue, process: Submitted, ended: Ended) -> None:
-        """A result is taken as it is, however the process ended after writing it."""
+    def _settle(
+        self, queue: CellQueue, process: Submitted, ended: Ended, displaced: str | None
+    ) -> None:
+        """A result is taken as it is, however the process ended after writing it.
+
+        displaced: Why the place where it ran has ended it.
+        """
         cell, folder = process.job.cell, process.job.folder
         if not queue.holds(cell.id):
             self._progress.dropped(cell.id, "left to whoever has it now")
@@ -115,6 +122,10 @@ class Scheduler:
             if (why := self._why_unfinished(ended)) is not None:
                 self._progress.dropped(cell.id, why)
                 queue.drop(cell.id)
+                return
+            if displaced is not None:
+                self._progress.dropped(cell.id, displaced)
+                queue.put_back(cell.id)
                 return
             if ended.killed_from_outside and self._restarts[cell.id] < RESTARTS:
                 self._restarts[cell.id] += 1

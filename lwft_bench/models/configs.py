@@ -12,7 +12,7 @@ from lwft_bench.models.sources import (
     config_folder,
 )
 from lwft_bench.schema.cell import ModelConfig
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, described, text_of
 from lwft_bench.schema.naming import nearest
 from lwft_bench.schema.regular_files import Unreadable, read_json_object
 
@@ -141,7 +141,7 @@ def user_errors(
         if (what is None or not every) and not isinstance(error, known):
             raise
         told = isinstance(error, OSError | ValueError | SafetensorError)
-        message = str(error) if told else f"{type(error).__name__}: {error}"
+        message = text_of(error) if told else described(error)
         hint = None
         if "trust_remote_code" in message:
             hint = "If you trust the code that comes with it: `trust_remote_code: true`"

@@ -50,6 +50,8 @@ STEPS, SELECTIONS, SAMPLES = "steps.jsonl", "selections.jsonl", "samples.jsonl"
 CHECKPOINT = "checkpoint-*"
 """A cell's checkpoints: folders in its work folder, with a dot in front while they are written.
 Gone once the cell is done."""
+TRACE = "trace.jsonl"
+"""Beside them, as long as they are there: the rows of all steps so far."""
 
 
 class RunStore:
@@ -194,6 +196,7 @@ class RunStore:
             (work / TRAINED).unlink(missing_ok=True)
             for checkpoint in (*work.glob(CHECKPOINT), *work.glob(f".{CHECKPOINT}")):
                 shutil.rmtree(checkpoint)
+            (work / TRACE).unlink(missing_ok=True)
         publish_folder(work, self.cell_folder(cell_id))
         return result
 

@@ -44,6 +44,7 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
         ("a.json", LIST.rstrip("]\n"), r"a.json:5: not JSON"),
         ("a.json", "[1]", r"a.json:1: expected an object, found 1"),
         ("a.jsonl", '{"instruction": "Q", "output": "A"}\n{"ins', r"a.jsonl:2: not JSON"),
+        ("a.csv", "instruction,output\nQ,A\nQ\0,A\n", r"a.csv:3: a null character"),
         ("a.json", "[]", r"a.json has no rows"),
         ("a.jsonl", "\n", r"a.jsonl has no rows"),
         ("a.parquet", "x", r"a.parquet: cannot be read"),
