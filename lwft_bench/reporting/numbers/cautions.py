@@ -21,20 +21,15 @@ def cautions(comparisons: Sequence[Comparison], tunings: Sequence[ReportedTuning
 
 
 def _tuning(comparisons: Sequence[Comparison], tunings: Sequence[ReportedTuning]) -> Iterator[str]:
-    tuned = {(one.model, one.task, one.method) for one in tunings}
-    missing = {
-        row.method: None
-        for one in comparisons
-        for row in one.trained
-        if (one.model, one.task, row.method) not in tuned
+    tuned = {(one.model, one.task, one.label) for one in tunings}
+    trained = {
+        (one.model, one.task, row.cells[0].label) for one in comparisons for row in one.trained
     }
-    all_methods = {row.method for one in comparisons for row in one.trained}
+    missing = list(dict.fromkeys(label for *_, label in sorted(trained - tuned)))
     if not tuned:
         yield "Not a ranking of methods: no learning rate or other setting was tuned in this run."
     elif missing:
-        names = ", ".join(name for name in missing)
-        some = "" if missing.keys() == all_methods else f" (of {names})"
-        yield f"Not a ranking of methods: not every setting was tuned{some}."
+        yield f"Not a ranking of methods: nothing was tuned of {', '.join(missing)}."
 
 
 def _size(comparisons: Sequence[Comparison]) -> Iterator[str]:

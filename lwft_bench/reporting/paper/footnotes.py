@@ -35,12 +35,15 @@ _MARKS: dict[Highlight, str] = {
 
 @dataclass(frozen=True)
 class NoteStyle:
-    """How much is told, and of which signs. any_spread: whether anything has a ±."""
+    """How much is told, and of which signs. any_spread, any_mark: whether anything has a ±,
+    and whether anything is bold.
+    """
 
     notes: Notes
     plus_minus: PlusMinus
     highlight: Highlight
     any_spread: bool = True
+    any_mark: bool = True
 
 
 def footnotes(
@@ -59,7 +62,7 @@ def footnotes(
     accuracies = [metric for metric in metrics if metric.kind in ("share", "points")]
     found: list[str] = []
     if notes != "none":
-        found += _signs(metrics, bool(accuracies), style)
+        found += _signs(bool(accuracies), style)
         if accuracies:
             for comparison in comparisons:
                 found += _cannot_be_told(comparison, _rows(lines, comparison))
@@ -88,12 +91,12 @@ def _rows(lines: Sequence[Line], comparison: Comparison) -> list[Row]:
     ]
 
 
-def _signs(metrics: Sequence[Metric], accuracies: bool, style: NoteStyle) -> Iterator[str]:
+def _signs(accuracies: bool, style: NoteStyle) -> Iterator[str]:
     if accuracies:
         yield "Accuracy in percent, mean over seeds; the average is over benchmarks, unweighted."
     if style.plus_minus in _SPREADS and style.any_spread:
         yield f"{_SPREADS[style.plus_minus]}."
-    if style.highlight in _MARKS and any(metric.better for metric in metrics):
+    if style.highlight in _MARKS and style.any_mark:
         yield f"{_MARKS[style.highlight]}."
 
 

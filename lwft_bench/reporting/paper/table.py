@@ -63,7 +63,13 @@ def _grid(
     columns = [_column(metric, lines, places, signs, ties) for metric in metrics]
     kept = [n for n, (_, entries) in enumerate(columns) if any(one.number for one in entries)]
     shown = [metrics[n] for n in kept]
-    spread = any(entry.error for n in kept for entry in columns[n][1])
+    entries = [entry for n in kept for entry in columns[n][1]]
+    signs = replace(
+        signs,
+        any_spread=any(entry.error for entry in entries),
+        any_mark=any(entry.marked for entry in entries),
+    )
+    told = cautions(context.comparisons, context.records.tunings)
     return PaperGrid(
         name=name,
         title=spec.title or _title(spec, lines),
@@ -78,14 +84,7 @@ def _grid(
             for place, line in enumerate(lines)
         ),
         values=_values(lines, shown, [columns[n][1] for n in kept]),
-        notes=tuple(
-            footnotes(
-                lines,
-                shown,
-                replace(signs, any_spread=spread),
-                cautions(context.comparisons, context.records.tunings),
-            )
-        ),
+        notes=(*footnotes(lines, shown, signs, told), *context.records.warnings),
         layout=Layout(spec.style, spec.width, spec.resize),
     )
 
