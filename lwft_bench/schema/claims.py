@@ -130,13 +130,13 @@ def _names_once(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
     return claims
 
 
-Claims = Annotated[tuple[Claim, ...], AfterValidator(_names_once)]
+ClaimList = Annotated[tuple[Claim, ...], AfterValidator(_names_once)]
 
 
 class ClaimsFile(Config):
     """A file of claims."""
 
-    claims: Annotated[Claims, Field(min_length=1)]
+    claims: Annotated[ClaimList, Field(min_length=1)]
 
 
 def claim_problems(

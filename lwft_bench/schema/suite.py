@@ -19,7 +19,7 @@ from pydantic import (
 from lwft_bench.schema.base import AVERAGE as AVERAGE
 from lwft_bench.schema.base import Config, Name
 from lwft_bench.schema.cell import EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
-from lwft_bench.schema.claims import Claims
+from lwft_bench.schema.claims import ClaimList
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.tables import TableSpec
 
@@ -132,7 +132,7 @@ class SuiteFile(Config):
     """Numbers of a paper, for a table of the report."""
     tables: dict[Name, TableSpec] = {}
     """Tables as papers print them: `lwft-bench table RUN --table NAME`. They change no cell."""
-    claims: Claims = ()
+    claims: ClaimList = ()
     """What the suite is to show, each with a verdict in the report. They change no cell."""
     keep_weights: KeepWeights = "none"
     """Whose fine-tuned weights are kept, in the cell's folder: of `all` cells, of the `last` seed of

@@ -93,8 +93,8 @@ def shown_estimate(one: Assessed) -> str:
     estimate = text(one.estimate)
     if one.interval is None:
         return estimate
-    low, high = map(text, one.interval)
-    return estimate if low == high else f"{estimate} [{low}, {high}]"
+    low_end, high_end = map(text, one.interval)
+    return estimate if low_end == high_end else f"{estimate} [{low_end}, {high_end}]"
 
 
 def would_take(one: Assessed) -> str:
