@@ -81,6 +81,9 @@ def run_command(
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
     ] = False,
+    no_timing: Annotated[
+        bool, typer.Option("--no-timing", help="Do not time the methods against each other.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Run a suite: what is not done yet of it, and its report.
@@ -111,6 +114,7 @@ def run_command(
         retry_failed=retry is Retry.FAILED,
         save_weights=save_weights,
         hang_seconds=silence,
+        timing=not no_timing,
     )
     raise typer.Exit(run_suite(loaded, out or Path("reports", loaded.name), options))
 

@@ -40,5 +40,7 @@ class RunOptions:
     """The "module:function" that tells what cells need of a device."""
     check: str = "lwft_bench.preflight.cells:check_cells"
     """The "module:function" that checks cells before any of them runs; "": none does."""
+    timing: bool = True
+    """Time the methods against each other once every cell has ended, as the suite says."""
     preload: tuple[str, ...] = ("lwft_bench.execution.preload",)
     """Modules that the cells' server imports once for all of them."""

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.timing import timed_alone
 from lwft_bench.reporting.read.records import RunRecords, read_run
+from lwft_bench.reporting.read.timings import reported_timing
 from lwft_bench.reporting.render.latex import to_latex
 from lwft_bench.reporting.render.markdown import escape, to_titled_markdown
 from lwft_bench.reporting.render.table import Table
@@ -18,6 +20,7 @@ from lwft_bench.reporting.sections import (
     contexts,
     tables_named,
 )
+from lwft_bench.reporting.tables.timing import timing_table
 from lwft_bench.reporting.tables_over_runs import Format, RunsRead, rendered
 from lwft_bench.results.atomic import replace_file
 from lwft_bench.schema.errors import UserError
@@ -96,6 +99,15 @@ def _fill(context: Context) -> list[Filled]:
         for section in SECTIONS
         for about in contexts(context, section.scope)
     ]
+
+
+def print_timing(directory: Path, baseline: str | None) -> str:
+    """How methods were timed by turns, as text, whether the directory is a run's or not."""
+    tables = (
+        timing_table("timing", f"{one.measured.model} on {one.measured.task}", one, [])
+        for one in timed_alone(reported_timing(directory), baseline)
+    )
+    return "\n".join(map(to_titled_markdown, tables))
 
 
 def write_profile(runs: Sequence[Path], out: Path, methods: Collection[str] | None = None) -> str:

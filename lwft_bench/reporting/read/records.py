@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from lwft_bench.reporting.read.agreement import require_items, require_same
+from lwft_bench.reporting.read.timings import ReportedTiming, reported_timing
 from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.cell import Cell
@@ -101,6 +102,7 @@ class RunRecords:
     tunings: tuple[ReportedTuning, ...] = ()
     other_trials: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    timing: ReportedTiming = field(default_factory=ReportedTiming)
 
 
 def read_run(folder: Path) -> RunRecords:
@@ -120,6 +122,7 @@ def read_run(folder: Path) -> RunRecords:
     added = [cell for cell in others if not (cell.config and cell.config.trial)]
     cells += added
     done = [cell.id for cell in cells if cell.done]
+    timing = reported_timing(folder)
     headers, selections = _selections(store, done)
     return RunRecords(
         folder=folder,
@@ -141,7 +144,8 @@ def read_run(folder: Path) -> RunRecords:
         claims=suite.claims,
         tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial)),
         other_trials=tuple(cell.id for cell in others if cell not in added),
-        warnings=tuple(_warnings(cells, planned, added)),
+        warnings=(*_warnings(cells, planned, added), *timing.warnings),
+        timing=timing,
     )
 
 
@@ -249,7 +253,7 @@ def _flat_result(cell: ReportedCell) -> dict[str, Any]:
     row: dict[str, Any] = {"cell": cell.id, "label": cell.label, "status": cell.status}
     if cell.result is None:
         return row
-    left_out = {"provenance", "confounds", "failure", "missing"}
+    left_out = {"provenance", "confounds", "failure", "missing", "phase_seconds"}
     record = cell.result.model_dump(mode="json", exclude=left_out)
     for score in record.pop("scores"):
         row[f"scores.{score['benchmark']}"] = score["value"]
