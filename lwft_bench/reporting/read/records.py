@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from lwft_bench.reporting.read.agreement import require_items, require_same
+from lwft_bench.reporting.read.flat import flatten
 from lwft_bench.reporting.read.timings import ReportedTiming, reported_timing
 from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.store import RunStore
@@ -292,12 +293,3 @@ def _selections(
 def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     """A frame that has `columns` even when there are no rows."""
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(columns))
-
-
-def flatten(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested mappings as dotted keys and their values; lists are values."""
-    for key, value in record.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
