@@ -126,7 +126,12 @@ def run_command(
     directory = out or Path("reports", loaded.name)
     queue = None
     if executor is _Where.SLURM:
-        asked: dict[str, Any] = {"partition": partition, "minutes": minutes, "gpus": gpus, "cpus": cpus}
+        asked: dict[str, Any] = {
+            "partition": partition,
+            "minutes": minutes,
+            "gpus": gpus,
+            "cpus": cpus,
+        }
         queue = job_options(directory, slurm or [], jobs=jobs, **asked)
         if dry_run:
             from lwft_bench.execution.slurm import JobArray
