@@ -56,6 +56,7 @@ class FakeSuite:
     strategy_digest: str = "s1"
     training: dict[str, Any] = field(default_factory=dict)
     tunings: tuple[Tuning, ...] = ()
+    tables: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cells(self) -> list[Cell]:
