@@ -57,6 +57,7 @@ class FakeSuite:
     training: dict[str, Any] = field(default_factory=dict)
     tunings: tuple[Tuning, ...] = ()
     tables: dict[str, Any] = field(default_factory=dict)
+    claims: tuple[Any, ...] = ()
 
     @property
     def cells(self) -> list[Cell]:
