@@ -4,8 +4,8 @@
 
 All three answer the same prompts greedily with the same model in memory and the same stops, by turns,
 in batches of the same size; plain generate ends at the end-of-sequence token alone and its texts are cut
-at the stop afterwards. Prints medians of processor time, ratios to lm-eval's with Student's interval over
-turns, and the share of answers that are ours.
+at the stop afterwards. Prints medians of processor time, ratios to lm-eval's with Student's interval
+over turns, and the share of answers that are ours.
 """
 
 from __future__ import annotations
