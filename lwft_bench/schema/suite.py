@@ -99,9 +99,15 @@ class Published(Config):
     """Model -> method -> peak of device memory, in GB as the source writes them (10^9 or 2^30)."""
     tokens_per_second: dict[str, dict[str, Positive]] = {}
     """Model -> method -> throughput of training, all tokens."""
-    conditions: str = ""
+    conditions: str | dict[str, str] = ""
     """Under which peaks and throughputs were measured: device, batch, length, precision,
-    checkpointing."""
+    checkpointing. Of all models alike, or by model."""
+
+    def conditions_of(self, model: str) -> str:
+        """Without a stop at its end; `not stated` where nothing is said."""
+        found = self.conditions
+        text = found if isinstance(found, str) else found.get(model, "")
+        return text.rstrip(". ") or "not stated"
 
 
 class SuiteFile(Config):
