@@ -134,7 +134,7 @@ def line(*values: object) -> None:
 
 
 def words(setting: Setting) -> list[str]:
-    rows = ", ".join(map(str, setting.rows)) if len(set(setting.rows)) > 1 else setting.rows[0]
+    rows = "/".join(map(str, setting.rows)) if len(set(setting.rows)) > 1 else setting.rows[0]
     rest = [
         "yes" if value is True else "no" if value is False else value for value in astuple(setting)
     ]
@@ -218,7 +218,7 @@ def draw(off: np.ndarray, chosen: list[int], path: Path) -> None:
         at, [name_of(cell).replace(", ", ",\n") for cell in CELLS], rotation=60, ha="right"
     )
     axes.set_ylabel("planned / published")
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    figure.legend(loc="outside upper center", frameon=False, fontsize=8, ncols=3)
     figure.savefig(path, dpi=150)
 
 

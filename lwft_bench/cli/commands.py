@@ -20,6 +20,7 @@ from lwft_bench.cli.arguments import (
     Only,
     Plugins,
     Run,
+    Runs,
     SetOptions,
     SuiteName,
     names_in,
@@ -38,6 +39,7 @@ class _Format(StrEnum):
     MARKDOWN = "markdown"
     LATEX = "latex"
     CSV = "csv"
+    HTML = "html"
 
 
 @app.command("run")
@@ -215,20 +217,36 @@ def report(run: Run, debug: Debug = False) -> None:
 
 @app.command()
 def table(
-    run: Run,
+    runs: Runs,
     format: Annotated[_Format, typer.Option(help="How to write it.")] = _Format.MARKDOWN,
-    name: Annotated[str, typer.Option("--table", metavar="NAME", help="Which table.")] = "main",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--table", metavar="NAME", help="One of --tables, of the suite or of the report."
+        ),
+    ] = None,
+    tables: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file of tables, or a shipped one's name.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="paper, memory, efficiency or ablation.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Print one table of a run."""
-    from lwft_bench.reporting.report import print_table
+    """Print tables over one run or several: the report's, or as a paper has them."""
+    from lwft_bench.reporting.render.grid_latex import TOO_WIDE
+    from lwft_bench.reporting.tables_over_runs import print_table
 
-    typer.echo(print_table(run, format.value, name))
+    text = print_table(runs, format.value, name, tables, preset)
+    typer.echo(text)
+    for line in text.splitlines() if format is _Format.LATEX else ():
+        if line.startswith(TOO_WIDE):
+            typer.echo(line.removeprefix("% "), err=True)
 
 
 @app.command()
 def profile(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of runs.")],
+    runs: Runs,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The PNG file to write.")],
     methods: Methods = None,
     debug: Debug = False,

@@ -15,15 +15,18 @@ import pandas as pd
 from pydantic import ValidationError
 
 from lwft_bench.reporting.read.agreement import require_items, require_same
+from lwft_bench.reporting.read.flat import flatten
 from lwft_bench.reporting.read.timings import ReportedTiming, reported_timing
 from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.claims import Claim
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
 from lwft_bench.schema.run import SuiteCell
 from lwft_bench.schema.suite import Published
+from lwft_bench.schema.tables import TableSpec
 
 _SAMPLE = ["cell", "benchmark", "id", "correct", "overlap", "cluster"]
 _NOT_RECORDED = {"probabilities": None, "scores": None, "ages": None}
@@ -78,6 +81,7 @@ class RunRecords:
         a period.
     units: cell, index, kind, depth, num_parameters.
     published: numbers of a paper, if the suite has any.
+    tables, claims: the suite's own.
     tunings: what trials were made for; trials are in no frame and no comparison.
     other_trials: ids of trials in the directory that the suite as last run does not have.
     """
@@ -94,6 +98,8 @@ class RunRecords:
     selections: pd.DataFrame
     units: pd.DataFrame
     published: Published | None = None
+    tables: Mapping[str, TableSpec] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
     tunings: tuple[ReportedTuning, ...] = ()
     other_trials: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -136,6 +142,8 @@ def read_run(folder: Path) -> RunRecords:
         selections=_frame(selections, ("cell", "step", "num_steps", "units", *_NOT_RECORDED)),
         units=_frame(headers, ("cell", "index", "kind", "depth")),
         published=suite.published,
+        tables=suite.tables,
+        claims=suite.claims,
         tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial, {})),
         other_trials=tuple(cell.id for cell in others if cell not in added),
         warnings=(*_warnings(cells, planned, added), *timing.warnings),
@@ -282,12 +290,3 @@ def _selections(
 def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     """A frame that has `columns` even when there are no rows."""
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(columns))
-
-
-def flatten(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested mappings as dotted keys and their values; lists are values."""
-    for key, value in record.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
