@@ -1,6 +1,14 @@
 """The command line. Importing it registers every command."""
 
-from lwft_bench.cli import claim_commands, commands, merging, packing, plugin_commands, timing
+from lwft_bench.cli import (
+    claim_commands,
+    commands,
+    merging,
+    packing,
+    plugin_commands,
+    running,
+    timing,
+)
 from lwft_bench.cli.app import app, main
 
 __all__ = [
@@ -11,5 +19,6 @@ __all__ = [
     "merging",
     "packing",
     "plugin_commands",
+    "running",
     "timing",
 ]
