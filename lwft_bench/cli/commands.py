@@ -22,6 +22,7 @@ from lwft_bench.cli.arguments import (
     Run,
     SetOptions,
     SuiteName,
+    for_print_in,
     names_in,
     numbers_in,
     suite_of,
@@ -32,6 +33,11 @@ class Retry(StrEnum):
     """Which cells run again."""
 
     FAILED = "failed"
+
+
+class _Width(StrEnum):
+    TEXT = "text"
+    COLUMN = "column"
 
 
 class _Format(StrEnum):
@@ -66,6 +72,12 @@ def run_command(
             metavar="SECONDS", min=1.0, help="Kill a cell that gives no sign of life for so long."
         ),
     ] = 1800.0,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Log metrics meanwhile: tensorboard, wandb, trackio. Offline."
+        ),
+    ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
     ] = False,
@@ -95,6 +107,7 @@ def run_command(
         retry_failed=retry is Retry.FAILED,
         save_weights=save_weights,
         hang_seconds=silence,
+        loggers=names_in(log) or (),
     )
     raise typer.Exit(run_suite(loaded, out or Path("reports", loaded.name), options))
 
@@ -167,11 +180,23 @@ def evaluate_command(
 
 
 @app.command()
-def report(run: Run, debug: Debug = False) -> None:
+def report(
+    run: Run,
+    figures: Annotated[
+        str | None,
+        typer.Option(metavar="pdf,svg", help="Draw figures for print too, in these formats."),
+    ] = None,
+    width: Annotated[
+        _Width, typer.Option(help="Of figures for print: the whole text, or one of two columns.")
+    ] = _Width.TEXT,
+    debug: Debug = False,
+) -> None:
     """Make a run's report again from its files."""
-    from lwft_bench.reporting.report import write_report
+    from lwft_bench.reporting.report import html_missing, write_report
 
-    typer.echo(write_report(run))
+    typer.echo(write_report(run, for_print_in(figures, width.value)))
+    if note := html_missing():
+        typer.echo(note, err=True)
 
 
 @app.command()
@@ -190,7 +215,7 @@ def table(
 @app.command()
 def profile(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of runs.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The PNG file to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: png, pdf or svg.")],
     methods: Methods = None,
     debug: Debug = False,
 ) -> None:

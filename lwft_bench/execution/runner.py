@@ -16,8 +16,10 @@ from lwft_bench.execution.choice import Choice, choices, told
 from lwft_bench.execution.conclusion import ALL_DONE, REPORT, conclude
 from lwft_bench.execution.executor import Executor, Limits
 from lwft_bench.execution.inventory import inventory
+from lwft_bench.execution.loggers import make_loggers
+from lwft_bench.execution.metric_logs import MetricLogs
 from lwft_bench.execution.pool import Server
-from lwft_bench.execution.progress import progress_on
+from lwft_bench.execution.progress import PlainProgress, progress_on
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
@@ -53,6 +55,8 @@ class RunOptions:
     """The "module:function" that runs a cell."""
     check: str = "lwft_bench.preflight.cells:check_cells"
     """The "module:function" that checks cells before any of them runs; "": none does."""
+    loggers: tuple[str, ...] = ()
+    """Which of "tensorboard", "wandb" and "trackio" take metrics while cells run."""
     preload: tuple[str, ...] = ("lwft_bench.execution.preload",)
     """Modules that the cells' server imports once for all of them."""
 
@@ -151,6 +155,7 @@ class _Run:
             self._ranked = RankedCells(ranks, store, options.run_cell, self._saves_weights, stops)
         self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
         self._identities: dict[str, Identity] = {}
+        self._loggers = make_loggers(options.loggers, store.directory) if options.loggers else []
         self._ended = {State.DONE} if options.retry_failed else {State.DONE, State.FAILED}
 
     def _saves_weights(self, cell: Cell) -> bool:
@@ -244,17 +249,21 @@ class _Run:
         )
         limits = Limits(workers, threads, options.hang_seconds, options.stop_seconds)
         save = self._saves_weights
-        with progress_on(self._console, RunTracker(len(to_do))) as progress:
+        with self._progress(to_do) as progress:
             Executor(store, server, options.run_cell, save, progress, limits, self._stops).run(
                 (cell, self._identities[cell.id]) for cell in to_do
             )
+
+    def _progress(self, to_do: Sequence[Cell]) -> PlainProgress:
+        logs = MetricLogs(self._loggers, to_do, lambda text: _say(self._console, text))
+        return progress_on(self._console, RunTracker(len(to_do)), logs)
 
     def _on_ranks(self, ranked: RankedCells, to_do: Sequence[Cell]) -> None:
         require_shares(to_do, self._ranks)
         if to_do:
             world, threads = self._ranks.world, threads_per_rank()
             _say(self._console, f"one at a time over {world} ranks, {threads} CPU threads each")
-        with progress_on(self._console, RunTracker(len(to_do))) as progress:
+        with self._progress(to_do) as progress:
             ranked.lead([(cell, self._identities[cell.id]) for cell in to_do], progress)
 
 
@@ -276,10 +285,10 @@ def _make_report(store: RunStore, report: Callable[[Path], str], console: Consol
 
 
 def _report(out: Path) -> str:
-    from lwft_bench.reporting.report import terminal_summary, write_report
+    from lwft_bench.reporting.report import html_missing, terminal_summary, write_report
 
     write_report(out)
-    return f"\n{terminal_summary(out)}\n"
+    return "\n".join(filter(None, ["", terminal_summary(out), "", html_missing()]))
 
 
 def _say(console: Console, text: str) -> None:

@@ -19,6 +19,6 @@ def import_extra(module: str, extra: str) -> Any:
     except ImportError as error:
         package = module.partition(".")[0]
         raise UserError(
-            f"this method needs the package {package}, which does not import: {error}",
+            f"this needs the package {package}, which does not import: {error}",
             f"pip install 'lwft-bench[{extra}]'",
         ) from error

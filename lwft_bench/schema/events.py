@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lwft_bench.schema.result import Phase
+from lwft_bench.schema.rows import StepRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class StepsDone:
     """Readings of training steps were fetched.
 
     step: steps done, negative while probing. steps: those that there are to do. loss: the last one's.
-    memory_bytes: allocated on the device; None on the CPU.
+    memory_bytes: allocated on the device; None on the CPU. rows: of the steps since the last event.
     """
 
     step: int
@@ -28,6 +29,15 @@ class StepsDone:
     loss: float
     tokens_per_second: float
     memory_bytes: int | None = None
+    rows: tuple[StepRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """A validation loss was measured after `step` steps."""
+
+    step: int
+    loss: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +75,7 @@ class DiskFull:
     text: str
 
 
-Event = PhaseBegan | StepsDone | BenchmarkScored | Stopped | Progressed | Noted | DiskFull
+Event = (
+    PhaseBegan | StepsDone | Validated | BenchmarkScored | Stopped | Progressed | Noted | DiskFull
+)
 Emit = Callable[[Event], None]
