@@ -84,9 +84,13 @@ def _write_html(path: Path, context: Context, sections: Sequence[Filled]) -> Non
     if html_missing() is not None:
         path.unlink(missing_ok=True)
         return
-    from lwft_bench.reporting.html.page import page
+    from lwft_bench.reporting.html.page import TableSection, page
+    from lwft_bench.reporting.summary import summary
 
-    _replace(path, page(context, sections).encode())
+    tables = [
+        TableSection(one.section.heading, one.about, one.table) for one in sections if one.table
+    ]
+    _replace(path, page(context, summary(context.records, context.comparisons), tables).encode())
 
 
 def _fill(context: Context, for_print: ForPrint | None) -> list[Filled]:

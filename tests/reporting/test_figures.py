@@ -68,11 +68,16 @@ def test_points_and_bars_that_would_lie_on_each_other_stand_side_by_side() -> No
 
 def test_figures_for_print_have_a_pages_width_and_no_date(maker: RunMaker) -> None:
     """A name with dollars is a name, and the same results give the same bytes."""
-    for temperature in ("$x_{$", "b$"):
-        maker.add(
-            maker.method("grass", 0.5, num_active=2, ablation={"strategy.rule": temperature}), 0
-        )
-    context = Context.of(read_run(maker.finish()))
+    for value in ("one", "other"):
+        maker.add(maker.method("grass", 0.5, num_active=2, ablation={"strategy.rule": value}), 0)
+    run = maker.finish()
+    for path in (run / "suite.json", *run.glob("cells/*one/*.json")):
+        path.write_text(path.read_text("utf-8").replace(':"one"', ':"$x_{$"'), "utf-8")
+    context = Context.of(read_run(run))
+    assert {row.label for row in context.comparisons[0].rows} == {
+        "grass (rule=$x_{$)",
+        "grass (rule=other)",
+    }
     context = context.about(context.comparisons[0])
     for width, inches in (("text", 6.75), ("column", 3.3)):
         wanted = ForPrint(("pdf", "svg"), width)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lwft_bench.reporting.document import Filled
 from lwft_bench.reporting.html import libraries, samples
-from lwft_bench.reporting.html.page import as_data, page, quantity
+from lwft_bench.reporting.html.page import TableSection, as_data, page, quantity
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.report import html_missing, write_report
-from lwft_bench.reporting.sections import SECTIONS, build_table
+from lwft_bench.reporting.sections import build_table
 
 if TYPE_CHECKING:
     from conftest import RunMaker
@@ -71,7 +70,8 @@ def hostile(maker: RunMaker) -> Path:
                 maker.planned[-1] = maker.planned[-1].model_copy(
                     update={"ablation": {"strategy.rule": HOSTILE}}
                 )
-                _replace(folder / "samples.jsonl", '"3"', json.dumps(HOSTILE))
+                text = f'"response": {json.dumps(HOSTILE)}'
+                _replace(folder / "samples.jsonl", '"response": "3"', text)
             else:
                 maker.add(ablated, seed)
     run = maker.finish(baseline=None)
@@ -87,8 +87,9 @@ def made(run: Path) -> str:
     """The page with its main table alone, which is quick."""
     context = Context.of(read_run(run))
     about = context.about(context.comparisons[0])
-    section = next(one for one in SECTIONS if one.table == "main")
-    return page(context, [Filled(section, about, build_table("main", about), ())])
+    table = build_table("main", about)
+    assert table is not None
+    return page(context, "What can be said.", [TableSection(None, about, table)])
 
 
 @needs_libraries
@@ -102,7 +103,15 @@ def test_text_of_a_run_is_never_markup(hostile: Path) -> None:
     assert any("rule=" + HOSTILE[:9] in cell for cell in elements.texts["td"])
     (block,) = re.findall(r'id="data">(.*?)</script>', text, flags=re.DOTALL)
     data = json.loads(block)
-    assert "<" not in block and HOSTILE in json.dumps(data, ensure_ascii=False)
+    assert "<" not in block
+    assert HOSTILE in data["charts"][0]["points"][0]["label"]
+    responses = {
+        answer[0]
+        for item in data["samples"][0]["benchmarks"][0]["items"]
+        for answer in item[3]
+        if answer
+    }
+    assert responses == {"3", HOSTILE}
     cells = data["samples"][0]["cells"]
     assert [cell["seed"] for cell in cells] == [0, 1, 0, 1]
     item = data["samples"][0]["benchmarks"][0]["items"][0]

@@ -8,7 +8,7 @@ from lwft_bench.reporting.numbers.measurements import memories
 from lwft_bench.reporting.render.formatting import memory as shown
 from lwft_bench.schema.result import Memory
 
-COMPONENTS = {
+STACK = {
     "weights": ("#1B2A49", ""),
     "optimizer_state": ("#0072B2", "////"),
     "gradients": ("#D55E00", "...."),
@@ -22,12 +22,12 @@ COMPONENTS = {
 
 def ordered(components: list[str]) -> list[str]:
     """As they are stacked; those of other names come last."""
-    return [*COMPONENTS, *sorted(set(components) - COMPONENTS.keys())]
+    return [*STACK, *sorted(set(components) - STACK.keys())]
 
 
 def filling(component: str) -> dict[str, str]:
     """How matplotlib fills its area."""
-    color, hatch = COMPONENTS.get(component, ("#FFFFFF", "++"))
+    color, hatch = STACK.get(component, ("#FFFFFF", "++"))
     return {"facecolor": color, "hatch": hatch, "edgecolor": "white"}
 
 

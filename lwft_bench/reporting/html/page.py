@@ -11,10 +11,10 @@ import html
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from lwft_bench.reporting.document import Filled
 from lwft_bench.reporting.html.charts import charts
 from lwft_bench.reporting.html.libraries import PLOTLY, TABLES, TABLES_STYLE, Library, library
 from lwft_bench.reporting.html.samples import samples
@@ -22,7 +22,6 @@ from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.render.formatting import NOTHING
 from lwft_bench.reporting.render.markdown import shown
 from lwft_bench.reporting.render.table import Table
-from lwft_bench.reporting.summary import summary
 
 _PARTS = {
     "accuracy": "Accuracy against memory",
@@ -38,8 +37,21 @@ _FACTORS = {
 _QUANTITY = re.compile(r"([+-]?[\d,]*\.?\d+)\s*(MiB|GiB|[kMGTPE](?=FLOP)|[kMBT](?![A-Za-z]))?")
 
 
-def page(context: Context, sections: Sequence[Filled]) -> str:
-    """The HTML report of a run, the same text from the same results and libraries."""
+@dataclass(frozen=True, slots=True)
+class TableSection:
+    """A table under its heading. about: the model and task, or the run as a whole."""
+
+    heading: str | None
+    about: Context
+    table: Table
+
+
+def page(context: Context, lead: str, sections: Sequence[TableSection]) -> str:
+    """The HTML report of a run, the same text from the same results and libraries.
+
+    Args:
+        lead: what the figures allow to be said.
+    """
     records = context.records
     about = [context.about(comparison) for comparison in context.comparisons]
     data = {"charts": [charts(one) for one in about], "samples": samples(about)}
@@ -51,9 +63,9 @@ def page(context: Context, sections: Sequence[Filled]) -> str:
     )
     body = "\n".join(
         [
-            f"<h1>{escaped(records.title)}</h1>",
-            *([f"<p>{escaped(records.description)}</p>"] if records.description else []),
-            f"<p>{escaped(summary(records, context.comparisons))}</p>",
+            f"<h1>{as_text(records.title)}</h1>",
+            *([f"<p>{as_text(records.description)}</p>"] if records.description else []),
+            f"<p>{as_text(lead)}</p>",
             *_warnings(records.warnings),
             *(part for number, one in enumerate(about) for part in _about(number, one, sections)),
             *(part for one in sections if one.about.current is None for part in _section(one)),
@@ -61,9 +73,9 @@ def page(context: Context, sections: Sequence[Filled]) -> str:
     )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{escaped(policy)}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{as_text(policy)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escaped(records.title)}</title>\n"
+        f"<title>{as_text(records.title)}</title>\n"
         f"<style>{library(TABLES_STYLE).text}</style>\n<style>{_asset('report.css')}</style>\n"
         f"</head>\n<body>\n{body}\n"
         f'<script type="application/json" id="data">{as_data(data)}</script>\n'
@@ -73,7 +85,7 @@ def page(context: Context, sections: Sequence[Filled]) -> str:
     )
 
 
-def escaped(text: str) -> str:
+def as_text(text: str) -> str:
     """Text that stands in markup, or in an attribute between double quotes, as it is."""
     return html.escape(shown(text))
 
@@ -88,10 +100,10 @@ def _asset(name: str) -> str:
     return (files("lwft_bench.reporting.html") / name).read_text(encoding="utf-8")
 
 
-def _about(number: int, context: Context, sections: Sequence[Filled]) -> Iterator[str]:
+def _about(number: int, context: Context, sections: Sequence[TableSection]) -> Iterator[str]:
     comparison = context.comparison
     yield f'<section class="comparison" data-number="{number}">'
-    yield f"<h2>{escaped(comparison.model)} on {escaped(comparison.task)}</h2>"
+    yield f"<h2>{as_text(comparison.model)} on {as_text(comparison.task)}</h2>"
     yield from _warnings(comparison.warnings)
     parts = {f"{name}-{number}": heading for name, heading in _PARTS.items()}
     links = (f'<a href="#{name}">{heading}</a>' for name, heading in parts.items())
@@ -101,37 +113,35 @@ def _about(number: int, context: Context, sections: Sequence[Filled]) -> Iterato
         for name, heading in parts.items()
     )
     yield accuracy
-    for filled in sections:
-        if filled.about.current is comparison:
-            yield from _section(filled)
+    for section in sections:
+        if section.about.current is comparison:
+            yield from _section(section)
     yield from others
     yield "</section>"
 
 
-def _section(filled: Filled) -> Iterator[str]:
-    if filled.table is None:
-        return
-    yield f"<h3>{escaped(filled.section.heading or filled.table.title)}</h3>"
-    yield from _table(filled.table)
+def _section(section: TableSection) -> Iterator[str]:
+    yield f"<h3>{as_text(section.heading or section.table.title)}</h3>"
+    yield from _table(section.table)
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:
-    return [f'<p class="warning"><b>Warning:</b> {escaped(warning)}</p>' for warning in warnings]
+    return [f'<p class="warning"><b>Warning:</b> {as_text(warning)}</p>' for warning in warnings]
 
 
 def _table(table: Table) -> Iterator[str]:
     columns = [str(column) for column in table.display.columns]
     left = {columns[0], *table.text_columns} if columns else set()
     if not table.display.empty:
-        yield f'<div class="wide"><table data-name="{escaped(table.name)}"><thead><tr>'
-        yield "".join(f"<th>{escaped(column)}</th>" for column in columns) + "</tr></thead><tbody>"
+        yield f'<div class="wide"><table data-name="{as_text(table.name)}"><thead><tr>'
+        yield "".join(f"<th>{as_text(column)}</th>" for column in columns) + "</tr></thead><tbody>"
         cells = [[str(text) for text in table.display[column]] for column in columns]
         orders = [_order(texts) for texts in cells]
         for row in range(len(table.display)):
             yield (
                 "<tr>"
                 + "".join(
-                    f"<td{'' if column in left else _RIGHT}{order[row]}>{escaped(texts[row])}</td>"
+                    f"<td{'' if column in left else _RIGHT}{order[row]}>{as_text(texts[row])}</td>"
                     for column, texts, order in zip(columns, cells, orders, strict=True)
                 )
                 + "</tr>"
@@ -139,7 +149,7 @@ def _table(table: Table) -> Iterator[str]:
         yield "</tbody></table></div>"
     if table.notes:
         yield "<details><summary>Notes</summary><ul>"
-        yield from (f"<li>{escaped(note)}</li>" for note in table.notes)
+        yield from (f"<li>{as_text(note)}</li>" for note in table.notes)
         yield "</ul></details>"
 
 

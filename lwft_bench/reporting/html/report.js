@@ -25,7 +25,8 @@
   }
 
   const plain = (text) =>
-    String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+    String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;")
+      .replace(/\$/g, "&#36;");  // two of them would be taken for a formula
 
   // Plots.
 
