@@ -84,7 +84,7 @@ def first_selections(
     order = DataOrder(data, batch_size=BATCH, seed=seed)
     units = assembly.groups.units
     assembly.step.activate([], measured=units)
-    steps = BatchSteps(assembly)
+    steps = BatchSteps(assembly, lambda event: None)
     for step in range(-PROBING_STEPS, 0):
         steps.run(order.next_batch(), None, step=step, period=-1)
     losses, _, squares = assembly.readings.fetch()

@@ -36,7 +36,7 @@ __all__ = [
 if TYPE_CHECKING:
     from lwft_bench.adapters.base import Adapter
     from lwft_bench.api import plan, run
-    from lwft_bench.execution.runner import RunOptions
+    from lwft_bench.execution.options import RunOptions
     from lwft_bench.optimizers.base import Optimizer
     from lwft_bench.plugins.options import PluginOptions
     from lwft_bench.plugins.registry import register, register_adapter, register_optimizer
@@ -52,7 +52,7 @@ _MODULES = {
     "Optimizer": "lwft_bench.optimizers.base",
     "PluginOptions": "lwft_bench.plugins.options",
     "RunFrames": "lwft_bench.results.frames",
-    "RunOptions": "lwft_bench.execution.runner",
+    "RunOptions": "lwft_bench.execution.options",
     "Selection": "lwft_bench.strategies.base",
     "Strategy": "lwft_bench.strategies.base",
     "Suite": "lwft_bench.suites.loading",

@@ -10,7 +10,7 @@ from lwft_bench.suites.loading import Changes, Suite, load_suite
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lwft_bench.execution.runner import RunOptions
+    from lwft_bench.execution.options import RunOptions
     from lwft_bench.results.frames import RunFrames
 
 

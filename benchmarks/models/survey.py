@@ -3,7 +3,8 @@
 `python benchmarks/models/survey.py RESULTS.json [MODEL_TYPE ...]` goes on from the results in the file
 and writes them there after each class; named classes are done again. With `--quick` only full training
 and its plan in float32 are tried. Each has a process of its own,
-forked from this one, and LIMIT seconds. Then it prints the table of docs/models.md.
+forked from this one, and LIMIT seconds. Then it prints the table of docs/models.md, where `table.py`
+puts it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import peft
 import torch
+import transformers
 from one_class import survey
 from table import table
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-LIMIT = 240
+LIMIT = 900
 """Seconds for one class."""
 
 Found = dict[str, Any]
@@ -68,9 +71,10 @@ def main(results: Path, *wanted: str) -> None:
     wanted = tuple(name for name in wanted if name != "--quick")
     torch.set_num_threads(1)
     known: dict[str, Found] = json.loads(results.read_text()) if results.is_file() else {}
+    versions = ", ".join(f"{one.__name__} {one.__version__}" for one in (transformers, torch, peft))
     every = list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     for model_type in wanted or [name for name in every if name not in known]:
-        known[model_type] = surveyed(model_type, quick)
+        known[model_type] = surveyed(model_type, quick) | {"with": versions}
         results.write_text(json.dumps(known, indent=1, sort_keys=True))
         print(model_type, file=sys.stderr)
     print(table({name: known[name] for name in every if name in known}))

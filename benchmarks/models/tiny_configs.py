@@ -252,6 +252,9 @@ _QSA = {
     "indexer_compress_ratio": 4,
 }
 _DOTS3 = {
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -311,7 +314,11 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "n_shared_experts": 1,
         "num_experts_per_tok": 2,
     },
-    "dots3_note": {"text_config": _DOTS3},
+    "dots3_note": {
+        "text_config": _DOTS3,
+        "vision_config.": {"adapter_in_dim": 32, "adapter_out_dim": 32, "num_local_experts": 4},
+        "audio_config.": {"adapter_input_size": 32, "adapter_out_dim": 32},
+    },
     "dots3_note_text": _DOTS3,
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_d_head": 16},
     "gemma3n": {"text_config.": _GEMMA3N},

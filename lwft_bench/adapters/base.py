@@ -67,6 +67,10 @@ class Adapter:
             hint="Use an adapter that adds to frozen weights, such as lora.",
         )
 
+    def quantised(self, model: nn.Module) -> dict[str, int]:
+        """Weights that are codes, not parameters: their qualified names, and how many each has."""
+        return {}
+
     def num_parameters(self, model: nn.Module) -> int:
         """Of the applied model, trained or not."""
         return sum(parameter.numel() for parameter in model.parameters())

@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from lwft_bench.adapters.base import Adapter
+from lwft_bench.adapters.fused_experts import require_fused_experts
 from lwft_bench.plugins.options import PluginOptions
 from lwft_bench.schema.errors import UserError
 
@@ -67,17 +68,28 @@ class Lora(Adapter):
         """Linear modules to adapt, by the end of their qualified names; `llm-adapters`: query, key,
         value, up and down, by whatever name the model has for them, or every linear module of the
         layers where it has a name for none; `all-linear`: those of layers. The experts of a mixture
-        that are fused into one tensor are not among them: the reach says how much is."""
+        that are fused into one tensor are not among them: see `experts`."""
+        experts: bool = False
+        """Adapt the experts of a mixture, too, that are fused into tensors of three dimensions: each
+        with matrices of its own. Needs dropout 0 and no DoRA. The adapted weights of a layer are put
+        together for each forward pass and kept for the backward pass."""
         rslora: bool = False
         """Scale by alpha / sqrt(r) (rsLoRA, arXiv 2312.03732)."""
         dora: bool = False
         """Train magnitudes apart from directions (DoRA)."""
 
+        @model_validator(mode="after")
+        def _check_experts(self) -> Self:
+            if self.experts and (self.dora or self.dropout):
+                raise ValueError("experts: peft adapts them without dropout and DoRA alone")
+            return self
+
     options: Lora.Options
 
     def apply(self, model: PreTrainedModel, seed: int) -> Model:
         """Raises:
-        UserError: a target matches no linear module, or peft would adapt another one.
+        UserError: a target matches no linear module, or peft would adapt another one; experts are to
+            be adapted, and none is fused.
         """
         from peft import LoraConfig, get_peft_model
         from transformers.pytorch_utils import Conv1D
@@ -92,6 +104,7 @@ class Lora(Adapter):
             lora_alpha=self.options.alpha,
             lora_dropout=self.options.dropout,
             target_modules=list(targets),
+            target_parameters=require_fused_experts(model) if self.options.experts else None,
             use_rslora=self.options.rslora,
             use_dora=self.options.dora,
             fan_in_fan_out=any(
@@ -117,14 +130,17 @@ class Lora(Adapter):
 
     def module_of(self, name: str) -> str:
         adapted, is_adapter, _ = name.partition(".lora_")
-        return adapted if is_adapter else super().module_of(name).removesuffix(".base_layer")
+        found = adapted if is_adapter else super().module_of(name)
+        while found.endswith(".base_layer"):  # each fused tensor of a module is wrapped once more
+            found = found.removesuffix(".base_layer")
+        return found
 
     @contextmanager
     def suppressed(self, model: nn.Module, names: Iterable[str], factor: float) -> Iterator[None]:
         """Scales alpha / r: of LoRA's update, and of the direction's update in DoRA, whose
         magnitudes stay.
         """
-        adapted = {self.module_of(name) for name in names if self.adds(name)}
+        adapted = {name.partition(".lora_")[0] for name in names if self.adds(name)}
         modules: list[Any] = [model.get_submodule(name) for name in sorted(adapted)]
         scalings = [module.scaling for module in modules]
         try:
@@ -160,7 +176,8 @@ def _as_base_layers(model: nn.Module) -> None:
 
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
-            dtype = module.get_base_layer().weight.dtype
+            fused = getattr(module, "get_param", None)
+            dtype = (fused() if fused else module.get_base_layer().weight).dtype
             if dtype.is_floating_point:
                 for name in module.adapter_layer_names:
                     getattr(module, name).to(dtype)

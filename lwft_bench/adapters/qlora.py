@@ -60,10 +60,15 @@ class Qlora(Lora):
                 parameter.data = parameter.data.to(dtype)  # peft goes by the dtype of the codes
         return adapted
 
-    def num_parameters(self, model: nn.Module) -> int:
-        """Weights of four bits are counted one by one, though two share a byte."""
+    def quantised(self, model: nn.Module) -> dict[str, int]:
         from lwft_bench.adapters.linear4bit import Linear4bit
 
-        quantised = (module for module in model.modules() if isinstance(module, Linear4bit))
-        num_quantised = sum(module.in_features * module.out_features for module in quantised)
-        return super().num_parameters(model) + num_quantised
+        return {
+            f"{name}.weight": module.in_features * module.out_features
+            for name, module in model.named_modules()
+            if isinstance(module, Linear4bit)
+        }
+
+    def num_parameters(self, model: nn.Module) -> int:
+        """Weights of four bits are counted one by one, though two share a byte."""
+        return super().num_parameters(model) + sum(self.quantised(model).values())

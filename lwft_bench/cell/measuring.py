@@ -19,6 +19,7 @@ from lwft_bench.dry_run.dry_run import DryRun, dry_run
 from lwft_bench.dry_run.operations import Selected, count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import described
 from lwft_bench.schema.result import Engagement, Memory, Throughput, Training
 from lwft_bench.schema.rows import SelectionHeader, SelectionRow, StepRow
 from lwft_bench.training.engagement import judge
@@ -81,7 +82,7 @@ def _attempt(figure: str, missing: dict[str, str], make: Callable[[], Made]) -> 
         return make()
     except Exception as error:
         traceback.print_exc()
-        missing[figure] = one_line(f"{type(error).__name__}: {error}")
+        missing[figure] = one_line(described(error))
         return None
 
 

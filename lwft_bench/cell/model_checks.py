@@ -24,8 +24,7 @@ def check_model(model: nn.Module, traits: Traits, order: DataOrder, device: torc
         require_causal(model, device)
         if traits.problem is not None:
             raise UserError(
-                "what a step of this model needs cannot be told, since its operations depend on"
-                f" values ({traits.problem})",
+                f"what a step of this model needs cannot be told: {traits.problem}",
                 "Its memory and arithmetic would be missing from every comparison.",
             )
         model.eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lwft_bench.adapters.base import Adapter
-from lwft_bench.adapters.reach import adapter_reach
+from lwft_bench.adapters.reach import adapter_reach, unquantised
 from lwft_bench.models.parts import ModelParts, find_parts
 from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import Cell
@@ -19,10 +19,13 @@ def model_confounds(cell: Cell, traits: Traits) -> dict[str, Any]:
     """As flat key -> value.
 
     `adapter.reach`: the share of the layers' own weights that the adapter trains or adapts.
+    `adapter.unquantised`: the share of them that an adapter which quantises leaves as they are.
     `optimizer.reach`: the share of what is trained in layers that gets the optimizer's own rule.
     `training.attention`: the implementation that the model has. `training.router_loss`: the weight
-    of the routers' auxiliary loss. Counted as well, where there are any: weights that stay in
-    float32, and those that no gradient reaches, which are left frozen.
+    of the routers' auxiliary loss. `memory.choices`: `even` where shapes depend on what routers
+    choose, and memory is counted as if they chose all experts equally often. Counted as well, where
+    there are any: weights that stay in float32, and those that no gradient reaches, which are left
+    frozen.
     """
     adapter, model = empty_adapted_model(cell)
     parts = find_parts(model)
@@ -32,11 +35,15 @@ def model_confounds(cell: Cell, traits: Traits) -> dict[str, Any]:
         "training.attention": traits.attention or cell.training.attention,
         "training.router_loss": router_loss_weight(model, cell.training.router_loss) or "none",
     }
+    if (left := unquantised(model, adapter)) is not None:
+        found["adapter.unquantised"] = _share(left)
     parameters = dict(model.named_parameters())
     policy = PRECISIONS[cell.training.precision].weight
     others = [p for p in parameters.values() if p.is_floating_point() and p.dtype != policy]
     if others:
         found["weights.in_other_dtypes"] = sum(parameter.numel() for parameter in others)
+    if traits.even_choices:
+        found["memory.choices"] = "even"
     if traits.without_gradient:
         unreached = sum(parameters[name].numel() for name in traits.without_gradient)
         found["weights.without_gradient"] = unreached

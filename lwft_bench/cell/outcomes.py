@@ -13,12 +13,12 @@ from typing import Any
 
 from lwft_bench.cell.provenance import provenance
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import LONGEST_TEXT, described, text_of
 from lwft_bench.schema.result import CellResult, Failure, Phase, Status
 from lwft_bench.schema.run import CellRecord, plain_ablation
 from lwft_bench.training.errors import Diverged
 
-LONGEST_TRACEBACK = 20_000
-"""Characters of a traceback that are kept: libraries put whole inputs into messages."""
+LONGEST_TRACEBACK = LONGEST_TEXT
 
 LOG_LINES = 30
 """How much of a cell's log stands in for the traceback that it could not give."""
@@ -37,7 +37,7 @@ class Ended:
     exitcode: its exit status, or minus the signal that killed it; SERVER_DIED if nobody can tell.
     hung: it was killed for its silence. interrupted: it says that it stopped on request.
     out_of_memory: the kernel killed a process for memory while it ran. disk_full: what it says of a
-    disk that has no room.
+    disk that has no room. broken_device: what it says of a device that has failed.
     """
 
     exitcode: int
@@ -46,6 +46,7 @@ class Ended:
     interrupted: bool = False
     out_of_memory: bool = False
     disk_full: str = ""
+    broken_device: str = ""
 
     @property
     def killed_from_outside(self) -> bool:
@@ -76,7 +77,7 @@ def raised(
     """The result of a cell that raised `error`."""
     failure = Failure(
         phase=phase,
-        error=one_line(": ".join(filter(None, (type(error).__name__, _text(error))))),
+        error=one_line(described(error)),
         traceback=_shortened("".join(traceback.format_exception(error))),
     )
     status = status_of(error)
@@ -90,6 +91,8 @@ def died(cell: Cell, record: CellRecord, ended: Ended, log: Path, started: datet
         status, error = "hung", f"no sign of life for {ended.hung_seconds:.0f} s; killed"
     elif ended.out_of_memory:
         status, error = "out_of_memory", "killed by the kernel: out of host memory"
+    elif ended.broken_device:
+        error = f"the device failed, the second under this cell: {ended.broken_device}"
     elif ended.exitcode == SERVER_DIED:
         error = f"the server of the cells' processes died, or exit code {SERVER_DIED}"
     elif ended.exitcode == -signal.SIGKILL:
@@ -112,7 +115,7 @@ def status_of(error: Exception) -> Status:
         torch is not None and isinstance(error, torch.OutOfMemoryError)
     ):
         return "out_of_memory"
-    if isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in _text(error):
+    if isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in text_of(error):
         return "out_of_memory"
     return "failed"
 
@@ -121,15 +124,7 @@ def disk_is_full(error: BaseException) -> bool:
     """Whether something could not be written for want of room, by whichever library."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    return "No space left on device" in _text(error)
-
-
-def _text(error: BaseException) -> str:
-    """What an exception says of itself; some cannot say it."""
-    try:
-        return str(error)
-    except Exception:
-        return ""
+    return "No space left on device" in text_of(error)
 
 
 def _shortened(text: str) -> str:
@@ -158,5 +153,7 @@ def num_oom_kills() -> int | None:
 def _tail(log: Path) -> str:
     if not log.exists():
         return ""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-LOG_LINES:])
+    with log.open("rb") as file:  # of any size
+        file.seek(max(0, log.stat().st_size - 2 * LONGEST_TRACEBACK))
+        text = file.read().decode("utf-8", errors="replace")
+    return _shortened("\n".join(text.splitlines()[-LOG_LINES:]))

@@ -18,6 +18,9 @@ from lwft_bench.training.ranks import launched
 
 DISTRIBUTIONS = ("torch", "transformers", "lm_eval", "datasets", "peft", "numpy")
 
+SHARED_DEVICE = "LWFT_BENCH_SHARED_DEVICE"
+"""Set in the environment of a cell that had no device to itself."""
+
 VERIFIED_DEVICES = "docs/device.md"
 """Says what was verified on which accelerator, and what was not."""
 
@@ -46,6 +49,7 @@ def provenance(started: datetime) -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "accelerator": device,
         **engine,
+        **({"shared_device": True} if os.environ.get(SHARED_DEVICE) else {}),
         "command": command_line(),
         "started": started.isoformat(timespec="seconds"),
         "finished": now().isoformat(timespec="seconds"),

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.evaluation.not_finite import NotFinite
-from lwft_bench.schema.events import BenchmarkScored, Emit, Progressed
+from lwft_bench.schema.events import BenchmarkScored, Emit, seldom
 from lwft_bench.schema.result import Score
 from lwft_bench.schema.rows import SampleRow
 from lwft_bench.training.errors import Diverged
-
-TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +29,6 @@ class Scored:
     def average(self) -> float:
         """Unweighted mean over the benchmarks."""
         return sum(score.value for score in self.scores) / len(self.scores)
-
-
-def seldom(tell: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """Tells at most once in TELL_SECONDS."""
-    last = time.monotonic()
-
-    def told(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= TELL_SECONDS:
-            last = time.monotonic()
-            tell(done, total)
-
-    return told
 
 
 def score(loaded: Loaded, emit: Emit) -> Scored:
@@ -65,7 +49,7 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
             loaded.tokenizer,
             loaded.items,
             cell.evaluation,
-            seldom(lambda done, total: emit(Progressed(done, total))),
+            seldom(emit),
             profile=cell.task.profile,
             template=template,
         )

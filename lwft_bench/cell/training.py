@@ -10,13 +10,12 @@ import torch
 
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.cell.model_checks import check_model
-from lwft_bench.cell.scoring import seldom
 from lwft_bench.data.batching import DataOrder, batches
 from lwft_bench.dry_run.steps import BatchShape, longest
 from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.memory.meters import Account, NoAccount, PhasePeaks
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.events import Emit, Progressed
+from lwft_bench.schema.events import Emit, seldom
 from lwft_bench.strategies.base import Strategy
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble
 from lwft_bench.training.loss import DeviceBatch
@@ -92,7 +91,7 @@ def _validation_loss(assembly: Assembly, loaded: Loaded, emit: Emit) -> float | 
     if not len(loaded.validation):
         return None
     total, num_targets = 0.0, 0
-    tell = seldom(lambda done, total: emit(Progressed(done, total)))
+    tell = seldom(emit)
     every = batches(loaded.validation, VALIDATION_BATCH)
     assembly.model.eval()
     with torch.no_grad():

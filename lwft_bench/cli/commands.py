@@ -62,6 +62,16 @@ def run_command(
         str | None, typer.Option(metavar="0,1", help="These seeds instead of the suite's.")
     ] = None,
     workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Cells at once.")] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(metavar="0,1|all|cpu", help="Devices to share cells out on, one on each."),
+    ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Several cells on a device while their plans say they fit into it."
+        ),
+    ] = None,
     retry: Annotated[Retry | None, typer.Option(help="Run failed cells again.")] = None,
     save_weights: Annotated[
         bool, typer.Option("--save-weights", help="Keep the fine-tuned models.")
@@ -100,10 +110,14 @@ def run_command(
         seeds=numbers_in(seeds),
     )
     loaded.require_runnable()
-    from lwft_bench.execution.runner import RunOptions, run_suite
+    from lwft_bench.execution.options import RunOptions
+    from lwft_bench.execution.runner import run_suite
+    from lwft_bench.planning.budget import parse_size
 
     options = RunOptions(
         workers=workers,
+        devices=devices,
+        share_bytes=None if share is None else parse_size(share),
         retry_failed=retry is Retry.FAILED,
         save_weights=save_weights,
         hang_seconds=silence,
@@ -128,6 +142,20 @@ def plan_command(
         Path | None,
         typer.Option(metavar="FILE", help="Draw peak memory against training.max_length."),
     ] = None,
+    speed: Annotated[
+        str | None,
+        typer.Option(
+            "--tokens-per-second",
+            metavar="N|METHOD=N,...",
+            help="Tell device-hours at this throughput.",
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Of which that is the throughput, such as h100.")
+    ] = "the device",
+    num_devices: Annotated[
+        int, typer.Option("--devices", metavar="N", min=1, help="For the length of the whole run.")
+    ] = 1,
     verify: Annotated[
         bool, typer.Option("--verify", help="Run a few real steps of each cell and compare.")
     ] = False,
@@ -140,8 +168,10 @@ def plan_command(
     import json
 
     from lwft_bench.planning.budget import parse_size
+    from lwft_bench.planning.cost import cost_as_json, cost_as_text, cost_of, parse_throughputs
 
     num_bytes = None if budget is None else parse_size(budget)
+    throughputs = None if speed is None else parse_throughputs(speed)
     loaded = suite_of(
         suite, settings, plugin, only=only, models=names_in(models), methods=names_in(methods)
     )
@@ -152,7 +182,12 @@ def plan_command(
     from lwft_bench.planning.verification import verify_plan
 
     planned = plan_suite(loaded, num_bytes, lambda text: typer.echo(text, err=True))
-    typer.echo(json.dumps(plan_as_json(planned), indent=2) if as_json else as_text(planned))
+    cost = cost_of(planned, throughputs, device, num_devices) if throughputs else None
+    if as_json:
+        found = plan_as_json(planned) | ({"cost": cost_as_json(cost)} if cost else {})
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        typer.echo(as_text(planned) + (cost_as_text(cost) if cost else ""))
     if figure is not None:
         draw_plan(planned, figure)
     if verify:
@@ -173,7 +208,7 @@ def evaluate_command(
     Exit codes: as run.
     """
     from lwft_bench.execution.evaluating import evaluate_run
-    from lwft_bench.execution.runner import RunOptions
+    from lwft_bench.execution.options import RunOptions
 
     names = names_in(benchmarks) or ()
     raise typer.Exit(evaluate_run(run, names, RunOptions(workers=workers)))

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from lwft_bench.data.examples import Example, Item, TaskData
 from lwft_bench.data.forms import Message
 from lwft_bench.data.overlap import asked
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, text_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -154,7 +154,9 @@ class ChatTemplate:
         # A template is a program: what it raises depends on what it does.
         except Exception as error:
             roles = ", ".join(role for role, _ in messages)
-            raise UserError(f"{self._name} takes no conversation of {roles}: {error}") from error
+            raise UserError(
+                f"{self._name} takes no conversation of {roles}: {text_of(error)}"
+            ) from error
         assert isinstance(text, str)
         return text.removeprefix(self._beginning)
 

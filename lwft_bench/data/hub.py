@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from lwft_bench.data.json_lines import Row, parse_rows
 from lwft_bench.schema.base import Config
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, text_of
 
 _Record = TypeVar("_Record")
 
@@ -56,7 +56,7 @@ def _rows(source: HubSplits) -> Iterator[Callable[[], Row]]:
         except Exception as error:
             raise UserError(
                 f"data set {source.dataset} could not be had from the hub: "
-                f"{str(error).splitlines()[0] if str(error) else type(error).__name__}",
+                f"{(text_of(error).splitlines() or [type(error).__name__])[0]}",
                 "Without the hub, name a folder that holds the files: `data_dir: ...`",
             ) from error
         for fields in rows:

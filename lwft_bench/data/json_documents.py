@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lwft_bench.data.json_lines import Row, RowError, as_row, beyond_limits
+from lwft_bench.data.json_lines import DECODER, Row, RowError, as_row, beyond_limits
 
 LIST_KEY = "data"
 """The key of an object that holds the rows."""
 
 _SPACE = " \t\r\n"
-_decode = json.JSONDecoder().raw_decode
+_decode = DECODER.raw_decode
 
 
 def rows_of_document(path: Path, text: str) -> list[Callable[[], Row]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -162,7 +163,7 @@ def read_json(text: str, where: str, line: int | None = None) -> Any:
         RowError: it is none, or one that Python cannot hold.
     """
     try:
-        return json.loads(text)
+        return DECODER.decode(text)
     except json.JSONDecodeError as error:
         at = f"{where}:{error.lineno if line is None else line}"
         raise RowError(f"{at}: not JSON: {error.msg} (column {error.colno})") from None
@@ -171,8 +172,25 @@ def read_json(text: str, where: str, line: int | None = None) -> Any:
         raise RowError(f"{at}: {beyond_limits(error)}") from None
 
 
+class GivenTwice(ValueError):
+    """A key stands twice in one object; of such values Python keeps the last without a word."""
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        ((key, _), *_) = Counter(key for key, _ in pairs).most_common(1)
+        raise GivenTwice(f"the key {shown(key)} stands twice in one object")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_each_once)
+
+
 def beyond_limits(error: ValueError | RecursionError) -> str:
-    """What is wrong with valid JSON that Python does not read."""
+    """What is wrong with JSON that can be parsed and is not read."""
+    if isinstance(error, GivenTwice):
+        return str(error)
     if isinstance(error, RecursionError):
         return "nested too deeply to be read"
     return "a number of thousands of digits, which cannot be read"

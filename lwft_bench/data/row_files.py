@@ -19,7 +19,7 @@ from lwft_bench.data.json_lines import (
     read_json_lines,
     rows_of_lines,
 )
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, text_of
 from lwft_bench.schema.regular_files import read_text, require_regular
 
 _Record = TypeVar("_Record")
@@ -115,6 +115,8 @@ def _csv_row(path: Path, line: int, header: list[str], fields: list[str]) -> Row
         raise RowError(
             f"{place(path, line)}: expected {len(header)} fields as in the header, found {len(fields)}"
         )
+    if any("\0" in field for field in fields):
+        raise RowError(f"{place(path, line)}: a null character, which no text of people has")
     return Row(path, line, dict(zip(header, fields, strict=True)))
 
 
@@ -145,7 +147,7 @@ def _columns(path: Path, kind: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = table.to_pylist()
     # What pyarrow raises of a damaged file depends on where it is damaged.
     except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = (text_of(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: cannot be read: {reason}") from None
     return rows
 

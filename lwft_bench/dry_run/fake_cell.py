@@ -9,10 +9,9 @@ import torch
 
 from lwft_bench.dry_run.engine import PlanningEngine
 from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps, longest
-from lwft_bench.dry_run.traits import traits_of
+from lwft_bench.dry_run.traits import fake_mode, traits_of
 from lwft_bench.memory.accounting import MemoryAccount
 from lwft_bench.memory.fake import fake_model
-from lwft_bench.memory.fake_mode import RepeatingFakeMode
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import Cell
@@ -40,7 +39,7 @@ def fake_cell(
     """
     traits = traits or traits_of(cell, longest(shapes))
     adapter, model = empty_adapted_model(cell)
-    mode = RepeatingFakeMode()
+    mode = fake_mode(traits.even_choices)
     fake_model(model, mode)
     counter, account = counter or FlopCount(), MemoryAccount()
     with mode, counter, account:

@@ -16,8 +16,10 @@ from torch import nn
 
 from lwft_bench.data.masks import unmasked
 from lwft_bench.memory.fake import fake_model
-from lwft_bench.memory.fake_mode import RepeatingFakeMode
+from lwft_bench.memory.fake_mode import NOT_TRACEABLE, RepeatingFakeMode
+from lwft_bench.memory.valued_fakes import ValuedFakeMode
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import described
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.loss import head_is_linear
 from lwft_bench.training.traits import Traits
@@ -53,22 +55,37 @@ _cells: dict[str, Cell] = {}
 
 @lru_cache(maxsize=32)
 def _traced(key: str, length: int) -> Traits:
-    _, model = empty_adapted_model(_cells[key])
-    config: Any = getattr(model, "config", None)
-    attention = getattr(config, "_attn_implementation", None)
-    mode = RepeatingFakeMode()
-    fake_model(model, mode)
-    model.train()
-    for parameter in model.parameters():
-        parameter.requires_grad_(parameter.is_floating_point())
-    try:
-        with mode:
-            own_logits = _alters_logits(model, length)
-    except Exception as error:  # whatever a model's code does that means nothing without values
-        text = " ".join(str(error).split())
-        return Traits(True, attention=attention, problem=f"{type(error).__name__}: {text}")
-    missing = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
-    return Traits(own_logits, frozenset(missing), attention)
+    problem, attention = "", None
+    for even_choices in (False, True):
+        _, model = empty_adapted_model(_cells[key])
+        config: Any = getattr(model, "config", None)
+        attention = getattr(config, "_attn_implementation", None)
+        mode = fake_mode(even_choices)
+        fake_model(model, mode)
+        model.train()
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+        try:
+            with mode:
+                own_logits = _alters_logits(model, length)
+        except Exception as error:  # whatever a model's code does that means nothing without values
+            problem = _problem(error, length)
+            continue
+        missing = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
+        return Traits(own_logits, frozenset(missing), attention, even_choices)
+    return Traits(True, attention=attention, problem=problem)
+
+
+def fake_mode(even_choices: bool) -> RepeatingFakeMode:
+    """The fake tensors that a model's steps are planned on."""
+    return ValuedFakeMode() if even_choices else RepeatingFakeMode()
+
+
+def _problem(error: Exception, length: int) -> str:
+    told = " ".join(described(error).split())
+    if isinstance(error, NOT_TRACEABLE):
+        return f"its operations depend on values ({told})"
+    return f"its own code fails on {_ROWS} rows of {length} tokens ({told})"
 
 
 def _alters_logits(model: nn.Module, length: int) -> bool:

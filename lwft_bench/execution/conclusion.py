@@ -1,11 +1,13 @@
-"""What a run comes to in the end: words, and an exit code."""
+"""What a run comes to in the end: a report, words, and an exit code."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from lwft_bench.cell.provenance import command_line
 from lwft_bench.execution.progress import outcome
+from lwft_bench.results.made_from import inputs_digest, is_current, note
 from lwft_bench.results.store import RunStore
 
 REPORT = "report.md"
@@ -45,3 +47,27 @@ def conclude(store: RunStore, say: Callable[[str], None]) -> int:
     if num_left:
         return INTERRUPTED
     return SOME_FAILED if failures or barred else ALL_DONE
+
+
+def make_report(
+    store: RunStore, report: Callable[[Path], str] | None, say: Callable[[str], None]
+) -> None:
+    """Unless the one that is there was made from just this.
+
+    Args:
+        report: As of `run_suite`.
+    """
+    out = store.directory
+    if is_current(out) and (out / REPORT).exists():
+        return
+    digest = inputs_digest(out)
+    say((report or _report)(out))
+    note(out, digest)
+
+
+def _report(out: Path) -> str:
+    from lwft_bench.reporting.report import html_missing, terminal_summary, write_report
+
+    write_report(out)
+    parts = ["", terminal_summary(out), "", html_missing()]
+    return "\n".join(part for part in parts if part is not None)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lwft_bench.execution.runner import RunOptions, run_cells
+from lwft_bench.execution.options import RunOptions
+from lwft_bench.execution.runner import run_cells
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell

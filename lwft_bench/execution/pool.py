@@ -21,7 +21,7 @@ from lwft_bench.cell.provenance import now
 from lwft_bench.execution.silence import Silence
 from lwft_bench.execution.worker import Job, PreflightJob, tell_accelerator, tell_findings, work
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.events import DiskFull, Event, PhaseBegan, Stopped
+from lwft_bench.schema.events import DeviceBroken, DiskFull, Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
 
 SILENT_PHASES: tuple[Phase, ...] = ("load", "plan", "save")
@@ -137,6 +137,7 @@ class CellProcess:
         self._interrupted = False
         self._hung_seconds: float | None = None
         self._disk_full = ""
+        self._broken_device = ""
         assert process.pid is not None
         self._silence = Silence(process.pid)
         self._oom_kills = num_oom_kills()
@@ -164,6 +165,8 @@ class CellProcess:
                 self._silence.broken()
                 if isinstance(event, DiskFull):
                     self._disk_full = event.text
+                if isinstance(event, DeviceBroken):
+                    self._broken_device = event.text
                 if isinstance(event, PhaseBegan):
                     self.phase = event.phase
                 if isinstance(event, Stopped):
@@ -187,6 +190,7 @@ class CellProcess:
             hung_seconds=self._hung_seconds,
             interrupted=self._interrupted,
             disk_full=self._disk_full,
+            broken_device=self._broken_device,
             out_of_memory=code == -signal.SIGKILL and kills != self._oom_kills,
         )
 

@@ -81,6 +81,12 @@ class PlainProgress:
         count = f"[{self.tracker.num_finished}/{self.tracker.to_do}]"
         self.say(f"{count} {cell_id}: {outcome(result)} ({_duration(seconds)})")
 
+    def ended_elsewhere(self, result: CellResult) -> None:
+        """Another runner has done the cell."""
+        self.tracker.count(result.status == "done")
+        count = f"[{self.tracker.num_finished}/{self.tracker.to_do}]"
+        self.say(f"{count} {result.cell}: {outcome(result)} (by another runner)")
+
     def dropped(self, cell_id: str, why: str) -> None:
         """The cell ended, and is to run again, in this run or the next."""
         self._logs.ended(cell_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pathlib import Path
 from lwft_bench.cell.outcomes import raised
 from lwft_bench.cell.provenance import now, num_cores
 from lwft_bench.execution.progress import PlainProgress
+from lwft_bench.execution.queue import LOOK_SECONDS, CellQueue, QueuedCell
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.worker import LOG, RunCell, set_threads
 from lwft_bench.results.store import RunStore, write_result
@@ -25,7 +27,6 @@ from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.events import Emit, Event, PhaseBegan
 from lwft_bench.schema.result import Phase
-from lwft_bench.schema.run import Identity
 from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.ranks import RankLost, Ranks
 
@@ -64,12 +65,16 @@ class RankedCells:
         self._stops = stops
         self._in_step = True
 
-    def lead(self, cells: Iterable[tuple[Cell, Identity]], progress: PlainProgress) -> None:
+    def lead(self, queue: CellQueue, progress: PlainProgress) -> None:
         """The first rank's part; returns early on a stop request, and when a rank is lost."""
-        for cell, identity in cells:
-            if self._stops.count or not self._in_step:
-                return
-            self._in_step = self._lead_one(cell, identity, progress)
+        while queue.num_waiting and self._in_step and not self._stops.count:
+            if queued := queue.take(lambda cell: True):
+                self._in_step = self._lead_one(queue, queued, progress)
+                queue.drop(queued.cell.id)
+            else:
+                time.sleep(LOOK_SECONDS)
+            for result in queue.ended_elsewhere():
+                progress.ended_elsewhere(result)
 
     def dismiss(self) -> None:
         """Let the other ranks go, once there are no more cells."""
@@ -89,10 +94,11 @@ class RankedCells:
             return
         self._ranks.leave()
 
-    def _lead_one(self, cell: Cell, identity: Identity, progress: PlainProgress) -> bool:
+    def _lead_one(self, queue: CellQueue, queued: QueuedCell, progress: PlainProgress) -> bool:
         """Runs a cell to its result; tells whether the ranks can go on to another."""
+        cell = queued.cell
         threads = cell.training.threads or threads_per_rank()
-        record = self._store.begin(cell, identity, threads)
+        record = self._store.begin(cell, queued.identity, threads)
         folder = self._store.work_folder(cell.id)
         progress.started(cell.id, self._store.has_checkpoint(cell.id))
         phase: Phase = "load"
@@ -119,7 +125,10 @@ class RankedCells:
         except Exception as error:
             write_result(folder, raised(cell, record, error, phase, started))
             in_step = isinstance(error, Diverged) or phase in _FIRST_RANK_ALONE
-        progress.finished(cell.id, self._store.publish(cell.id))
+        if queue.holds(cell.id):
+            progress.finished(cell.id, self._store.publish(cell.id))
+        else:
+            progress.dropped(cell.id, "left to whoever has it now")
         return in_step
 
     def _run(self, order: Order, log: Path, emit: Emit) -> None:

@@ -4,61 +4,44 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from lwft_bench.cell.provenance import num_cores
 from lwft_bench.execution.choice import Choice, choices, told
-from lwft_bench.execution.conclusion import ALL_DONE, REPORT, conclude
-from lwft_bench.execution.executor import Executor, Limits
+from lwft_bench.execution.company import (
+    recover,
+    require_name,
+    require_same_cells,
+    told_company,
+)
+from lwft_bench.execution.conclusion import ALL_DONE, conclude, make_report
 from lwft_bench.execution.inventory import inventory
+from lwft_bench.execution.local_places import local_executor
 from lwft_bench.execution.loggers import make_loggers
 from lwft_bench.execution.metric_logs import MetricLogs
+from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import PlainProgress, progress_on
+from lwft_bench.execution.queue import CellQueue
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
+from lwft_bench.execution.scheduler import Limits, Scheduler
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.tracking import RunTracker
-from lwft_bench.execution.worker import PreflightJob
-from lwft_bench.results.made_from import inputs_digest, is_current, note
+from lwft_bench.execution.worker import Job, PreflightJob
+from lwft_bench.results.claims import Claims
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
-from lwft_bench.schema.run import Identity, SuiteRecord
+from lwft_bench.schema.run import CellRecord, Identity, SuiteRecord
 from lwft_bench.suites.loading import Suite
 from lwft_bench.training.ranks import ALONE, Ranks, launched
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How to run: no part of a cell's identity.
-
-    Nothing measured depends on it but time and, through the threads of a cell, the last bits.
-    """
-
-    workers: int | None = None
-    """Cells at once. None: one a core, or one alone where there is an accelerator."""
-    retry_failed: bool = False
-    save_weights: bool = False
-    """Keep each cell's fine-tuned model in its folder."""
-    hang_seconds: float = 1800.0
-    """A cell that tells nothing for so long is killed."""
-    stop_seconds: float = 30.0
-    """What cells have for their checkpoints when they are asked to stop."""
-    run_cell: str = "lwft_bench.cell.run:run_cell"
-    """The "module:function" that runs a cell."""
-    check: str = "lwft_bench.preflight.cells:check_cells"
-    """The "module:function" that checks cells before any of them runs; "": none does."""
-    loggers: tuple[str, ...] = ()
-    """Which of "tensorboard", "wandb" and "trackio" take metrics while cells run."""
-    preload: tuple[str, ...] = ("lwft_bench.execution.preload",)
-    """Modules that the cells' server imports once for all of them."""
 
 
 def run_suite(
@@ -98,12 +81,12 @@ def run_suite(
         # Cells print into this process's output, which then goes to their logs.
         console = console or Console(file=os.fdopen(os.dup(1), "w"))
     console = console or Console()
-    with store.lock(), stop_requests() as stops:
-        store.recover()
-        run = _Run(suite, store, options, console, stops, ranks)
+    with _joined(store, suite.name, options, console) as claims, stop_requests() as stops:
+        run = _Run(suite, _Place(store, claims), options, console, stops, ranks)
         run.execute()
         if store.results() or store.trial_results():
-            _make_report(store, report or _report, console)
+            with claims.alone("report"):
+                make_report(store, report, lambda text: _say(console, text))
         return conclude(store, lambda text: _say(console, text))
 
 
@@ -123,13 +106,40 @@ def run_cells(
         The exit code.
     """
     console = console or Console()
-    with store.lock(), stop_requests() as stops:
-        store.recover()
-        run = _Run(suite, store, options, console, stops, ALONE)
-        store.write_suite(record, suite.source_text)
+    with _joined(store, suite.name, options, console) as claims, stop_requests() as stops:
+        place = _Place(store, claims)
+        run = _Run(suite, place, options, console, stops, ALONE)
+        place.write_suite(record, suite.source_text)
         run.stage(suite.name, suite.cells, identities)
-        _make_report(store, report or _report, console)
+        with claims.alone("report"):
+            make_report(store, report, lambda text: _say(console, text))
         return conclude(store, lambda text: _say(console, text))
+
+
+@contextmanager
+def _joined(store: RunStore, suite: str, options: RunOptions, console: Console) -> Iterator[Claims]:
+    """A runner in the directory, alone or beside others of the same suite."""
+    require_name(store, suite)
+    claims = Claims(store.directory, options.lease_seconds)
+    with claims.beating():
+        if others := claims.others():
+            _say(console, told_company(store.directory, others))
+        recover(store, claims)
+        yield claims
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A run directory, and this runner's claims in it."""
+
+    store: RunStore
+    claims: Claims
+
+    def write_suite(self, record: SuiteRecord, source: str) -> None:
+        """Note the suite; refuses to change it for others who run it now."""
+        with self.claims.alone("suite"):
+            require_same_cells(self.store, record, self.claims.others())
+            self.store.write_suite(record, source)
 
 
 class _Run:
@@ -138,14 +148,15 @@ class _Run:
     def __init__(
         self,
         suite: Suite,
-        store: RunStore,
+        place: _Place,
         options: RunOptions,
         console: Console,
         stops: StopRequests,
         ranks: Ranks,
     ) -> None:
         self._suite = suite
-        self._store = store
+        self._place = place
+        self._store = store = place.store
         self._options = options
         self._console = console
         self._stops = stops
@@ -155,7 +166,7 @@ class _Run:
             self._ranked = RankedCells(ranks, store, options.run_cell, self._saves_weights, stops)
         self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
         self._identities: dict[str, Identity] = {}
-        self._loggers = make_loggers(options.loggers, store.directory) if options.loggers else []
+        self._loggers = make_loggers(options.loggers, store.directory)
         self._ended = {State.DONE} if options.retry_failed else {State.DONE, State.FAILED}
 
     def _saves_weights(self, cell: Cell) -> bool:
@@ -220,75 +231,50 @@ class _Run:
         known = [*self._trials, *self._cells(decided)]
         self._identities = {cell.id: self._suite.identity(cell) for cell in known}
         record = suite_record(self._suite, decided, self._identities)
-        self._store.write_suite(record, self._suite.source_text)
+        self._place.write_suite(record, self._suite.source_text)
 
     def stage(self, name: str, cells: Sequence[Cell], identities: Mapping[str, Identity]) -> None:
         """Run the cells that are new, stale or interrupted."""
         self._identities = dict(identities)
         states = {cell.id: self._store.state(cell.id, self._identities[cell.id]) for cell in cells}
-        for cell_id, state in states.items():
-            if state.state in (State.STALE, State.DAMAGED):
-                self._store.archive(cell_id)
         to_do = [cell for cell in cells if states[cell.id].state not in self._ended]
+        claims = self._place.claims
+        left = [(cell, self._identities[cell.id]) for cell in to_do]
+        queue = CellQueue(self._store, claims, left)
+        queue.archive()
         _say(self._console, inventory(name, states, len(to_do)))
         if self._ranked:
-            self._on_ranks(self._ranked, to_do)
+            self._on_ranks(self._ranked, to_do, queue)
         elif to_do:
-            self._in_processes(to_do)
+            self._in_processes(queue)
 
-    def _in_processes(self, to_do: Sequence[Cell]) -> None:
-        options, store = self._options, self._store
-        server = Server(options.preload)
+    def _in_processes(self, queue: CellQueue) -> None:
+        options = self._options
         # Of all cells and not of those that are left, so that a resumed run computes like the first.
         every = [*self._trials, *self._suite.all_cells]
-        workers = options.workers or _num_workers(every, server)
-        threads = max(1, num_cores() // workers)
-        _say(
-            self._console,
-            f"{workers} at a time, {threads} CPU threads each; loading torch for all of them",
-        )
-        limits = Limits(workers, threads, options.hang_seconds, options.stop_seconds)
-        save = self._saves_weights
-        with self._progress(to_do) as progress:
-            Executor(store, server, options.run_cell, save, progress, limits, self._stops).run(
-                (cell, self._identities[cell.id]) for cell in to_do
-            )
+        executor, told = local_executor(Server(options.preload), every, options)
+        _say(self._console, told)
+        limits = Limits(options.hang_seconds, options.stop_seconds)
+        store, claims = self._store, self._place.claims
+        with self._progress(every, queue.num_waiting) as progress:
+            Scheduler(store, claims, executor, self._job, progress, limits, self._stops).run(queue)
 
-    def _progress(self, to_do: Sequence[Cell]) -> PlainProgress:
-        logs = MetricLogs(self._loggers, to_do, lambda text: _say(self._console, text))
-        return progress_on(self._console, RunTracker(len(to_do)), logs)
+    def _progress(self, cells: Sequence[Cell], number: int) -> PlainProgress:
+        logs = MetricLogs(self._loggers, cells, lambda text: _say(self._console, text))
+        return progress_on(self._console, RunTracker(number), logs)
 
-    def _on_ranks(self, ranked: RankedCells, to_do: Sequence[Cell]) -> None:
+    def _job(self, cell: Cell, record: CellRecord) -> Job:
+        folder, runner = self._store.work_folder(cell.id), self._place.claims.own_file
+        run_cell = self._options.run_cell
+        return Job(cell, record, folder, run_cell, self._saves_weights(cell), runner)
+
+    def _on_ranks(self, ranked: RankedCells, to_do: Sequence[Cell], queue: CellQueue) -> None:
         require_shares(to_do, self._ranks)
         if to_do:
             world, threads = self._ranks.world, threads_per_rank()
             _say(self._console, f"one at a time over {world} ranks, {threads} CPU threads each")
-        with self._progress(to_do) as progress:
-            ranked.lead([(cell, self._identities[cell.id]) for cell in to_do], progress)
-
-
-def _num_workers(cells: Sequence[Cell], server: Server) -> int:
-    on_cpu = all(cell.training.device == "cpu" for cell in cells)
-    if not on_cpu and server.accelerator() is not None:
-        return 1
-    return min(num_cores(), len(cells))
-
-
-def _make_report(store: RunStore, report: Callable[[Path], str], console: Console) -> None:
-    """Unless the one that is there was made from just this."""
-    out = store.directory
-    if is_current(out) and (out / REPORT).exists():
-        return
-    digest = inputs_digest(out)
-    _say(console, report(out))
-    note(out, digest)
-
-
-def _report(out: Path) -> str:
-    from lwft_bench.reporting.report import html_missing, terminal_summary, write_report
-
-    write_report(out)
-    return "\n".join(filter(None, ["", terminal_summary(out), "", html_missing()]))
+        with self._progress(to_do, len(to_do)) as progress:
+            ranked.lead(queue, progress)
 
 
 def _say(console: Console, text: str) -> None:

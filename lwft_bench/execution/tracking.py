@@ -73,11 +73,15 @@ class RunTracker:
 
     def finish(self, cell_id: str, done: bool) -> float:
         """Count the cell; gives the seconds it ran."""
+        self.count(done)
+        return self.drop(cell_id)
+
+    def count(self, done: bool) -> None:
+        """Count a cell that has ended."""
         if done:
             self.num_done += 1
         else:
             self.num_failed += 1
-        return self.drop(cell_id)
 
     def drop(self, cell_id: str) -> float:
         """Forget a cell that will run again; gives the seconds it ran."""

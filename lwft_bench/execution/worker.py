@@ -17,17 +17,18 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import parent_process, util
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lwft_bench.cell.outcomes import disk_is_full, one_line, raised
-from lwft_bench.cell.provenance import accelerator, now
+from lwft_bench.cell.provenance import SHARED_DEVICE, accelerator, now
+from lwft_bench.execution.devices import Placement, device_is_broken
 from lwft_bench.results.store import write_result
 from lwft_bench.schema.cell import Cell
-from lwft_bench.schema.events import DiskFull, Emit, Event, PhaseBegan, Stopped
+from lwft_bench.schema.events import DeviceBroken, DiskFull, Emit, Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
 from lwft_bench.schema.run import CellRecord
 from lwft_bench.training.errors import Interrupted
@@ -61,19 +62,25 @@ LOG = "cell.log"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A cell to run in its work folder. `run_cell` is the "module:function" of a RunCell."""
+    """A cell to run in its work folder. `run_cell` is the "module:function" of a RunCell.
+
+    runner: a file that is there while the cell's runner is not taken for dead; None: nobody looks.
+    """
 
     cell: Cell
     record: CellRecord
     folder: Path
     run_cell: str
     save_weights: bool
+    runner: Path | None = None
+    placement: Placement = field(default_factory=Placement)
 
 
 def work(job: Job, connection: Connection) -> None:
     """Run the cell. Errors become its result; only the parent can tell of a death."""
     _die_with_parent()
     _log_to(job.folder / LOG)
+    _settle_on(job.placement)
     stop = _stop_at_sigterm()
     started = now()
     phase: Phase = "load"
@@ -82,6 +89,8 @@ def work(job: Job, connection: Connection) -> None:
         nonlocal phase
         if isinstance(event, PhaseBegan):
             phase = event.phase
+        if job.runner is not None and not job.runner.exists():
+            os._exit(1)  # its runner was taken for dead, and another may run the cell
         try:
             connection.send(event)
         except OSError:  # the parent is dead, and what is left to do is its successor's
@@ -100,12 +109,27 @@ def work(job: Job, connection: Connection) -> None:
         try:
             if disk_is_full(error):
                 raise
+            if device_is_broken(error):
+                emit(DeviceBroken(one_line(str(error))))
+                _end(connection)
             write_result(job.folder, raised(job.cell, job.record, error, phase, started))
         except Exception as last:
             if not disk_is_full(last):
                 raise
             emit(DiskFull(one_line(str(last))))
     _end(connection)
+
+
+def _settle_on(placement: Placement) -> None:
+    """Have this process see its devices alone. torch is loaded, and has not looked for devices yet."""
+    torch = sys.modules.get("torch")
+    if placement.environment and torch is not None and torch.cuda.is_initialized():
+        raise RuntimeError(
+            "the cells' server has initialised a device: cells would see all of them"
+        )
+    os.environ.update(placement.environment)
+    if placement.shared:
+        os.environ[SHARED_DEVICE] = "1"
 
 
 def _end(connection: Connection) -> None:

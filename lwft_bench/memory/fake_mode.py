@@ -8,10 +8,20 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
     FakeTensor,
     FakeTensorMode,
+    UnsupportedFakeTensorException,
     in_kernel_invocation_manager,
 )
+
+NOT_TRACEABLE = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+)
+"""What is raised where shapes or branches depend on values."""
 
 GROUPED_PRODUCT = getattr(getattr(torch.ops.aten, "_grouped_mm", None), "default", None)
 """The product of mixtures of experts; older versions of torch have none."""

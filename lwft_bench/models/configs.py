@@ -12,7 +12,7 @@ from lwft_bench.models.sources import (
     config_folder,
 )
 from lwft_bench.schema.cell import ModelConfig
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, described, text_of
 from lwft_bench.schema.naming import nearest
 from lwft_bench.schema.regular_files import Unreadable, read_json_object
 
@@ -32,9 +32,11 @@ def transformers_config(config: ModelConfig) -> PreTrainedConfig:
         folder = config_folder(config)
         require_json(config, folder, ("config.json",))
         with user_errors(config, f"{folder / 'config.json'}"):
-            return AutoConfig.from_pretrained(
+            read = AutoConfig.from_pretrained(
                 folder, trust_remote_code=config.trust_remote_code, local_files_only=True
             )
+        _require_causal_class(config, read)
+        return read
     model_type = config.config.get("model_type", "")
     if model_type not in CONFIG_MAPPING:
         close = nearest(str(model_type), CONFIG_MAPPING)
@@ -46,7 +48,10 @@ def transformers_config(config: ModelConfig) -> PreTrainedConfig:
         built = AutoConfig.for_model(**config.config)
     # transformers keeps a key that it does not know as an attribute, and ignores it, unless the
     # model's code looks for it there (Qwen3-MoE's `head_dim`).
-    known = vars(CONFIG_MAPPING[model_type]())
+    try:
+        known = vars(CONFIG_MAPPING[model_type]())
+    except Exception:  # whatever its own checks raise: some defaults do not pass them
+        known = vars(built)
     for key in config.config:
         if key in vars(built) and key not in known and key not in _model_code(type(built)):
             close = nearest(key, known)
@@ -54,7 +59,32 @@ def transformers_config(config: ModelConfig) -> PreTrainedConfig:
                 f"model {config.name}: config.{key}: a {model_type} config has no such key"
                 + (f"; did you mean {close!r}?" if close else "")
             )
+    _require_causal_class(config, built)
     return built
+
+
+def _require_causal_class(config: ModelConfig, built: PreTrainedConfig) -> None:
+    """Encoders with decoders, and models of pictures or sound that wrap one of text, have none.
+
+    Raises:
+        UserError: With what to load in its place, where the config tells.
+    """
+    from transformers import AutoModelForCausalLM
+
+    causal = AutoModelForCausalLM._model_mapping
+    if type(built) in causal or config.trust_remote_code:
+        return
+    text = built.get_text_config(decoder=True)
+    problem = f"transformers has no causal language model for model_type {built.model_type!r}"
+    hint = "Name a decoder-only language model."
+    if text is not built and type(text) in causal:
+        problem += f", which is a wrapper around a {text.model_type}"
+        name = causal[type(text)].__name__
+        hint = f"Name a folder or hub model that is its language model alone: a {name}."
+    elif built.is_encoder_decoder:
+        problem += ", an encoder with a decoder"
+    place = "" if config.path is None else f" ({config.path})"
+    raise UserError(f"model {config.name}{place}: {problem}", hint)
 
 
 def require_json(config: ModelConfig, folder: Path, names: Sequence[str]) -> None:
@@ -111,7 +141,7 @@ def user_errors(
         if (what is None or not every) and not isinstance(error, known):
             raise
         told = isinstance(error, OSError | ValueError | SafetensorError)
-        message = str(error) if told else f"{type(error).__name__}: {error}"
+        message = text_of(error) if told else described(error)
         hint = None
         if "trust_remote_code" in message:
             hint = "If you trust the code that comes with it: `trust_remote_code: true`"

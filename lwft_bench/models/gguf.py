@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lwft_bench.data.caches import cache_folder
 from lwft_bench.schema.cell import ModelConfig
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, text_of
 
 IN_PACKAGE = "package:"
 """Before the path of a file inside an installed package, which is not imported:
@@ -95,7 +95,7 @@ def _convert(config: ModelConfig, file: Path, folder: Path) -> None:
     # What a broken file raises depends on where it breaks.
     except Exception as error:
         raise UserError(
-            f"model {config.name}: transformers cannot read {file}: {str(error)[:300]}"
+            f"model {config.name}: transformers cannot read {file}: {text_of(error)[:300]}"
         ) from error
     # Nothing is quantised any more; transformers refuses to save what says that it is.
     del model.config.quantization_config, model.hf_quantizer

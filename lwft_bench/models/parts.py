@@ -121,13 +121,37 @@ def _find_decoder_stack(
             "Layer-wise fine-tuning needs a causal language model whose decoder layers stand in one"
             " nn.ModuleList.",
         )
+    _require_whole_layers(model, largest, stacks)
     return largest, stacks[largest]
 
 
+def _require_whole_layers(model: nn.Module, path: str, stacks: dict[str, nn.ModuleList]) -> None:
+    """Refuses models that keep attentions in one list and feed-forward networks in another (XLM)."""
+    parent, length = path.rpartition(".")[0], len(stacks[path])
+    beside = [
+        name
+        for name, stack in stacks.items()
+        if name.rpartition(".")[0] == parent and len(stack) == length and list(stack.parameters())
+    ]
+    if len(beside) > 1 and length > 1:
+        raise UserError(
+            f"the layers of {type(model).__name__} are cut into parts that stand in"
+            f" {len(beside)} lists: {', '.join(beside)}",
+            "Layer-wise fine-tuning needs a causal language model whose decoder layers stand in one"
+            " nn.ModuleList.",
+        )
+
+
 def _is_tower(module: nn.Module) -> bool:
-    """Whether it is a transformers model of its own that takes something else than tokens."""
+    """Whether it is a transformers model of its own that takes something else than tokens.
+
+    Some towers do not say what their input is called, but what it is.
+    """
     takes = getattr(module, "main_input_name", None)
-    return isinstance(takes, str) and takes not in ("input_ids", "inputs_embeds")
+    if not isinstance(takes, str):
+        return False
+    kinds = getattr(module, "input_modalities", "text")
+    return takes not in ("input_ids", "inputs_embeds") or "text" not in kinds
 
 
 def _find_final_norm(model: nn.Module, decoder_path: str) -> nn.Module | None:

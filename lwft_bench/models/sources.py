@@ -84,6 +84,11 @@ def _require_own_files(config: ModelConfig, folder: Path) -> None:
                     f"model {config.name}: {index} names a file outside its folder: {name}",
                     "Put the weights beside the index, and name them as they are called there.",
                 )
+            if not name.endswith(".safetensors"):
+                raise UserError(
+                    f"model {config.name}: {index} names a file that is no *.safetensors: {name}",
+                    "Only safetensors weights are read; transformers' save_pretrained writes them.",
+                )
 
 
 def config_folder(config: ModelConfig) -> Path:

@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    UnsupportedFakeTensorException,
-)
-
 from lwft_bench.dry_run.fake_cell import fake_cell
 from lwft_bench.dry_run.planned_selections import PlannedSelections, planned_selections
 from lwft_bench.dry_run.steps import BatchShape, longest
 from lwft_bench.dry_run.traits import traits_of
+from lwft_bench.memory.fake_mode import NOT_TRACEABLE
 from lwft_bench.models.loading import require_shape
 from lwft_bench.models.parts import find_parts
 from lwft_bench.planning.batches import PlannedBatch, planned_batch
@@ -31,12 +26,6 @@ NUM_SAMPLES = 2
 STEPS_FOR_ALIKE = 3
 """Of micro-batches of one shape: the first finds no gradients, the last updates, and the second
 shows what those between need."""
-
-NOT_TRACEABLE = (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    UnsupportedFakeTensorException,
-)
 
 _IRRELEVANT_TO_METHODS = {"name", "title", "citation", "description", "provenance", "unknown"}
 _IRRELEVANT_TO_TRAINING = {
@@ -95,13 +84,16 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class CellPlan:
-    """needed: None where the cell cannot be run on fake tensors, and `problem` says why."""
+    """needed: None where the cell cannot be run on fake tensors, and `problem` says why. even_choices:
+    shapes depend on what routers choose, which stands at an even choice here.
+    """
 
     cell: Cell
     batch: PlannedBatch
     drawn: PlannedSelections
     needed: Needed | None
     problem: str | None = None
+    even_choices: bool = False
 
 
 class Planner:
@@ -120,9 +112,9 @@ class Planner:
             UserError: The model's config cannot be found or lacks a field.
         """
         batch, drawn = self._batch(cell), self.draws(cell)
-        problem = traits_of(cell, longest(batch.shapes)).problem
-        if problem is not None:
-            return CellPlan(cell, batch, drawn, None, problem)
+        traits = traits_of(cell, longest(batch.shapes))
+        if traits.problem is not None:
+            return CellPlan(cell, batch, drawn, None, traits.problem)
         total = self._groups(cell)[1]
         of_draws = [drawn.selections, drawn.visited, drawn.observed, drawn.needs]
         key = _text([_relevant(cell), batch.shapes, *of_draws])
@@ -134,7 +126,7 @@ class Planner:
         found = self._known[key]
         if isinstance(found, str):
             return CellPlan(cell, batch, drawn, None, found)
-        return CellPlan(cell, batch, drawn, found)
+        return CellPlan(cell, batch, drawn, found, even_choices=traits.even_choices)
 
     def draws(self, cell: Cell) -> PlannedSelections:
         """The selections whose step is run."""

@@ -114,6 +114,11 @@ def _notes(plan: SuitePlan, rows: dict[str, PlanRow]) -> Iterator[str]:
         "with the state of all units that may have been trained by then; not hand formulas. "
         "Temporaries within a kernel are not seen."
     )
+    if even := [label for label, row in rows.items() if row.plan.even_choices]:
+        yield (
+            "What these need depends on which experts or blocks the model chooses: planned as if all "
+            f"were chosen equally often ({', '.join(even)})."
+        )
     needed = next((row.plan.needed for row in rows.values() if row.plan.needed), None)
     if needed is not None:
         allowance = Allowance.of(needed)

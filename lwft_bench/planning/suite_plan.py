@@ -120,6 +120,7 @@ def _cell(row: PlanRow, budget: int | None) -> dict[str, Any]:
         "change": row.change,
         "changed_peak_bytes": row.changed_peak,
         "problem": row.plan.problem,
+        "even_choices": row.plan.even_choices,
     }
     if needed is None:
         return found | {"peak_bytes": None, "phases": {}, "components": {}, "host_bytes": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.memory.accounting import MemoryAccount
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.memory.meters import Account, PhasePeaks, allocated_bytes
+from lwft_bench.memory.valued_fakes import EvenChoices
 from lwft_bench.planning.budget import WORKSPACE_BYTES
 from lwft_bench.planning.plan import by_phase
 from lwft_bench.planning.suite_plan import SuitePlan
@@ -66,6 +68,12 @@ def verify_plan(plan: SuitePlan, tell: Callable[[str], None]) -> bool:
             f"{planned:,} B, measured {measured.allocated:,} B ({difference:+,} B)"
             + (f"; reserved {show.memory(measured.reserved)}" if measured.reserved else "")
         )
+        if row.plan.even_choices:
+            own = measured_peak(cell, row.plan.batch.shapes, drawn, device, even=False).allocated
+            tell(
+                f"as chosen: {cell.id} on {device}: measured {own:,} B ({own - planned:+,} B) with the "
+                "model's own choices on a batch of one token repeated, the most uneven there are"
+            )
     return passed
 
 
@@ -76,12 +84,28 @@ def as_planned(planned: int, measured: _Measured, device: torch.device) -> bool:
 
 
 def measured_peak(
-    cell: Cell, shapes: Sequence[BatchShape], drawn: PlannedSelections, device: torch.device
+    cell: Cell,
+    shapes: Sequence[BatchShape],
+    drawn: PlannedSelections,
+    device: torch.device,
+    *,
+    even: bool = True,
 ) -> _Measured:
     """The peak of the steps that a plan runs, on the device, with the model's own weights.
 
     A model given by its config has random ones, drawn on the device.
+
+    Args:
+        even: Routers choose as in a plan, where shapes depend on that; else as the weights say.
     """
+    even = even and traits_of(cell, longest(shapes)).even_choices
+    with EvenChoices() if even else nullcontext():
+        return _measured_peak(cell, shapes, drawn, device)
+
+
+def _measured_peak(
+    cell: Cell, shapes: Sequence[BatchShape], drawn: PlannedSelections, device: torch.device
+) -> _Measured:
     before = allocated_bytes(device) or 0
     make = random_adapted_model if cell.model.path is None else adapted_model
     adapted = make(cell, 0, device)

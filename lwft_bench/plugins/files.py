@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 from lwft_bench.plugins.registry import REGISTRIES
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, described
 
 
 def load_plugin(path: str | Path) -> None:
@@ -55,17 +55,17 @@ def _complete_options(origin: str) -> None:
 def _told(error: BaseException) -> str:
     if isinstance(error, UserError):
         return error.message
-    try:
-        text = str(getattr(error, "msg", error))
-    except Exception:  # an exception of a plugin's own may have no text to give
-        text = "its text cannot be had"
-    return f"{type(error).__name__}: {text}"
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"  # its text would have the place again
+    return described(error)
 
 
 def _line_in(file: Path, error: BaseException) -> int:
     """The line of `file` the error came through; 1 if it never got that far."""
-    if isinstance(error, SyntaxError) and error.filename == str(file):
-        return error.lineno or 1
+    if isinstance(error, SyntaxError) and error.filename == str(file) and error.lineno:
+        return error.lineno
+    if isinstance(error, SyntaxError | ValueError) and b"\0" in (content := file.read_bytes()):
+        return content.count(b"\n", 0, content.index(b"\0")) + 1  # the compiler does not say where
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(file)]
     return (lines[-1] if lines else None) or 1

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, described
 from lwft_bench.schema.naming import unknown
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Registry:
                     raise
                 raise UserError(
                     f"{self.kind} {name!r} ({entry.origin}): {target} does not import: "
-                    f"{type(error).__name__}: {error}"
+                    f"{described(error)}"
                 ) from error
             # Importing the module may have replaced the entry: it may use `register` itself.
             entry = self._entry(name)

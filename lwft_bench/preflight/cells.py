@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from lwft_bench.preflight.structure import Structure
 
 
+SMALL_REACH = 0.5
+"""Of the layers' weights; below it a person should know."""
+
+
 def check_cells(cells: Sequence[Cell], *, weights: bool = True) -> Findings:
     """What is wrong with the cells, and what their user should know.
 
@@ -50,6 +54,7 @@ def _check_model(cells: Sequence[Cell], findings: Findings, weights: bool) -> No
     for alike in _alike(cells, _structural):
         with findings.collected(f"{where}, method {alike[0].method.name}"):
             structure = structure_of(alike[0])
+            _warn_of_reach(alike[0], structure, findings)
     if structure is not None:
         _check_planted(cells, structure, findings)
     tokenizer: PreTrainedTokenizerBase | None = None
@@ -59,6 +64,16 @@ def _check_model(cells: Sequence[Cell], findings: Findings, weights: bool) -> No
         return
     for of_task in _alike(cells, lambda cell: cell.task):
         _check_task(of_task, tokenizer, structure, findings)
+
+
+def _warn_of_reach(cell: Cell, structure: Structure, findings: Findings) -> None:
+    """Adapters of linear modules pass over the experts of a mixture, which are most of its weights."""
+    if cell.method.trains and structure.num_fused and structure.reach < SMALL_REACH:
+        findings.warn(
+            f"model {cell.model.name}, method {cell.method.name}: the adapter reaches "
+            f"{structure.reach:.1%} of the layers' weights, and none of the experts that are fused into "
+            "tensors of three dimensions (`adapter.experts: true` with `adapter.dropout: 0` adapts them)"
+        )
 
 
 def _check_planted(cells: Sequence[Cell], structure: Structure, findings: Findings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, described
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Findings:
             place = "" if told else f"{where}: "
             self.problem(f"{place}{error.message}", error.hint)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"[:200]
+            reason = described(error)[:200]
             self.warn(f"{where}: could not be checked before the run ({reason})")
 
     def placed(self, place: Callable[[str], str]) -> Findings:

@@ -8,6 +8,8 @@ from typing import Any
 from peft import PeftModel
 from torch import nn
 
+from lwft_bench.adapters.fused_experts import fused_experts
+from lwft_bench.adapters.reach import adapter_reach
 from lwft_bench.models.parts import find_parts
 from lwft_bench.schema.cell import Cell
 from lwft_bench.training.adapted import empty_adapted_model
@@ -19,7 +21,8 @@ class Structure:
     """What texts must keep to. config: transformers' own, of the text model.
 
     position_table: rows of the smallest table of learnt positions; None where positions are computed.
-    trained_length: tokens that the config speaks of, None where it does not.
+    trained_length: tokens that the config speaks of, None where it does not. reach: the share of the
+    layers' weights that the adapter trains or adapts. num_fused: tensors of fused experts.
     """
 
     config: Any
@@ -27,6 +30,8 @@ class Structure:
     num_layers: int | None
     position_table: int | None
     trained_length: int | None
+    reach: float
+    num_fused: int
 
 
 def structure_of(cell: Cell) -> Structure:
@@ -55,6 +60,8 @@ def structure_of(cell: Cell) -> Structure:
         getattr(text, "num_hidden_layers", None),
         min(tables, default=None),
         trained,
+        adapter_reach(model, adapter),
+        len(fused_experts(model)),
     )
 
 

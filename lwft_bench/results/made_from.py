@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from lwft_bench.results.atomic import write_text_atomic
+from lwft_bench.results.correctness import CORRECTNESS
 
 DIGEST = "report.sha256"
 """Beside report.md."""
@@ -13,14 +14,15 @@ DIGEST = "report.sha256"
 
 def inputs_digest(directory: Path) -> str:
     """sha256 (hex) over the suite's record and every finished cell: its result, and the sizes of its
-    rows.
+    rows; of a packed run, its table of right and wrong items.
     """
     digest = hashlib.sha256()
-    for path in [directory / "suite.json", *sorted(directory.glob("cells/*/*.json*"))]:
+    whole = [directory / "suite.json", *directory.glob(CORRECTNESS)]
+    for path in [*whole, *sorted(directory.glob("cells/*/*.json*"))]:
         digest.update(f"{path.relative_to(directory)} ".encode())
         try:
             size = path.stat().st_size
-            content = path.read_bytes() if path.suffix == ".json" else str(size).encode()
+            content = path.read_bytes() if path.suffix in (".json", ".csv") else str(size).encode()
         except OSError:
             content = b"unreadable"
         digest.update(hashlib.sha256(content).digest())

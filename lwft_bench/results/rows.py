@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.regular_files import MAX_TEXT_BYTES, read_record
+from lwft_bench.schema.regular_files import MAX_TEXT_BYTES, read_packed_record, read_record
 from lwft_bench.schema.rows import Row
 
 AnyRow = TypeVar("AnyRow", bound=Row)
@@ -24,14 +24,21 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     write_text_atomic(path, "".join(lines))
 
 
+PACKED = ".gz"
+"""Added to the name of a file of rows that is compressed, as packed runs have them."""
+
+
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file; none where it does not exist.
+    """The lines of a file, or of the compressed one beside it; none where neither exists.
 
     Raises:
         UserError: It cannot be read, or is not UTF-8.
     """
     if not os.path.lexists(path):
-        return []
+        packed = path.with_name(path.name + PACKED)
+        if not os.path.lexists(packed):
+            return []
+        return read_packed_record(packed, MAX_TEXT_BYTES).splitlines()
     return read_record(path, MAX_TEXT_BYTES).splitlines()
 
 

@@ -4,13 +4,16 @@ DIR/suite.yaml, suite.json     the suite as given, and as resolved
 DIR/cells/<cell id>/           finished cells, failed ones too; a folder appears complete
 DIR/work/<cell id>/            cells that are running or were interrupted
 DIR/stale/<cell id>--<digest>/ results of another identity, replaced but not deleted
+DIR/claims/                    who runs what now (`claims.py`)
+DIR/correctness.csv            of a packed run: in place of each cell's samples.jsonl
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from lwft_bench.results.atomic import (
@@ -20,7 +23,7 @@ from lwft_bench.results.atomic import (
     write_json_atomic,
     write_text_atomic,
 )
-from lwft_bench.results.lock import run_lock
+from lwft_bench.results.correctness import read_correctness
 from lwft_bench.results.reading import (
     Damaged,
     parsed,
@@ -47,6 +50,8 @@ STEPS, SELECTIONS, SAMPLES = "steps.jsonl", "selections.jsonl", "samples.jsonl"
 CHECKPOINT = "checkpoint-*"
 """A cell's checkpoints: folders in its work folder, with a dot in front while they are written.
 Gone once the cell is done."""
+TRACE = "trace.jsonl"
+"""Beside them, as long as they are there: the rows of all steps so far."""
 
 
 class RunStore:
@@ -60,10 +65,6 @@ class RunStore:
 
     def work_folder(self, cell_id: str) -> Path:
         return self.directory / "work" / cell_id
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Held by the one run that may write here."""
-        return run_lock(self.directory)
 
     # The suite.
 
@@ -195,14 +196,21 @@ class RunStore:
             (work / TRAINED).unlink(missing_ok=True)
             for checkpoint in (*work.glob(CHECKPOINT), *work.glob(f".{CHECKPOINT}")):
                 shutil.rmtree(checkpoint)
+            (work / TRACE).unlink(missing_ok=True)
         publish_folder(work, self.cell_folder(cell_id))
         return result
 
     def recover(self) -> None:
-        """Publish cells whose run died after their result was written and before it appeared."""
+        """Publish all cells that `recover_cell` is about."""
         for path in (self.directory / "work").glob(f"*/{RESULT}"):
+            self.recover_cell(path.parent.name)
+
+    def recover_cell(self, cell_id: str) -> None:
+        """Publish a cell whose run died after its result was written and before it appeared."""
+        path = self.work_folder(cell_id) / RESULT
+        if path.exists():
             try:
-                self.publish(path.parent.name)
+                self.publish(cell_id)
             except Damaged:
                 path.rename(path.with_name(f"damaged-{RESULT}"))
 
@@ -252,7 +260,12 @@ class RunStore:
             UserError: The file is damaged; so for the others.
         """
         path = self.cell_folder(cell_id) / SAMPLES
-        return typed_rows(SampleRow, path, read_lines(path))
+        lines = read_lines(path)
+        return typed_rows(SampleRow, path, lines) if lines else self._packed.get(cell_id, [])
+
+    @cached_property
+    def _packed(self) -> dict[str, list[SampleRow]]:
+        return read_correctness(self.directory)
 
     def steps(self, cell_id: str) -> list[StepRow]:
         """One row a step, probing steps (numbered below zero) first."""

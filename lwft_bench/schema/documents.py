@@ -7,6 +7,7 @@ values are of JSON's types only. Size, depth and what aliases unfold to have lim
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -117,14 +118,15 @@ def parse_document(text: str, name: str) -> Document:
         if problems:
             raise ConfigError(problems)
         value = loader.construct_document(node)
+        # After construction, which has put the entries of merge keys (<<) in their places.
+        lines = {(): node.start_mark.line + 1} | dict(_lines(node, ()))
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_marked(error, name)]) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError([_unmarked(error, text, name)]) from error
     finally:
         loader.dispose()
-    # After construction, which has put the entries of merge keys (<<) in their places.
-    return Document(name, text, value, {(): node.start_mark.line + 1} | dict(_lines(node, ())))
+    return Document(name, text, value, lines)
 
 
 def shown_path(path: Path) -> str:
@@ -137,7 +139,10 @@ def shown_path(path: Path) -> str:
 def _marked(error: yaml.MarkedYAMLError, name: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
-    return Problem(f"{name}:{line}", "", f"not YAML: {error.problem}")
+    # A quote or a bracket that is missing may be missed only where the text ends.
+    began = error.context_mark.line + 1 if error.context_mark else line
+    inside = f" {error.context}, which begins on line {began}" if began != line else ""
+    return Problem(f"{name}:{line}", "", f"not YAML: {error.problem}{inside}")
 
 
 def _unmarked(error: Exception, text: str, name: str) -> Problem:
@@ -219,10 +224,11 @@ def _bad_nodes(
             if not isinstance(key, yaml.ScalarNode) or key.tag.removeprefix(_TAG) not in _KEYS:
                 yield path, line, "expected a text as key, found another type"
                 continue
-            here = (*path, str(key.value))
-            if key.value in seen:
-                yield here, line, f"given twice: first on line {seen[key.value]}"
-            seen[key.value] = line
+            name = _name(key)
+            here = (*path, name)
+            if name in seen:
+                yield here, line, f"given twice: first on line {seen[name]}"
+            seen[name] = line
             yield from _bad_nodes(value, here, (*above, node))
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
@@ -232,10 +238,22 @@ def _bad_nodes(
 def _lines(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            here = (*path, str(key.value))
+            here = (*path, _name(key))
             yield here, key.start_mark.line + 1
             yield from _lines(value, here)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield (*path, index), item.start_mark.line + 1
             yield from _lines(item, (*path, index))
+
+
+def _name(key: yaml.ScalarNode) -> str:
+    """A key as JSON has it, which has texts alone: `0x10` is "16"."""
+    if key.tag in (f"{_TAG}str", f"{_TAG}merge"):
+        return str(key.value)
+    loader = _Loader("")
+    try:
+        value = loader.construct_object(key)
+    finally:
+        loader.dispose()
+    return str(next(iter(json.loads(json.dumps({value: 0})))))

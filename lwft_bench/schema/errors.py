@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LONGEST_TEXT = 20_000
+"""Characters of an exception's text that are kept: libraries put whole inputs into theirs."""
+
 
 class UserError(Exception):
     """Something the user gave is wrong.
@@ -14,3 +17,16 @@ class UserError(Exception):
         super().__init__(message if hint is None else f"{message}\n{hint}")
         self.message = message
         self.hint = hint
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says of itself, cut where nobody reads on. Some cannot say it."""
+    try:
+        return str(error)[:LONGEST_TEXT]
+    except Exception:
+        return "its text cannot be had"
+
+
+def described(error: BaseException) -> str:
+    """Its type, and what it says if it says something."""
+    return ": ".join(filter(None, (type(error).__name__, text_of(error))))

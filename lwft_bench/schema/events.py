@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from lwft_bench.schema.result import Phase
 from lwft_bench.schema.rows import StepRow
+
+TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,35 @@ class DiskFull:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceBroken:
+    """The cell's device has failed, and the cell ends; it goes on from its last checkpoint elsewhere."""
+
+    text: str
+
+
 Event = (
-    PhaseBegan | StepsDone | Validated | BenchmarkScored | Stopped | Progressed | Noted | DiskFull
+    PhaseBegan
+    | StepsDone
+    | Validated
+    | BenchmarkScored
+    | Stopped
+    | Progressed
+    | Noted
+    | DiskFull
+    | DeviceBroken
 )
 Emit = Callable[[Event], None]
+
+
+def seldom(emit: Emit) -> Callable[[int, int], None]:
+    """Tells that so many parts of a total are done, at most once in TELL_SECONDS."""
+    last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= TELL_SECONDS:
+            last = time.monotonic()
+            emit(Progressed(done, total))
+
+    return tell

@@ -7,6 +7,7 @@ can unpack to any size.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import stat
@@ -69,7 +70,19 @@ def read_record(path: Path, limit: int | None = None) -> str:
     Raises:
         Unreadable: as `read_regular`, or it is not UTF-8.
     """
-    content = read_regular(path, limit or MAX_JSON_BYTES, follow_links=False)
+    return _record_text(path, read_regular(path, limit or MAX_JSON_BYTES, follow_links=False))
+
+
+def read_packed_record(path: Path, limit: int) -> str:
+    """As `read_record`, of a gzipped file. limit: bytes that it may have, packed or not.
+
+    Raises:
+        Unreadable: as `read_record`, or it is no whole gzip file.
+    """
+    return _record_text(path, _unpacked(path, read_regular(path, limit, follow_links=False), limit))
+
+
+def _record_text(path: Path, content: bytes) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -116,7 +129,7 @@ def read_text(path: Path, limit: int | None = None) -> str:
     limit = MAX_TEXT_BYTES if limit is None else limit
     content = read_regular(path, limit)
     if content.startswith(_GZIP):
-        content = _unpacked(path, limit)
+        content = _unpacked(path, content, limit)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -124,9 +137,9 @@ def read_text(path: Path, limit: int | None = None) -> str:
         raise Unreadable(path, f"not UTF-8 text ({error.reason})", line) from None
 
 
-def _unpacked(path: Path, limit: int) -> bytes:
+def _unpacked(path: Path, packed: bytes, limit: int) -> bytes:
     try:
-        with gzip.open(path) as stream:
+        with gzip.open(io.BytesIO(packed)) as stream:
             content = stream.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise Unreadable(path, f"not a whole gzip file ({error})") from None

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from lwft_bench.schema.errors import described
+
 MAX_CHECK_SECONDS = 4.0
 """What one check of a strategy may take: all together end within a minute, whatever it does."""
 MAX_TORCH_CHECK_SECONDS = 30.0
@@ -66,7 +68,7 @@ def _outcome(
         source = getattr(sys.modules[plugin.__module__], "__file__", None)
         last = [frame for frame in frames if frame.filename == source][-1:] or frames[-1:]
         where = f"{last[0].filename}:{last[0].lineno}"
-        return CheckOutcome(name, False, f"{type(error).__name__}: {error} ({where})")
+        return CheckOutcome(name, False, f"{described(error)} ({where})")
 
 
 @contextmanager

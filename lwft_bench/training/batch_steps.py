@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lwft_bench.data.batching import Batch
 from lwft_bench.data.extents import computed_extent, needed_extent
+from lwft_bench.schema.events import Emit, seldom
 from lwft_bench.schema.rows import StepRow
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.loss import DeviceBatch
@@ -13,9 +14,15 @@ from lwft_bench.training.streams import undisturbed
 
 
 class BatchSteps:
-    """Runs the step on batches as they lie on the host."""
+    """Runs the step on batches as they lie on the host.
 
-    def __init__(self, assembly: Assembly) -> None:
+    emit: is told, now and then, that steps go on: one may have very many micro-batches.
+    """
+
+    def __init__(self, assembly: Assembly, emit: Emit) -> None:
+        self._tell = seldom(emit)
+        self._steps_done = 0
+        self._steps = assembly.config.steps
         self._step = assembly.step
         self._readings = assembly.readings
         self._ranks = assembly.ranks
@@ -27,6 +34,7 @@ class BatchSteps:
         Returns:
             The row of the step, without what its readings will say.
         """
+        self._steps_done = max(step, 0)
         num_targets = self._run(batches, lr)
         return StepRow(
             step=step,
@@ -51,5 +59,8 @@ class BatchSteps:
         """Gives the target tokens of the step over all ranks."""
         num_targets = sum(batch.num_target_tokens for batch in batches)
         share = [DeviceBatch.of(batch, self._device) for batch in self._ranks.share(batches)]
-        self._step.run(share, num_targets, lr)
+        self._step.run(share, num_targets, lr, self._go_on)
         return num_targets
+
+    def _go_on(self) -> None:
+        self._tell(self._steps_done, self._steps)

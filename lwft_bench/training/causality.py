@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lwft_bench.data.masks import unmasked
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, described, text_of
 
 LENGTH = 16
 NOISE = {torch.float32: 1e-3, torch.bfloat16: 1e-1}
@@ -33,12 +33,12 @@ def require_causal(model: nn.Module, device: torch.device) -> None:
         try:
             share = _share_that_moves(model, device)
         except Exception as error:  # whatever the model's code raises
-            if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
+            if isinstance(error, torch.OutOfMemoryError) or "memory" in text_of(error):
                 raise
             dtype = str(_dtype(model)).removeprefix("torch.")
             raise UserError(
                 f"{type(_unwrapped(model)).__name__} cannot be run on token ids alone in {dtype}"
-                f" ({type(error).__name__}: {shorten(str(error), 200)})",
+                f" ({shorten(described(error), 200)})",
                 "Text-only training needs a model that takes nothing else, in this precision.",
             ) from error
         if share == 0 or (share < NOISE.get(_dtype(model), 1e-1) and not _reaches(model, device)):

@@ -2,8 +2,9 @@
 
 checkpoint-<number>/
     tensors.safetensors     changed weights, optimizer state, torch's random state
-    checkpoint.json         everything else
-    sha256.json             of these two
+    checkpoint.json         everything else that does not grow with the steps
+    sha256.json             of these two, and of the rows that there were
+trace.jsonl                 the rows of all steps, each written once
 
 The last two are kept, so that there is one to go on from when the newest is damaged.
 """
@@ -13,8 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lwft_bench.results.atomic import publish_folder
+from lwft_bench.results.store import TRACE
+from lwft_bench.schema.errors import UserError
+from lwft_bench.training.appended import AppendedFile, Mark
 
 PREFIX = "checkpoint-"
 ARRAY = "__array__"
@@ -31,70 +35,106 @@ SUMS = "sha256.json"
 KEPT = 2
 
 
+Rows = Sequence[tuple[str, Any]]
+"""Of one kind or another: its name, and a value that is JSON-able but for numpy arrays."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """tensors: by name, on the CPU. values: JSON-able but for numpy arrays."""
+    """tensors: by name, on the CPU. values: JSON-able but for numpy arrays. rows: what was added since
+    the checkpoint before; of a loaded one all there are.
+    """
 
     tensors: dict[str, torch.Tensor]
     values: dict[str, Any]
+    rows: Rows = ()
 
 
-def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
-    """Writes `checkpoint-<number>` and removes older ones once it stands."""
-    temporary = folder / f".{PREFIX}tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file(
-        {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()},
-        temporary / "tensors.safetensors",
-    )
-    text = json.dumps(_to_json(checkpoint.values))
-    (temporary / "checkpoint.json").write_text(text, encoding="utf-8")
-    sums = {name: _sha256(temporary / name) for name in FILES}
-    (temporary / SUMS).write_text(json.dumps(sums), encoding="utf-8")
-    target = folder / f"{PREFIX}{number:06d}"
-    shutil.rmtree(target, ignore_errors=True)
-    publish_folder(temporary, target)
-    for older in _complete(folder)[:-KEPT]:
-        shutil.rmtree(older)
+class Checkpoints:
+    """Those of one cell, in its work folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows = AppendedFile(folder / TRACE)
+
+    def save(self, number: int, checkpoint: Checkpoint) -> None:
+        """Writes `checkpoint-<number>`, and removes older ones once it stands, and newer ones that
+        were passed over.
+        """
+        temporary = self._folder / f".{PREFIX}tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        mark = self._rows.append(
+            json.dumps([kind, _to_json(value)]) for kind, value in checkpoint.rows
+        )
+        save_file(
+            {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()},
+            temporary / "tensors.safetensors",
+        )
+        text = json.dumps(_to_json(checkpoint.values))
+        (temporary / "checkpoint.json").write_text(text, encoding="utf-8")
+        sums = {name: _sha256(temporary / name) for name in FILES} | {TRACE: asdict(mark)}
+        (temporary / SUMS).write_text(json.dumps(sums), encoding="utf-8")
+        target = self._folder / f"{PREFIX}{number:06d}"
+        shutil.rmtree(target, ignore_errors=True)
+        publish_folder(temporary, target)
+        every = self._complete()
+        kept = every[: every.index(target) + 1][-KEPT:]
+        for other in every:
+            if other not in kept:
+                shutil.rmtree(other)
+
+    def load_latest(self, passed_over: Callable[[str], None]) -> Checkpoint | None:
+        """The newest checkpoint that is as it was written, if any. The next one goes on from it.
+
+        Args:
+            passed_over: Is told of each newer one that is damaged, and how.
+        """
+        for path in reversed(self._complete()):
+            try:
+                lines = self._lines(path)
+            except _Damaged as damage:
+                passed_over(f"{path.name} is damaged ({damage}) and passed over")
+                continue
+            values = _from_json(json.loads((path / "checkpoint.json").read_text(encoding="utf-8")))
+            rows = [(kind, _from_json(value)) for kind, value in map(json.loads, lines)]
+            return Checkpoint(load_file(path / "tensors.safetensors"), values, rows)
+        return None
+
+    def _lines(self, path: Path) -> list[str]:
+        """The lines of a checkpoint's rows.
+
+        Raises:
+            _Damaged: Something is not as it was written.
+        """
+        try:
+            sums = json.loads((path / SUMS).read_text(encoding="utf-8"))
+            expected, mark = {name: sums[name] for name in FILES}, Mark(**sums[TRACE])
+            for name in FILES:
+                if _sha256(path / name) != expected[name]:
+                    raise _Damaged(f"{name} has another checksum than {SUMS} says")
+        except OSError as error:
+            raise _Damaged(f"{Path(error.filename or SUMS).name}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            found = f"{type(error).__name__}: {error}"
+            raise _Damaged(f"{SUMS} holds no checksums: {found}") from None
+        try:
+            return self._rows.go_on_from(mark)
+        except (UserError, ValueError, TypeError) as error:
+            raise _Damaged(error) from None
+
+    def _complete(self) -> list[Path]:
+        found = self._folder.glob(f"{PREFIX}[0-9]*")
+        return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
-def load_latest(folder: Path, passed_over: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint in the folder that is as it was written, if any.
-
-    Args:
-        passed_over: Is told of each newer one that is damaged, and how.
-    """
-    for path in reversed(_complete(folder)):
-        if damage := _damage(path):
-            passed_over(f"{path.name} is damaged ({damage}) and passed over")
-            continue
-        values = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
-        return Checkpoint(load_file(path / "tensors.safetensors"), _from_json(values))
-    return None
-
-
-def _damage(path: Path) -> str:
-    """What is not as it was written; empty if all is."""
-    try:
-        sums = json.loads((path / SUMS).read_text(encoding="utf-8"))
-        for name in FILES:
-            if _sha256(path / name) != sums[name]:
-                return f"{name} has another checksum than {SUMS} says"
-    except OSError as error:
-        return f"{Path(error.filename or SUMS).name}: {error.strerror}"
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return f"{SUMS} holds no checksums: {type(error).__name__}: {error}"
-    return ""
+class _Damaged(Exception):
+    pass
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _complete(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"{PREFIX}[0-9]*"))
 
 
 def _to_json(value: Any) -> Any:

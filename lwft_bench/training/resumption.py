@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ import numpy as np
 import torch
 
 from lwft_bench.schema.errors import UserError
-from lwft_bench.training import checkpoints
 from lwft_bench.training.assembly import Assembly
+from lwft_bench.training.checkpoints import Checkpoint, Checkpoints
 from lwft_bench.training.streams import generator_state, set_torch_state, torch_state
 from lwft_bench.training.trace import Trace
+from lwft_bench.training.windows import Windows
+
+WINDOWS = "windows"
 
 
 @dataclass(slots=True)
@@ -70,6 +74,7 @@ class Resumption:
         folder: Path,
         assembly: Assembly,
         trace: Trace,
+        windows: Windows,
         carried: Mapping[str, Carried],
         rng: np.random.Generator,
     ) -> None:
@@ -78,7 +83,10 @@ class Resumption:
         self._ranks = assembly.ranks
         self._groups = assembly.groups
         self._store = assembly.store
+        self._checkpoints = Checkpoints(folder)
         self._trace = trace
+        self._written = Counter[str]()
+        self._windows = windows
         self._carried = carried
         self._rng = rng
 
@@ -89,11 +97,14 @@ class Resumption:
             for name, own in torch_state(self._device).items()
             for rank, state in enumerate(self._ranks.gather(own))
         }
+        rows = [
+            *self._trace.rows(self._written),
+            *((WINDOWS, table) for table in self._windows.unwritten()),
+        ]
+        self._written = self._trace.counts
         if self._ranks.rank == 0:
             tensors = {name: tensor.cpu() for name, tensor in (self._tensors() | random).items()}
-            checkpoints.save(
-                self._folder, number, checkpoints.Checkpoint(tensors, self._values(place))
-            )
+            self._checkpoints.save(number, Checkpoint(tensors, self._values(place), rows))
         self._ranks.barrier()
 
     def restore(self, passed_over: Callable[[str], None]) -> Place | None:
@@ -105,7 +116,7 @@ class Resumption:
         Raises:
             UserError: it was written by another number of ranks.
         """
-        checkpoint = checkpoints.load_latest(self._folder, passed_over)
+        checkpoint = self._checkpoints.load_latest(passed_over)
         if checkpoint is None:
             return None
         values = checkpoint.values
@@ -117,7 +128,10 @@ class Resumption:
                 f"checkpoint in {self._folder}",
             )
         self._restore_tensors(checkpoint)
-        self._trace.restore(values["trace"])
+        self._trace.restore(row for row in checkpoint.rows if row[0] != WINDOWS)
+        self._written = self._trace.counts
+        tables = [tuple(table) for kind, table in checkpoint.rows if kind == WINDOWS]
+        self._windows.load_state_dict(values[WINDOWS], tables)
         for name, part in self._carried.items():
             part.load_state_dict(values[name])
         self._rng.bit_generator.state = values["rng"]
@@ -142,14 +156,14 @@ class Resumption:
         return {
             "place": asdict(place),
             "ranks": self._ranks.world,
-            "trace": self._trace.rows(),
+            WINDOWS: self._windows.state_dict(),
             "rng": generator_state(self._rng),
             "state_steps": self._store.steps(),
             "trained": self._store.trained(),
             "moves": self._store.moves(),
         } | {name: part.state_dict() for name, part in self._carried.items()}
 
-    def _restore_tensors(self, checkpoint: checkpoints.Checkpoint) -> None:
+    def _restore_tensors(self, checkpoint: Checkpoint) -> None:
         parts: dict[str, dict[str, torch.Tensor]] = {"state": {}, "weight": {}, "random": {}}
         for name, tensor in checkpoint.tensors.items():
             kind, _, rest = name.partition("/")

@@ -6,7 +6,7 @@ Gradients are taken as they become complete, in hooks; what becomes of each is d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -97,11 +97,18 @@ class TrainingStep:
         group, index = self._places[parameter][0]
         return self._store.groups[group.name].numbers[index]
 
-    def run(self, batches: Sequence[DeviceBatch], num_targets: int, lr: float | None) -> None:
+    def run(
+        self,
+        batches: Sequence[DeviceBatch],
+        num_targets: int,
+        lr: float | None,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
         """Forward and backward over this rank's micro-batches of one optimizer step, then the update.
 
         num_targets: target tokens of the whole step over all ranks, which the loss is divided by.
-        lr: None measures gradients and updates nothing (probing, pre-flight).
+        lr: None measures gradients and updates nothing (probing, pre-flight). tell: is called before
+        each micro-batch.
         """
         probing = lr is None
         self._lr = lr
@@ -113,6 +120,7 @@ class TrainingStep:
             updated = [group for group in self._active if group.name in self._updated]
             self._store.expect(self._order.expected(updated))
         for number, batch in enumerate(batches):
+            tell()
             self._last_micro_batch = number == len(batches) - 1
             with self._account.phase("probe" if probing else "forward"):
                 loss = self.loss(batch) / num_targets

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -73,14 +74,27 @@ class Trace:
             )
         )
 
-    def rows(self) -> dict[str, list[dict[str, Any]]]:
-        """Everything that grows, for a checkpoint."""
-        return {name: [row.model_dump() for row in getattr(self, name)] for name in ROWS}
+    def rows(self, after: Mapping[str, int]) -> list[tuple[str, dict[str, Any]]]:
+        """Everything that grows, each row with its kind, for a checkpoint.
 
-    def restore(self, rows: dict[str, list[dict[str, Any]]]) -> None:
-        """Takes what `rows` gave."""
-        for name, kind in ROWS.items():
-            setattr(self, name, [kind.model_validate(row) for row in rows[name]])
+        Args:
+            after: How many of each kind to leave out.
+        """
+        return [
+            (name, row.model_dump()) for name in ROWS for row in getattr(self, name)[after[name] :]
+        ]
+
+    def restore(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Takes what `rows` gave, from the first on, in place of its own."""
+        for name in ROWS:
+            setattr(self, name, [])
+        for name, row in rows:
+            getattr(self, name).append(ROWS[name].model_validate(row))
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Rows of each kind."""
+        return Counter({name: len(getattr(self, name)) for name in ROWS})
 
     def step_rows(self) -> list[StepRow]:
         """The rows of steps.jsonl: a validation loss stands with the last step before it."""

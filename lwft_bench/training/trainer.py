@@ -73,7 +73,7 @@ class Trainer:
     ) -> None:
         self._groups = assembly.groups
         self._step = assembly.step
-        self._batch_steps = BatchSteps(assembly)
+        self._batch_steps = BatchSteps(assembly, hooks.emit)
         self._store = assembly.store
         self._ranks = assembly.ranks
         self._strategy = strategy
@@ -96,12 +96,13 @@ class Trainer:
         self._measures = Measures(assembly, feed.probing_order)
         self._checksums = WeightChecksums(assembly, self.trace)
         carried: dict[str, Carried] = {
-            "windows": self._windows,
             "strategy": strategy,
             "order": feed.order,
             "probing_order": feed.probing_order,
         }
-        self._resumption = Resumption(folder, assembly, self.trace, carried, self._rng)
+        self._resumption = Resumption(
+            folder, assembly, self.trace, self._windows, carried, self._rng
+        )
         self.frozen_unchanged = True
 
     def run(self) -> None:

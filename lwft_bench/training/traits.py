@@ -11,14 +11,16 @@ class Traits:
 
     own_logits: the logits are not what the head returns (soft caps, scales), so the head cannot be
     applied to target tokens alone. without_gradient: names of parameters that no backward pass
-    reaches, whatever the data. attention: the implementation that the model was built with. problem:
-    why a step of the model means nothing without values (its operations depend on them), so that
-    none of this could be found; None where it could.
+    reaches, whatever the data. attention: the implementation that the model was built with.
+    even_choices: shapes depend on what routers choose, so that plans let them choose evenly. problem:
+    why a step of the model could not be run on tensors without values, so that none of this could be
+    found; None where it could.
     """
 
     own_logits: bool = False
     without_gradient: frozenset[str] = frozenset()
     attention: str | None = None
+    even_choices: bool = False
     problem: str | None = None
 
 

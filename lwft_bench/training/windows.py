@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,10 @@ from lwft_bench.training.trace import Trace
 
 READING_INTERVAL = 10
 """Steps after which readings are fetched at the latest: one synchronisation, one progress line."""
+
+
+Fetched = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of steps whose readings were fetched: losses, scales of clipping, squared norms of units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,8 @@ class Windows:
         self._device = device
         self.first_step = -trace.probing_steps
         self._fetched_to = self.first_step
-        self._tables: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._tables: list[Fetched] = []
+        self._written = 0
         self._clock = 0.0
 
     def restart_clock(self) -> None:
@@ -95,15 +101,28 @@ class Windows:
         )
         rms = np.sqrt(squares / self._unit_sizes)
         window = Window(self.first_step, rms, losses, probing, clip_scale=scales)
-        self._tables = []
+        self._tables, self._written = [], 0
         self.first_step = step
         return window
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that is fetched, for a checkpoint; to be called right after a fetch."""
-        return {"first_step": self.first_step, "to": self._fetched_to, "tables": self._tables}
+    def unwritten(self) -> list[Fetched]:
+        """What was fetched for the window being gathered and not given here before: a checkpoint's
+        rows. To be called right after a fetch.
+        """
+        tables = self._tables[self._written :]
+        self._written = len(self._tables)
+        return tables
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes what `state_dict` gave."""
+    def state_dict(self) -> dict[str, Any]:
+        """All besides the rows, for a checkpoint; to be called right after a fetch."""
+        return {
+            "first_step": self.first_step,
+            "to": self._fetched_to,
+            "num_tables": len(self._tables),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], tables: Sequence[Fetched]) -> None:
+        """Takes what `state_dict` gave, and all that `unwritten` ever gave."""
         self.first_step, self._fetched_to = state["first_step"], state["to"]
-        self._tables = [tuple(table) for table in state["tables"]]
+        self._tables = list(tables[len(tables) - state["num_tables"] :])
+        self._written = len(self._tables)

@@ -216,3 +216,40 @@ def test_saved_full_model_loads(tmp_path: Path, tokenizer_folder: Path) -> None:
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert torch.equal(loaded(IDS).logits, model(IDS).logits)
     assert AutoTokenizer.from_pretrained(tmp_path)("one two")["input_ids"] == [2, 3]
+
+
+MIXTRAL = AutoConfig.for_model("mixtral", **GATED, num_local_experts=2)
+
+
+def test_fused_experts_are_adapted_one_by_one(tmp_path: Path, tokenizer_folder: Path) -> None:
+    adapter = lora(experts=True)
+    base = AutoModelForCausalLM.from_config(MIXTRAL)
+    weights = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+    model = adapter.apply(base, seed=0)
+    assert adapter_reach(model, adapter) > 0.85
+    shapes = {n.rpartition("experts.")[2]: p.shape for n, p in model.named_parameters()}
+    assert shapes["lora_A.default.weight"] != shapes["base_layer.lora_A.default.weight"]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if adapter.trains(name):
+                parameter.add_(0.1)
+    trained = model(IDS).logits
+    experts = [
+        name for name, _ in model.named_parameters() if adapter.trains(name) and "experts" in name
+    ]
+    with adapter.suppressed(model, experts, 0.0), torch.no_grad():
+        assert not torch.equal(model(IDS).logits, trained)
+    adapter.save(model, AutoTokenizer.from_pretrained(tokenizer_folder), tmp_path)
+    fresh = AutoModelForCausalLM.from_config(MIXTRAL)
+    fresh.load_state_dict(weights)
+    again = adapter.apply(fresh, seed=1)
+    adapter.load(again, tmp_path)
+    assert torch.equal(again(IDS).logits, trained)
+
+
+def test_experts_are_refused_where_none_are_fused_or_peft_cannot() -> None:
+    with pytest.raises(UserError, match=r"adapter\.experts: .* no experts that are fused"):
+        lora(experts=True).apply(tiny(), seed=0)
+    for options in ({"dora": True}, {"dropout": 0.1}):
+        with pytest.raises(ValidationError, match="without dropout and DoRA"):
+            lora(experts=True, **options)

@@ -11,11 +11,12 @@ from torch import nn
 
 from lwft_bench.adapters.linear4bit import Linear4bit
 from lwft_bench.adapters.qlora import Qlora
+from lwft_bench.adapters.reach import adapter_reach, unquantised
 from lwft_bench.models.loading import empty_model, load_model
 from lwft_bench.schema.base import Named
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.errors import UserError
-from tests.training.tiny import FAMILIES, assert_same, make_run, method, training
+from tests.training.tiny import FAMILIES, WITH_EXPERTS, assert_same, make_run, method, training
 
 OPTIONS = {"r": 4, "alpha": 8}
 
@@ -113,3 +114,15 @@ def test_a_model_without_such_linear_maps_is_refused() -> None:
     )
     with pytest.raises(UserError, match=r"no torch\.nn\.Linear to quantise"):
         Qlora(Qlora.Options(**OPTIONS)).apply(model, seed=0)
+
+
+def test_experts_are_left_in_full_precision_and_that_is_told() -> None:
+    adapter, mixtral = Qlora(Qlora.Options(r=2, alpha=4)), WITH_EXPERTS["mixtral"]
+    model = empty_model(ModelConfig(name="m", config=mixtral), torch.bfloat16, "auto")
+    with torch.device("meta"):
+        adapted = adapter.apply(model, seed=0)
+    left = unquantised(adapted, adapter)
+    experts = sum(p.numel() for n, p in adapted.named_parameters() if ".experts." in n)
+    others = sum(adapter.quantised(adapted).values())
+    assert left is not None and 0.8 < experts / (experts + others) <= left < 0.95
+    assert 0 < adapter_reach(adapted, adapter) < 1 - experts / (experts + others) + 0.01

@@ -107,6 +107,8 @@ REFUSED = {
     "two lists": (f"{LIST}\n{LIST}", r":19: the document ends before this line, and another list"),
     "text behind": (f"{LIST}\nend", r":19: the document ends before this line, and more text"),
     "no comma": (LIST.replace("},", "}", 1), r":6: not JSON: expected ',', found '\{'"),
+    "a key twice": (LIST.replace('"output"', '"instruction"', 1), r':2: the key "instruction" st'),
+    "a key twice, deep": ('{"a": [{"b": 1, "b": 1}]}', r':1: the key "b" stands twice in one object'),
     "two commas": (LIST.replace("},", "},,", 1), r":5: not JSON: Expecting value"),
     "cut": (LIST[:-2], r":17: not JSON: the file ends where ',' is expected"),
     "one line": ('[{"instruction": "a", "output": "b"}, 3]', r":1: row 2: expected an object, found 3"),

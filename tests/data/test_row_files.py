@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow
@@ -43,6 +44,7 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
         ("a.json", LIST.rstrip("]\n"), r"a.json:5: not JSON"),
         ("a.json", "[1]", r"a.json:1: expected an object, found 1"),
         ("a.jsonl", '{"instruction": "Q", "output": "A"}\n{"ins', r"a.jsonl:2: not JSON"),
+        ("a.csv", "instruction,output\nQ,A\nQ\0,A\n", r"a.csv:3: a null character"),
         ("a.json", "[]", r"a.json has no rows"),
         ("a.jsonl", "\n", r"a.jsonl has no rows"),
         ("a.parquet", "x", r"a.parquet: cannot be read"),
@@ -61,3 +63,12 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
     for name in ("gone.json", "gone.jsonl", "gone.parquet"):
         with pytest.raises(UserError, match=rf"{name}: cannot be read"):
             questions(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.json", "b.jsonl"])
+def test_digits_in_quotes_stay_a_text_beside_numbers(tmp_path: Path, name: str) -> None:
+    """`datasets` 5.2 reads "007" of such a column as the number 7."""
+    rows = [{"answer": "007"}, {"answer": 7}, {"answer": "1.50"}]
+    text = json.dumps(rows) if name == "a.json" else "\n".join(map(json.dumps, rows))
+    (tmp_path / name).write_text(text, "utf-8")
+    assert read_rows(tmp_path / name, lambda row: row.fields["answer"]) == ["007", 7, "1.50"]

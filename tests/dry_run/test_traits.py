@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from lwft_bench.cell.model_confounds import model_confounds
 from lwft_bench.dry_run.planned_selections import planned_selections
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.dry_run.traits import traits_of
@@ -54,6 +55,46 @@ BART = {
     "decoder_ffn_dim": 24,
     "max_position_embeddings": 64,
 }
+DBRX = {
+    "model_type": "dbrx",
+    "vocab_size": 48,
+    "d_model": 16,
+    "n_layers": 2,
+    "n_heads": 2,
+    "max_seq_len": 64,
+    "attn_config": {"kv_n_heads": 1, "rope_theta": 1e4, "clip_qkv": 8.0},
+    "ffn_config": {"ffn_hidden_size": 24, "moe_num_experts": 4, "moe_top_k": 2},
+}
+JETMOE = {
+    "model_type": "jetmoe",
+    "vocab_size": 48,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": 2,
+    "kv_channels": 8,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+}
+LONGCAT = {
+    "model_type": "longcat_flash",
+    "vocab_size": 48,
+    "hidden_size": 16,
+    "ffn_hidden_size": 24,
+    "expert_ffn_hidden_size": 24,
+    "num_layers": 2,
+    "num_attention_heads": 2,
+    "q_lora_rank": 8,
+    "kv_lora_rank": 8,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 8,
+    "head_dim": 8,
+    "n_routed_experts": 4,
+    "moe_topk": 2,
+    "zero_expert_num": 2,
+}
+BY_VALUES = [DBRX, JETMOE, LONGCAT]
 
 
 def cell(config: dict[str, Any], card: Any = None, **options: Any) -> Cell:
@@ -100,7 +141,9 @@ def test_what_no_gradient_reaches_is_frozen_and_named() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("config", [MIXTRAL, DEEPSEEK, BART, GEMMA2], ids=lambda c: c["model_type"])
+@pytest.mark.parametrize(
+    "config", [MIXTRAL, DEEPSEEK, BART, GEMMA2, *BY_VALUES], ids=lambda c: c["model_type"]
+)
 def test_plan_is_the_account_of_a_real_step(config: dict[str, Any], precision: str) -> None:
     card = method("lisa", strategy_num_active=1, always_train=("embed", "head"))
     tiny = cell(config, card, precision=precision)
@@ -110,6 +153,29 @@ def test_plan_is_the_account_of_a_real_step(config: dict[str, Any], precision: s
     drawn = planned_selections(card, groups.seen_by_strategy(), 4, 0)
     plan = needed(tiny, SHAPES, drawn, 0)
     assert plan.peak_bytes == measured_peak(tiny, SHAPES, drawn, CPU).allocated
+    if config in BY_VALUES:
+        assert traits_of(tiny, 8).even_choices
+
+
+def test_what_stands_at_an_even_choice_is_declared() -> None:
+    tiny = cell(DBRX)
+    found = model_confounds(tiny, traits_of(tiny, 8))
+    assert found["memory.choices"] == "even"
+    assert "memory.choices" not in model_confounds(cell(LLAMA), traits_of(cell(LLAMA), 8))
+
+
+def test_a_models_own_refusal_is_not_called_a_dependence_on_values() -> None:
+    reformer = {
+        "model_type": "reformer",
+        "is_decoder": True,
+        "vocab_size": 48,
+        "hidden_size": 32,
+        "axial_pos_shape": [4, 4],
+        "axial_pos_embds_dim": [16, 16],
+        "attn_layers": ["local", "local"],
+    }
+    problem = traits_of(cell(reformer), 8).problem or ""
+    assert problem.startswith("its own code fails on 2 rows of 8 tokens (ValueError: If training")
 
 
 def test_weights_that_stay_in_float32_do_so_without_weights_too() -> None:

@@ -22,7 +22,9 @@ from typing import Any
 
 from lwft_bench.cell.outcomes import new_result
 from lwft_bench.cell.provenance import now, provenance
-from lwft_bench.execution.runner import RunOptions, run_suite
+from lwft_bench.execution.devices import Visible
+from lwft_bench.execution.options import RunOptions
+from lwft_bench.execution.runner import run_suite
 from lwft_bench.results.atomic import publish_folder
 from lwft_bench.results.reading import read_cell_record
 from lwft_bench.results.store import RunStore, write_result
@@ -99,7 +101,7 @@ def run_cell(
     ranks: object = None,
 ) -> None:
     """A chain of digests stands for the weights, so that a lost or repeated step shows."""
-    started = now()
+    started, began = now(), time.monotonic()
     fate = cell.method.name
     with (folder / "starts").open("a") as file:
         file.write(f"{os.getpid()}\n")
@@ -116,20 +118,43 @@ def run_cell(
             _save(folder, step, weights)
         if step >= FATAL_STEP and (first_time or not fate.endswith("-once")):
             FATES.get(fate.removesuffix("-once"), lambda: None)()
+            _fail_with_device(folder.parents[1])
         if should_stop() and fate != "deaf":
             _save(folder, step, weights)
             raise Interrupted
     emit(PhaseBegan("evaluate"))
+    place = {"threads": os.environ.get("OMP_NUM_THREADS"), "from": began, "to": time.monotonic()}
     result = new_result(
         cell,
         read_cell_record(folder),
         "done",
+        confounds=place | {"device": os.environ.get("CUDA_VISIBLE_DEVICES")},
         average=None if cell.trial else 0.5,
         training=_training(cell) if cell.trial else None,
         weights_digest=weights,
         provenance=provenance(started),
     )
     write_result(folder, result)
+    with (folder.parents[1] / "ends").open("a") as file:
+        file.write(f"{cell.id}\n")
+
+
+def four_devices(_: object) -> Visible:
+    """What a machine with four devices has, of which the user may use other numbers than 0 to 3."""
+    return Visible("cuda", ("4", "5", "6", "7"))
+
+
+def needs(cells: tuple[Cell, ...]) -> dict[str, int]:
+    """What their fates say, such as `needs40`."""
+    found = {cell.id: re.fullmatch("needs([0-9]+).*", cell.method.name) for cell in cells}
+    return {cell_id: int(match[1]) for cell_id, match in found.items() if match}
+
+
+def _fail_with_device(run: Path) -> None:
+    """A file in the run's directory says which device is broken."""
+    broken = run / "broken"
+    if broken.exists() and os.environ["CUDA_VISIBLE_DEVICES"] in broken.read_text().split():
+        raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
 
 
 def validation_loss(lr: float) -> float:
@@ -185,6 +210,7 @@ FATES: dict[str, Callable[[], object]] = {
     "raises": lambda: _raise(KeyError("[red]no\nsuch key")),
     "hang": lambda: time.sleep(1000),
     "full": lambda: _raise(OSError(errno.ENOSPC, "No space left on device", "checkpoint")),
+    "ecc": lambda: _raise(RuntimeError("CUDA error: uncorrectable ECC error encountered")),
     "thread": lambda: threading.Thread(target=time.sleep, args=(1000,)).start(),
     "busy": lambda: re.match("(a+)+$", "a" * 60 + "b"),  # in C, and never lets go of the GIL
 }

@@ -13,7 +13,8 @@ from typing import Any
 from fake_cells import FakeSuite
 
 from lwft_bench.cell.outcomes import new_result
-from lwft_bench.execution.runner import RunOptions, run_suite
+from lwft_bench.execution.options import RunOptions
+from lwft_bench.execution.runner import run_suite
 from lwft_bench.results.store import read_cell_record, write_result
 from lwft_bench.schema.cell import Cell
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lwft_bench.execution.evaluating import evaluate_run
-from lwft_bench.execution.runner import RunOptions, run_suite
+from lwft_bench.execution.options import RunOptions
+from lwft_bench.execution.runner import run_suite
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.errors import UserError
 from lwft_bench.suites.loading import load_suite

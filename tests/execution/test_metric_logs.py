@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -157,7 +158,11 @@ def test_wandb_writes_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("WANDB_MODE", raising=False)
     logged(MetricLogs([LOGGERS["wandb"](tmp_path)], [CELL], pytest.fail))
     (run,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    history = wandb_history(run.read_bytes())
+    for _ in range(300):  # its service may still be writing
+        history = wandb_history(run.read_bytes())
+        if len(history) == 4:
+            break
+        time.sleep(0.1)
     for name in METRICS:
         read = {int(step["_step"]): step[name] for step in history if name in step}
         assert read == pytest.approx(expected(name))

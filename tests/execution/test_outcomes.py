@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 from fake_cells import FakeSuite
 
-from lwft_bench.cell.outcomes import SERVER_DIED, Ended, died, num_oom_kills, one_line, status_of
+from lwft_bench.cell.outcomes import (
+    SERVER_DIED,
+    Ended,
+    died,
+    num_oom_kills,
+    one_line,
+    raised,
+    status_of,
+)
 from lwft_bench.schema.run import CellRecord
 from lwft_bench.training.errors import Diverged
 
@@ -34,6 +42,25 @@ def test_how_a_process_ended_is_its_status(
     assert (result.status, result.failure.phase) == (status, ended.phase)
     assert error in result.failure.error
     assert result.failure.traceback.splitlines() == [f"line {number}" for number in range(70, 100)]
+
+
+def test_a_log_of_any_size_leaves_the_end_of_its_last_lines(tmp_path: Path) -> None:
+    log = tmp_path / "cell.log"
+    log.write_text("x" * 30_000_000 + "\nthe last line\n")
+    (cell,) = FakeSuite(("ok",)).cells
+    result = died(cell, RECORD, Ended(1, "train"), log, datetime.now(UTC))
+    assert result.failure is not None
+    assert result.failure.traceback.endswith("x\nthe last line")
+    assert len(result.model_dump_json()) < 50_000
+
+
+def test_a_message_of_any_size_is_kept_in_part(tmp_path: Path) -> None:
+    (cell,) = FakeSuite(("ok",)).cells
+    error = ValueError("y" * 30_000_000)
+    result = raised(cell, RECORD, error, "load", datetime.now(UTC))
+    assert result.failure is not None
+    assert result.failure.error.startswith("ValueError: yyy")
+    assert len(result.model_dump_json()) < 50_000
 
 
 @pytest.mark.parametrize(

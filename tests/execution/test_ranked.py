@@ -12,8 +12,9 @@ from rich.console import Console
 
 from lwft_bench.cell.provenance import command_line
 from lwft_bench.execution import runner
+from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.ranked import RankedCells, logged, require_shares
-from lwft_bench.execution.runner import RunOptions, run_suite
+from lwft_bench.execution.runner import run_suite
 from lwft_bench.execution.stopping import StopRequests
 from lwft_bench.execution.worker import LOG
 from lwft_bench.results.store import RunStore

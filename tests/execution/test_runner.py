@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fake_cells import FakeSuite, results, run, undisturbed_weights, write_report
 
-from lwft_bench.execution.executor import RESTARTS
+from lwft_bench.execution.scheduler import RESTARTS
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.suite import Published

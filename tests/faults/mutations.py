@@ -26,6 +26,7 @@ import pyarrow
 import pyarrow.ipc
 import pyarrow.parquet
 import yaml
+from strict import is_sound
 
 SECONDS = 20
 """An input that takes longer hangs."""
@@ -204,14 +205,14 @@ def _run(folder: Path) -> object:
 
 def _checkpoint(folder: Path) -> object:
     from lwft_bench.schema.errors import UserError
-    from lwft_bench.training.checkpoints import load_latest
+    from lwft_bench.training.checkpoints import Checkpoints
 
     told: list[str] = []
-    found = load_latest(folder / "work", told.append)
-    assert found is not None, "there is an older one"
+    found = Checkpoints(folder / "work").load_latest(told.append)
     if told:
-        assert found.values["step"] == 1
+        assert found is None or found.values["step"] == 1
         raise UserError(told[0])
+    assert found is not None
     assert found.values["step"] == 2
     return found
 
@@ -241,6 +242,7 @@ KINDS = {
     "samples": Kind(f"{CELL}/samples.jsonl", _run),
     "checkpoint": Kind(f"{NEWEST}/checkpoint.json", _checkpoint),
     "checkpoint tensors": Kind(f"{NEWEST}/tensors.safetensors", _checkpoint),
+    "checkpoint rows": Kind("work/trace.jsonl", _checkpoint),
     "checkpoint sums": Kind(f"{NEWEST}/sha256.json", _checkpoint),
 }
 
@@ -314,11 +316,12 @@ def _make_run(folder: Path) -> None:
 def _make_checkpoints(folder: Path) -> None:
     import torch
 
-    from lwft_bench.training.checkpoints import Checkpoint, save
+    from lwft_bench.training.checkpoints import Checkpoint, Checkpoints
 
+    checkpoints = Checkpoints(folder)
     for step in (1, 2):
-        rows = [{"step": n, "loss": 1.5} for n in range(step)]
-        save(folder, step, Checkpoint({"weight/a": torch.ones(4)}, {"step": step, "rows": rows}))
+        rows = [("steps", {"step": step, "loss": 1.5})]
+        checkpoints.save(step, Checkpoint({"weight/a": torch.ones(4)}, {"step": step}, rows))
 
 
 def mutated(content: bytes, chance: random.Random, binary: bool) -> tuple[bytes, int]:
@@ -358,9 +361,11 @@ def mutated(content: bytes, chance: random.Random, binary: bool) -> tuple[bytes,
 
 @dataclass(frozen=True)
 class Outcome:
-    """what: accepted, told (with the file's name), unplaced, traceback, hang or signal.
+    """what: accepted, silent (accepted, and the file is not of its format), told (with the file's
+    name), unplaced (told without it), traceback, hang or signal.
 
-    off: lines between what was changed and what was told; None where no line was.
+    off: lines between what was changed and the nearest that was told, 0 where the key is named that
+    stood there and is gone; None where no line was told.
     """
 
     kind: str
@@ -385,11 +390,20 @@ def campaign(folder: Path, count: int, kinds: list[str]) -> Iterator[Outcome]:
         for number in range(count):
             content, line = mutated(sound, random.Random(f"{name} {number}"), binary)
             path.write_bytes(content)
-            yield _tried(name, number, kind, folder, line)
+            lost = keys_about(sound) - keys_about(content)
+            gone = {key for key in keys_about(sound, line) if key in lost}
+            yield _tried(name, number, kind, folder, line, gone)
         path.write_bytes(sound)
 
 
-def _tried(name: str, number: int, kind: Kind, folder: Path, line: int) -> Outcome:
+def keys_about(content: bytes, line: int | None = None) -> Counter[str]:
+    """How often keys, `key:` or `"key":`, stand in a text, or in one line and its neighbours."""
+    lines = content.decode(errors="replace").split("\n")
+    chosen = lines if line is None else lines[max(0, line - 2) : line + 1]
+    return Counter(key for each in chosen for key in re.findall(r"([\w-]+)\"?:", each))
+
+
+def _tried(name: str, number: int, kind: Kind, folder: Path, line: int, gone: set[str]) -> Outcome:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -413,8 +427,15 @@ def _tried(name: str, number: int, kind: Kind, folder: Path, line: int) -> Outco
     named = (short, "suite.yaml:")
     if what == "told" and not any(name in text for name in named):
         what = "unplaced"
+    if what == "accepted" and not is_sound(folder / kind.file, (folder / kind.file).read_bytes()):
+        what = "silent"
     told = [int(found) for found in re.findall(rf"{re.escape(short)}:(\d+)", text)]
-    return Outcome(name, number, what, text, min((abs(each - line) for each in told), default=None))
+    off = min((abs(each - line) for each in told), default=None)
+    if off is not None:
+        also = [int(found) for found in re.findall(r" on line (\d+)", text)]
+        named_gone = any(re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", text) for key in gone)
+        off = 0 if named_gone else min(abs(each - line) for each in [*told, *also])
+    return Outcome(name, number, what, text, off)
 
 
 def _read(kind: Kind, folder: Path) -> tuple[str, str]:
@@ -432,13 +453,17 @@ def _read(kind: Kind, folder: Path) -> tuple[str, str]:
 def main() -> None:
     count = int(sys.argv[1])
     kinds = sys.argv[2:] or list(KINDS)
-    names = ("accepted", "told", "unplaced", "traceback", "hang", "signal")
-    print(f"{'kind':<18}" + "".join(f"{name:>11}" for name in names))
+    names = ("accepted", "silent", "told", "unplaced", "traceback", "hang", "signal")
+    columns = (*names, "located", "within one")
+    print(f"{'kind':<18}" + "".join(f"{name:>11}" for name in columns))
     outcomes: list[Outcome] = []
 
     def told(kind: str) -> None:
-        mine = Counter(one.what for one in outcomes if kind in (one.kind, "all"))
-        print(f"{kind:<18}" + "".join(f"{mine[name]:>11}" for name in names), flush=True)
+        mine = [one for one in outcomes if kind in (one.kind, "all")]
+        counts = Counter(one.what for one in mine)
+        off = [one.off for one in mine if one.off is not None]
+        shown = (*(counts[name] for name in names), len(off), sum(each <= 1 for each in off))
+        print(f"{kind:<18}" + "".join(f"{number:>11}" for number in shown), flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
         for outcome in campaign(Path(folder), count, kinds):
@@ -446,11 +471,11 @@ def main() -> None:
             if outcome.number == count - 1:
                 told(outcome.kind)
     told("all")
-    located = [one.off for one in outcomes if one.off is not None]
-    print(f"located: {len(located)}, within one line: {sum(off <= 1 for off in located)}")
     for one in outcomes:
-        if one.what not in ("accepted", "told"):
-            print(f"\n== {one.kind} {one.number}: {one.what}\n{one.text[-700:]}")
+        far = one.off is not None and one.off > 1
+        if far or one.what not in ("accepted", "told"):
+            what = f"{one.what}, {one.off} lines off" if far else one.what
+            print(f"\n== {one.kind} {one.number}: {what}\n{one.text[-700:]}")
 
 
 if __name__ == "__main__":

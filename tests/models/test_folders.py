@@ -74,3 +74,57 @@ def test_tokens_without_embedding_are_fine_unless_they_end_texts(
     else:
         with pytest.raises(UserError, match="6 tokens and the model only 1 embeddings"):
             load_tokenizer(config)
+
+
+@pytest.mark.parametrize(
+    ("shard", "told"),
+    [
+        (
+            "../elsewhere/a.safetensors",
+            "names a file outside its folder: ../elsewhere/a.safetensors",
+        ),
+        ("/etc/a.safetensors", "names a file outside its folder: /etc/a.safetensors"),
+        ("below/a.safetensors", "names a file outside its folder: below/a.safetensors"),
+        ("..", "names a file that is no *.safetensors: .."),
+        ("weights.data", "names a file that is no *.safetensors: weights.data"),
+    ],
+)
+def test_an_index_names_only_files_that_the_digest_knows(
+    tmp_path: Path, shard: str, told: str
+) -> None:
+    config = folder_of(tmp_path, config={"model_type": "llama"})
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    index = {"weight_map": {"one": "a.safetensors", "two": shard}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError) as raised:
+        model_folder(config)
+    assert told in raised.value.message
+
+
+def test_an_adapter_put_beside_a_model_later_changes_the_digest_and_is_refused(
+    tmp_path: Path,
+) -> None:
+    """transformers would load it without a word."""
+    config = folder_of(tmp_path, config={"model_type": "llama"})
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    before = sources.model_digest(config)
+    folder_of(tmp_path, adapter_config={"base_model_name_or_path": "org/base"})
+    assert sources.model_digest(config) != before
+    with pytest.raises(UserError, match="holds an adapter .* beside a model"):
+        model_folder(config)
+
+
+@pytest.mark.parametrize(
+    "name", ["model-00002.safetensors", "model.safetensors.index.json", "tokenizer.json"]
+)
+def test_every_file_that_is_loaded_is_in_the_digest(tmp_path: Path, name: str) -> None:
+    config = folder_of(tmp_path, config={"model_type": "llama"})
+    for shard in ("model-00001.safetensors", "model-00002.safetensors"):
+        (tmp_path / shard).write_bytes(b"weights")
+    index = {"weight_map": {"one": "model-00001.safetensors", "two": "model-00002.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    before = sources.model_digest(config)
+    with (tmp_path / name).open("a") as file:
+        file.write(" ")
+    assert sources.model_digest(config) != before

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
+from lwft_bench.models.configs import transformers_config
 from lwft_bench.models.loading import empty_model, load_model, load_tokenizer, model_digest
 from lwft_bench.schema.cell import ModelConfig
 from lwft_bench.schema.errors import UserError
@@ -374,3 +375,39 @@ def test_unused_weights_do_not_matter(tmp_path: Path) -> None:
     tensors["transformer.h.0.attn.masked_bias"] = torch.tensor(-1e4)
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     assert load_model(at(tmp_path), **FLOAT, seed=0).config.n_layer == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "message", "hint"),
+    [
+        ({"model_type": "t5"}, "'t5', an encoder with a decoder", "decoder-only"),
+        (
+            {"model_type": "llava"},
+            "'llava', which is a wrapper around a llama",
+            "a LlamaForCausalLM",
+        ),
+        ({"model_type": "vit"}, "no causal language model for model_type 'vit'", "decoder-only"),
+    ],
+)
+@pytest.mark.parametrize("from_folder", [False, True])
+def test_models_without_a_causal_class_say_what_to_load(
+    config: dict[str, Any], message: str, hint: str, from_folder: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    given = {"path": str(tmp_path)} if from_folder else {"config": config}
+    with pytest.raises(UserError, match=message) as error:
+        transformers_config(ModelConfig(name="m", **given))
+    assert hint in (error.value.hint or "")
+
+
+def test_defaults_that_their_own_checks_refuse_do_not_matter() -> None:
+    """No Gemma 4 assistant can be made of its config's defaults."""
+    text = {
+        "hidden_size_per_layer_input": 0,
+        "vocab_size_per_layer_input": 0,
+        "num_hidden_layers": 6,
+        "num_kv_shared_layers": 6,
+    }
+    config = {"model_type": "gemma4_assistant", "text_config": text}
+    made: Any = transformers_config(ModelConfig(name="m", config=config))
+    assert made.text_config.num_hidden_layers == 6

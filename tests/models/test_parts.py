@@ -307,3 +307,30 @@ def test_no_single_decoder_stack_is_an_error(stacks: int) -> None:
     with pytest.raises(UserError, match="no decoder stack found in Recurrent: looked for") as error:
         find_parts(Recurrent(stacks))
     assert ("stacks.stack1 (20 parameters)" in error.value.message) is (stacks == 2)
+
+
+TEXT = {**GATED, "model_type": "qwen2", "head_dim": 4}
+WITH_TOWERS: list[tuple[dict[str, Any], str]] = [
+    ({"model_type": "got_ocr2", "text_config": TEXT}, "model.language_model.layers"),
+    ({"model_type": "phi4_multimodal", **GATED}, "model.layers"),
+    ({"model_type": "git", **SMALL, "intermediate_size": 24}, "git.encoder.layer"),
+]
+
+
+@pytest.mark.parametrize(("options", "path"), WITH_TOWERS, ids=lambda v: str(v)[:30])
+def test_a_tower_larger_than_the_text_model_is_not_the_stack(
+    options: dict[str, Any], path: str
+) -> None:
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**options))
+    parts = find_parts(model)
+    assert parts.decoder_path == path and len(parts.layers) == 3
+    assert parts.num_parameters("other") > parts.num_parameters("layers")
+
+
+def test_layers_cut_into_several_lists_are_refused() -> None:
+    config = AutoConfig.for_model("xlm", emb_dim=16, n_layers=2, n_heads=2, causal=True)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(UserError, match="cut into parts that stand in 4 lists: .*attentions"):
+        find_parts(model)

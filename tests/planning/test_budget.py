@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,11 +16,13 @@ from lwft_bench.planning.plan import Needed, Planner
 from lwft_bench.planning.plan_figure import draw_plan
 from lwft_bench.planning.plan_text import as_text
 from lwft_bench.planning.suite_plan import as_json, plan_suite
+from lwft_bench.planning.verification import verify_plan
 from lwft_bench.schema.errors import UserError
 from lwft_bench.suites.loading import load_suite
+from tests.dry_run.test_traits import DBRX
 from tests.planning.test_plan import ARCHITECTURES, CARDS, small_cell
 
-SUITE = {
+SUITE: dict[str, Any] = {
     "name": "planned",
     "title": "Planned",
     "models": [{"name": "small", "config": ARCHITECTURES["llama"]}],
@@ -100,6 +103,24 @@ def test_cells_that_are_tuned_are_planned_too(tmp_path: Path) -> None:
     assert [row.plan.cell.id for row in plan_suite(suite).rows] == ["small--fft--arith--seed0"]
     with pytest.raises(UserError, match="planned, not run"):
         suite.require_runnable()
+
+
+def test_a_refused_model_does_not_keep_others_from_being_planned(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    cut = {"model_type": "xlm", "emb_dim": 16, "n_layers": 2, "n_heads": 2, "n_words": 40}
+    models = [{"name": "cut", "config": cut}, *SUITE["models"], {"name": "chosen", "config": DBRX}]
+    file.write_text(yaml.safe_dump(SUITE | {"models": models, "methods": ["fft"], "seeds": [0]}))
+    plan = plan_suite(load_suite(str(file)))
+    assert [row.plan.cell.model.name for row in plan.rows] == ["small", "chosen"]
+    told = as_json(plan)
+    assert list(told["refused"]) == ["cut--fft--arith--seed0"]
+    assert [cell["even_choices"] for cell in told["cells"]] == [False, True]
+    text = as_text(plan)
+    assert "Refused, as a run would: cut--fft--arith--seed0: " in text
+    assert "planned as if all were chosen equally often (" in text
+    lines: list[str] = []
+    assert verify_plan(plan, lines.append)
+    assert [line.partition(":")[0] for line in lines] == ["as planned", "as planned", "as chosen"]
 
 
 def lwft_bench(*arguments: str) -> subprocess.CompletedProcess[str]:

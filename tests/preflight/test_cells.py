@@ -316,3 +316,12 @@ def test_all_problems_are_told_at_once(folder: Path) -> None:
         findings.raise_problems()
     assert "examples are left out" in raised.value.message
     assert "item sums-2 needs 148 tokens" in raised.value.message
+
+
+def test_adapters_that_pass_over_the_experts_are_told(folder: Path) -> None:
+    mixtral = LLAMA | {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
+    warnings = list(found(folder, model={"config": mixtral}, methods=["fft", "lora"]).warnings)
+    (told,) = [text for text in warnings if "reaches" in text]
+    assert told.startswith("model m, method lora: the adapter reaches ")
+    assert "`adapter.experts: true`" in told
+    assert not any("reaches" in text for text in found(folder, methods=["lora"]).warnings)

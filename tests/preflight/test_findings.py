@@ -31,3 +31,18 @@ def test_an_error_that_nobody_expected_is_a_warning() -> None:
     assert warning == (
         "model m: could not be checked before the run (NotImplementedError: no meta kernel)"
     )
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise TypeError("no text")
+
+
+@pytest.mark.parametrize("error", [Unsayable(), ValueError("z" * 30_000_000)])
+def test_an_error_may_have_no_text_or_too_much(error: Exception) -> None:
+    findings = Findings()
+    with findings.collected("model m"):
+        raise error
+    (warning,) = findings.warnings
+    assert type(error).__name__ in warning
+    assert len(warning) < 400

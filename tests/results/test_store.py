@@ -1,7 +1,5 @@
-import errno
 import json
 import math
-import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from lwft_bench.results.atomic import write_json_atomic, write_text_atomic
-from lwft_bench.results.lock import run_lock
 from lwft_bench.results.rows import write_rows
 from lwft_bench.results.store import CellState, RunStore, State, write_result
 from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
@@ -371,42 +368,3 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         write_text_atomic(path, "x" * 10**6 + "\udc80")
     assert json.loads(path.read_text()) == {"value": 1.0}
-
-
-def test_the_lock_is_exclusive_names_its_holder_and_is_freed(store: RunStore) -> None:
-    with (
-        store.lock(),
-        pytest.raises(UserError, match=rf"process {os.getpid()}\)"),
-        RunStore(store.directory).lock(),
-    ):
-        pass
-    with store.lock():
-        pass
-
-
-def test_an_unwritable_directory_is_a_user_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written to"), RunStore(tmp_path / "file").lock():
-        pass
-
-
-def test_a_file_system_without_locks_is_warned_of(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr("fcntl.flock", refuse)
-    message = "this file system has no locks .No locks available."
-    with pytest.warns(UserWarning, match=message), store.lock():
-        assert (store.directory / ".lock").read_text() == f"{os.getpid()}\n"
-
-
-def test_a_directory_that_takes_nothing_is_told(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nothing")):
-        with pytest.raises(UserError, match="cannot be written to: ") as raised, run_lock(folder):
-            pass
-        assert raised.value.hint == "give another directory with --out"

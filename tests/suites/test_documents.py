@@ -77,6 +77,18 @@ def test_an_alias_cannot_stand_in_itself():
             "x.yaml:1: a: a value of type python/object:os.system",
         ),
         ("a: *nowhere", "x.yaml:1: not YAML: "),
+        (
+            "a:\n- 'b\nc: 1\n",
+            "x.yaml:4: not YAML: found unexpected end of stream while scanning a quoted scalar, which "
+            "begins on line 2",
+        ),
+        (
+            "a:\n- [b\nc: 1\n",
+            "x.yaml:3: not YAML: did not find expected ',' or ']' while parsing a flow sequence, which "
+            "begins on line 2",
+        ),
+        ("0x10: 1\n16: 2\n", "x.yaml:2: 16: given twice: first on line 1"),
+        ("a: 1\n!!int x: 2\n", "x.yaml:2: not YAML: 'x' is no value of type int"),
     ],
 )
 def test_what_is_no_safe_yaml_is_located(text: str, expected: str):
@@ -146,3 +158,9 @@ def test_a_file_of_another_kind_or_size_is_refused(tmp_path: Path):
         read_document(tmp_path / "large.yaml")
     with pytest.raises(ConfigError, match="cannot be read: larger than|cannot be read: expected a"):
         read_document(Path("/dev/zero"))
+
+
+def test_a_key_that_is_no_text_has_its_line_too():
+    document = parse_document("a: 1\nb:\n  0x10: 1\n  1.50: 1\n  true: 2\n  ~: 3\n", "x.yaml")
+    lines = {key: document.where(("b", key)) for key in ("16", "1.5", "true", "null")}
+    assert lines == {"16": "x.yaml:3", "1.5": "x.yaml:4", "true": "x.yaml:5", "null": "x.yaml:6"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from lwft_bench.schema.events import Noted
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.training.errors import Interrupted
-from tests.training.tiny import assert_same, full_fine_tuning, make_run, method, training
+from tests.training.tiny import Run, assert_same, full_fine_tuning, make_run, method, training
 
 STEPS = 11
 """2 T_u + 3"""
@@ -67,13 +68,41 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_weights(tmp_path: Path, name
         assert_same(second.weights(), undisturbed.weights())
         assert second.trainer.trace.selections == undisturbed.trainer.trace.selections
         assert second.trainer.trace.checksums == undisturbed.trainer.trace.checksums
+        assert losses(second) == losses(undisturbed)
+
+
+def losses(run: Run) -> list[float]:
+    return [row.loss for row in run.trainer.trace.steps]
+
+
+@pytest.mark.parametrize("name", ["fft", "grass"])
+def test_checkpoints_do_not_grow_with_the_steps(tmp_path: Path, name: str) -> None:
+    """Neither with those of one long period nor with the periods."""
+    run = make_run(tmp_path, METHODS[name], training(steps=90, checkpoint_every=20))
+    run.trainer.run()
+    early, late = (
+        json.loads((path / "checkpoint.json").read_text())
+        for path in sorted(tmp_path.glob("checkpoint-*"))
+    )
+    run = make_run(tmp_path / "short", METHODS[name], training(steps=20))
+    run.trainer.run()
+    (path,) = (tmp_path / "short").glob("checkpoint-*")
+    short = json.loads((path / "checkpoint.json").read_text())
+    assert shape(short) == shape(early) == shape(late)
+
+
+def shape(value: object) -> object:
+    """What there is, without what it says."""
+    if isinstance(value, dict):
+        return {key: shape(item) for key, item in value.items()}
+    return len(value) if isinstance(value, list) else None
 
 
 def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
     run = make_run(tmp_path, full_fine_tuning(), training(steps=6, checkpoint_every=2))
     run.trainer.run()
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["checkpoint-000004", "checkpoint-000006"]
+    assert names == ["checkpoint-000004", "checkpoint-000006", "trace.jsonl"]
 
 
 @pytest.mark.parametrize("damaged", [1, 2])

@@ -67,13 +67,23 @@ def speed_note(comparison: Comparison) -> str | None:
         return None
     every = [one for found in by_row.values() for one in found]
     threads = sorted({one.threads for one in every if one.threads})
+    shared = [
+        row.label
+        for row in comparison.trained
+        if any(result.provenance.get("shared_device") for result in row.results)
+    ]
+    not_alone = (
+        f" Not comparable, since other cells computed on the same device meanwhile: {listing(shared)}."
+        if shared
+        else ""
+    )
     shown_threads = f" ({spread(threads, str)} CPU threads)" if threads else ""
     steps = spread([one.num_steps_timed for one in every], str)
     return (
         f"Tokens/s: target tokens (those in the loss) per second of training on "
         f"{hardware_names(comparison)}{shown_threads}; {steps} timed steps a cell "
         f"({_cells(by_row)}); warm-up, probing, validation, evaluation and checkpoints excluded."
-        f"{_END_TO_END if any(map(whole_speed, comparison.trained)) else ''}"
+        f"{_END_TO_END if any(map(whole_speed, comparison.trained)) else ''}{not_alone}"
     )
 
 

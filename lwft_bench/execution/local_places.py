@@ -1,0 +1,60 @@
+"""How many cells run at once on this machine, and on which of its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lwft_bench.cell.provenance import num_cores
+from lwft_bench.execution.devices import HIDDEN, Devices, Placement, Visible, chosen_devices
+from lwft_bench.execution.local import LocalExecutor
+from lwft_bench.execution.options import RunOptions
+from lwft_bench.execution.pool import Server
+from lwft_bench.execution.worker import PreflightJob
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+
+
+def local_executor(
+    server: Server, cells: Sequence[Cell], options: RunOptions
+) -> tuple[LocalExecutor, str]:
+    """What runs the cells here, and what it is in words.
+
+    Raises:
+        UserError: A device is not there, or no device is named that could be shared.
+    """
+    if options.devices in (None, "cpu"):
+        if options.share_bytes is not None:
+            raise UserError("--share is for devices", "name them with --devices, such as all")
+        hidden = options.devices == "cpu"
+        workers = options.workers or _num_workers(cells, server, hidden)
+        threads = _threads(workers)
+        text = f"{workers} at a time, {threads} CPU threads each; loading torch for all of them"
+        placement = HIDDEN if hidden else Placement()
+        return LocalExecutor(server, workers, threads, placement=placement), text
+    assert options.devices is not None
+    visible: Visible = server.findings(PreflightJob((), options.visible))
+    chosen = chosen_devices(options.devices, visible)
+    if options.share_bytes is None:
+        workers = min(options.workers or len(chosen), len(chosen))
+        devices = Devices(visible, chosen)
+        how = "one cell at a time on each"
+    else:
+        needs: dict[str, int] = server.findings(PreflightJob(tuple(cells), options.needs))
+        workers = options.workers or max(num_cores(), len(chosen))
+        devices = Devices(visible, chosen, options.share_bytes, lambda cell: needs.get(cell.id))
+        how = "cells together on each as their plans allow; their throughput is not comparable"
+    threads = _threads(workers)
+    names = f"device{'s' if len(chosen) > 1 else ''} {', '.join(chosen)}"
+    text = f"{names}: {how}, {threads} CPU threads each; loading torch for all of them"
+    return LocalExecutor(server, workers, threads, devices), text
+
+
+def _threads(workers: int) -> int:
+    return max(1, num_cores() // workers)
+
+
+def _num_workers(cells: Sequence[Cell], server: Server, hidden: bool) -> int:
+    on_cpu = hidden or all(cell.training.device == "cpu" for cell in cells)
+    if not on_cpu and server.accelerator() is not None:
+        return 1
+    return min(num_cores(), len(cells))

@@ -1,0 +1,46 @@
+"""How to run a suite: what is no part of a cell's identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lwft_bench.results.claims import LEASE_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How to run: no part of a cell's identity.
+
+    Nothing measured depends on it but time and, through the threads of a cell, the last bits.
+    """
+
+    workers: int | None = None
+    """Cells at once. None: one a core, or one alone where there is an accelerator; with `devices`, one
+    a device."""
+    devices: str | None = None
+    """Devices that cells are shared out on, one at a time on each, and seeing it alone: "0,1,2" or
+    "all"; "cpu": cells see none. None: cells see all and run on the first."""
+    share_bytes: int | None = None
+    """Several cells at once on a device, as long as their plans say that they need no more of it
+    together. Their throughput is then marked as not comparable."""
+    retry_failed: bool = False
+    save_weights: bool = False
+    """Keep each cell's fine-tuned model in its folder."""
+    hang_seconds: float = 1800.0
+    """A cell that tells nothing for so long is killed."""
+    stop_seconds: float = 30.0
+    """What cells have for their checkpoints when they are asked to stop."""
+    lease_seconds: float = LEASE_SECONDS
+    """A runner on another machine that shows no life for twice as long is stood in for."""
+    run_cell: str = "lwft_bench.cell.run:run_cell"
+    """The "module:function" that runs a cell."""
+    visible: str = "lwft_bench.execution.devices:visible_devices"
+    """The "module:function" that tells which devices there are."""
+    needs: str = "lwft_bench.planning.needs:bytes_needed"
+    """The "module:function" that tells what cells need of a device."""
+    check: str = "lwft_bench.preflight.cells:check_cells"
+    """The "module:function" that checks cells before any of them runs; "": none does."""
+    loggers: tuple[str, ...] = ()
+    """Which of "tensorboard", "wandb" and "trackio" take metrics while cells run."""
+    preload: tuple[str, ...] = ("lwft_bench.execution.preload",)
+    """Modules that the cells' server imports once for all of them."""
