@@ -63,9 +63,9 @@ def page(context: Context, lead: str, sections: Sequence[TableSection]) -> str:
     )
     body = "\n".join(
         [
-            f"<h1>{as_text(records.title)}</h1>",
-            *([f"<p>{as_text(records.description)}</p>"] if records.description else []),
-            f"<p>{as_text(lead)}</p>",
+            f"<h1>{escaped_text(records.title)}</h1>",
+            *([f"<p>{escaped_text(records.description)}</p>"] if records.description else []),
+            f"<p>{escaped_text(lead)}</p>",
             *_warnings(records.warnings),
             *(part for number, one in enumerate(about) for part in _about(number, one, sections)),
             *(part for one in sections if one.about.current is None for part in _section(one)),
@@ -73,9 +73,9 @@ def page(context: Context, lead: str, sections: Sequence[TableSection]) -> str:
     )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{as_text(policy)}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escaped_text(policy)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{as_text(records.title)}</title>\n"
+        f"<title>{escaped_text(records.title)}</title>\n"
         f"<style>{library(TABLES_STYLE).text}</style>\n<style>{_asset('report.css')}</style>\n"
         f"</head>\n<body>\n{body}\n"
         f'<script type="application/json" id="data">{as_data(data)}</script>\n'
@@ -85,7 +85,7 @@ def page(context: Context, lead: str, sections: Sequence[TableSection]) -> str:
     )
 
 
-def as_text(text: str) -> str:
+def escaped_text(text: str) -> str:
     """Text that stands in markup, or in an attribute between double quotes, as it is."""
     return html.escape(shown(text))
 
@@ -103,7 +103,7 @@ def _asset(name: str) -> str:
 def _about(number: int, context: Context, sections: Sequence[TableSection]) -> Iterator[str]:
     comparison = context.comparison
     yield f'<section class="comparison" data-number="{number}">'
-    yield f"<h2>{as_text(comparison.model)} on {as_text(comparison.task)}</h2>"
+    yield f"<h2>{escaped_text(comparison.model)} on {escaped_text(comparison.task)}</h2>"
     yield from _warnings(comparison.warnings)
     parts = {f"{name}-{number}": heading for name, heading in _PARTS.items()}
     links = (f'<a href="#{name}">{heading}</a>' for name, heading in parts.items())
@@ -121,27 +121,32 @@ def _about(number: int, context: Context, sections: Sequence[TableSection]) -> I
 
 
 def _section(section: TableSection) -> Iterator[str]:
-    yield f"<h3>{as_text(section.heading or section.table.title)}</h3>"
+    yield f"<h3>{escaped_text(section.heading or section.table.title)}</h3>"
     yield from _table(section.table)
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:
-    return [f'<p class="warning"><b>Warning:</b> {as_text(warning)}</p>' for warning in warnings]
+    return [
+        f'<p class="warning"><b>Warning:</b> {escaped_text(warning)}</p>' for warning in warnings
+    ]
 
 
 def _table(table: Table) -> Iterator[str]:
     columns = [str(column) for column in table.display.columns]
     left = {columns[0], *table.text_columns} if columns else set()
     if not table.display.empty:
-        yield f'<div class="wide"><table data-name="{as_text(table.name)}"><thead><tr>'
-        yield "".join(f"<th>{as_text(column)}</th>" for column in columns) + "</tr></thead><tbody>"
+        yield f'<div class="wide"><table data-name="{escaped_text(table.name)}"><thead><tr>'
+        yield (
+            "".join(f"<th>{escaped_text(column)}</th>" for column in columns)
+            + "</tr></thead><tbody>"
+        )
         cells = [[str(text) for text in table.display[column]] for column in columns]
         orders = [_order(texts) for texts in cells]
         for row in range(len(table.display)):
             yield (
                 "<tr>"
                 + "".join(
-                    f"<td{'' if column in left else _RIGHT}{order[row]}>{as_text(texts[row])}</td>"
+                    f"<td{'' if column in left else _RIGHT}{order[row]}>{escaped_text(texts[row])}</td>"
                     for column, texts, order in zip(columns, cells, orders, strict=True)
                 )
                 + "</tr>"
@@ -149,7 +154,7 @@ def _table(table: Table) -> Iterator[str]:
         yield "</tbody></table></div>"
     if table.notes:
         yield "<details><summary>Notes</summary><ul>"
-        yield from (f"<li>{as_text(note)}</li>" for note in table.notes)
+        yield from (f"<li>{escaped_text(note)}</li>" for note in table.notes)
         yield "</ul></details>"
 
 
