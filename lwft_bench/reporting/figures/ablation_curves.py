@@ -109,7 +109,7 @@ def _panel(axes: Axes, curves: dict[str, list[tuple[Any, Row]]], style: dict[str
             for value, row in curve
         )  # fmt: skip
         places, means, errors = np.array(points, dtype=float).T
-        drawn = {"color": one.color, "marker": one.marker, "markersize": scaled(5)}
+        drawn: dict[str, Any] = {"color": one.color, "marker": one.marker, "markersize": scaled(5)}
         if numeric:
             axes.plot(places, 100 * means, linestyle=one.line, label=other, **drawn)
             axes.fill_between(

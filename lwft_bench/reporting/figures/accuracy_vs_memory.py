@@ -61,8 +61,8 @@ def build(context: Context) -> Drawn | None:
             capsize=scaled(3),
             transform=axes.transData + aside,
         )
-        x, y = (axes.transData + aside).transform(point)
-        drawn.append(axes.transData.inverted().transform((x, y)))
+        x, y = axes.transData.inverted().transform((axes.transData + aside).transform(point))
+        drawn.append((float(x), float(y)))
     boxes = [_error_bar(axes, point, row) for point, row in zip(drawn, rows, strict=True)]
     place_labels(
         axes, canvas.get_renderer(), drawn, labels, [style[label].color for label in labels], boxes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lwft_bench.reporting.figures.style import Drawn, legend_columns, new_figure, scaled
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import memories
@@ -25,7 +27,7 @@ def ordered(components: list[str]) -> list[str]:
     return [*STACK, *sorted(set(components) - STACK.keys())]
 
 
-def filling(component: str) -> dict[str, str]:
+def filling(component: str) -> dict[str, Any]:
     """How matplotlib fills its area."""
     color, hatch = STACK.get(component, ("#FFFFFF", "++"))
     return {"facecolor": color, "hatch": hatch, "edgecolor": "white"}
