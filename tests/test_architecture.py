@@ -18,6 +18,7 @@ FLOORS = (
     ("testing",),
     ("selftest",),
     ("execution",),
+    ("timing",),
     ("planning",),
     ("preflight",),
     ("cell",),

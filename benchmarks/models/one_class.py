@@ -90,7 +90,7 @@ def examples(count: int = 24) -> TokenisedExamples:
 
 
 def order_of(seed: int = 0) -> DataOrder:
-    return DataOrder(examples(), batch_size=4, micro_batch_size=None, seed=seed)
+    return DataOrder(examples(), batch_size=4, seed=seed)
 
 
 def length_of(order: DataOrder) -> int:

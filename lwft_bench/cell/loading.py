@@ -40,13 +40,16 @@ class Loaded:
     num_empty: int
     """Rows of the data files that were left out, as their target is empty."""
     items: Mapping[str, Sequence[Item]]
-    """Of each benchmark; none for a trial."""
+    """Of each benchmark; none for a trial, and for a cell that is only timed."""
     overlap: Mapping[str, OverlapKind]
     """Of items whose question stands in training or validation data, or nearly: by id."""
 
 
-def load(cell: Cell) -> Loaded:
+def load(cell: Cell, *, is_scored: bool = True) -> Loaded:
     """Everything that the cell's configuration names.
+
+    Args:
+        is_scored: Whether benchmarks' items are wanted; a trial has none.
 
     Raises:
         UserError: Something cannot be found or read, or does not fit together.
@@ -56,9 +59,8 @@ def load(cell: Cell) -> Loaded:
     device = choose_device(config.device)
     tokenizer = load_tokenizer(cell.model)
     data = load_written(cell.task, tokenizer)
-    items = (
-        {} if cell.trial else {name: load_items(cell.task, name) for name in cell.task.benchmarks}
-    )
+    asked_of = () if cell.trial or not is_scored else cell.task.benchmarks
+    items = {name: load_items(cell.task, name) for name in asked_of}
     adapter, model = adapted_model(cell, streams.seed("initialisation"), device)
     _require_finite(cell, model)
     return Loaded(

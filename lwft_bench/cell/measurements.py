@@ -13,10 +13,12 @@ import torch
 from lwft_bench.cell.arithmetic import CellArithmetic
 from lwft_bench.data.batching import TokenisedExamples
 from lwft_bench.dry_run.dry_run import DryRun
+from lwft_bench.memory.load import nvml_handle
 from lwft_bench.memory.meters import Account, PhasePeaks
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.plugins.registry import adapters, optimizers, strategies
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.load import Load
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import Memory, Throughput, Training
 from lwft_bench.schema.rows import StepRow
@@ -79,19 +81,16 @@ def process_bytes(device: torch.device) -> int | None:
     """NVML's figure for this process on the device now; None where there is no NVML."""
     import pynvml
 
-    if device.type != "cuda":
+    if (handle := nvml_handle(device)) is None:
         return None
     try:
-        pynvml.nvmlInit()
-        uuid = torch.cuda.get_device_properties(device).uuid
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
     except pynvml.NVMLError:
         return None
     return next((p.usedGpuMemory for p in processes if p.pid == os.getpid()), None)
 
 
-def throughput(trace: Trace, arithmetic: CellArithmetic | None) -> Throughput:
+def throughput(trace: Trace, arithmetic: CellArithmetic | None, load: Load) -> Throughput:
     """Speed over the timed training steps (each carries the mean time of its reading interval), and
     over all that the method takes.
     """
@@ -125,6 +124,7 @@ def throughput(trace: Trace, arithmetic: CellArithmetic | None) -> Throughput:
         evaluation_seconds=0.0,
         flops_per_second=None if flops is None else flops / total,
         threads=torch.get_num_threads(),
+        load=load,
     )
 
 
@@ -200,7 +200,7 @@ def confounds(cell: Cell, num_ranks: int) -> dict[str, Any]:
         flat |= {f"{kind}.{key}": value for key, value in options.items()}
     skipped = {"device", "threads", "checkpoint_every", "stream_seeds", "clip", "validate_every"}
     skipped.add("state_dtype")  # state.dtype and state.rounding say what it comes to
-    for key, value in training.model_dump(mode="json", exclude=skipped).items():
+    for key, value in training.as_recorded(skipped).items():
         flat[f"training.{key}"] = value
     clip = training.clip
     flat["training.ranks"] = num_ranks

@@ -66,7 +66,7 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
     return Measured(
         engagement=engagement,
         memory=peaks,
-        throughput=throughput(trace, arithmetic),
+        throughput=throughput(trace, arithmetic, trained.load),
         training=training_summary(trace, arithmetic, assembly, loaded.train, loaded.num_empty),
         steps=tuple(arithmetic.rows(steps)) if arithmetic else tuple(steps),
         header=trace.header,

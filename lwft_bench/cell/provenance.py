@@ -14,6 +14,7 @@ from typing import Any
 
 import lwft_bench
 from lwft_bench.cell.selftest_verdict import verdict
+from lwft_bench.memory.load import num_cores
 from lwft_bench.training.ranks import launched
 
 DISTRIBUTIONS = ("torch", "transformers", "lm_eval", "datasets", "peft", "numpy")
@@ -44,7 +45,7 @@ def provenance(started: datetime) -> dict[str, Any]:
         "versions": found,
         "commit": commit(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": num_cores(),
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "accelerator": device,
@@ -59,11 +60,6 @@ def provenance(started: datetime) -> dict[str, Any]:
 def now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
-
-
-def num_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def command_line() -> str:
@@ -121,7 +117,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """The name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

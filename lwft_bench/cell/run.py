@@ -7,10 +7,11 @@ from pathlib import Path
 
 from lwft_bench.cell.loading import Loaded, load
 from lwft_bench.cell.measuring import measure
+from lwft_bench.cell.phases import PhaseClock
 from lwft_bench.cell.provenance import now, provenance
 from lwft_bench.cell.restoring import restore
 from lwft_bench.cell.same import require_same
-from lwft_bench.cell.scoring import score
+from lwft_bench.cell.scoring import score, score_or_reuse
 from lwft_bench.cell.training import train
 from lwft_bench.cell.writing import write, write_scores, write_trace
 from lwft_bench.plugins.files import load_plugin
@@ -35,7 +36,8 @@ def run_cell(
     should_stop() is true. Over several ranks all train, and the first alone evaluates and writes.
     A cell that is only to be scored again gets its kept weights instead of training.
     """
-    started = now()
+    started, clock = now(), PhaseClock(emit)
+    emit = clock.emit
     is_trained = _begin(cell, folder, ranks)
     if ranks.rank > 0 and (is_trained or not cell.method.trains):
         return
@@ -52,11 +54,12 @@ def run_cell(
         write_trace(folder, measured)
     if not cell.trial:
         emit(PhaseBegan("evaluate"))
-        scored = score(loaded, emit)
+        scored = score_or_reuse(loaded, folder, emit)
     if save and not cell.trial:
         emit(PhaseBegan("save"))
         loaded.adapter.save(loaded.model, loaded.tokenizer, folder / WEIGHTS)
-    write(folder, loaded, measured, scored, provenance(started) | {"ranks": ranks.world})
+    made_with = provenance(started) | {"ranks": ranks.world}
+    write(folder, loaded, measured, scored, made_with, clock.seconds())
 
 
 def _begin(cell: Cell, folder: Path, ranks: Ranks) -> bool:

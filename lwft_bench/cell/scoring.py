@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from lwft_bench.cell.loading import Loaded
+from lwft_bench.cell.reuse import scored_alike
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.evaluation.not_finite import NotFinite
+from lwft_bench.models.digests import weights_digest
 from lwft_bench.schema.events import BenchmarkScored, Emit, seldom
 from lwft_bench.schema.result import Score
 from lwft_bench.schema.rows import SampleRow
@@ -24,11 +27,32 @@ class Scored:
     seconds: float
     rows_together: str | None = None
     """Which prompts were answered at once; None: nothing was generated."""
+    scores_of: str | None = None
+    """The cell whose scores these are, as it ended in the same weights; None: they are its own."""
 
     @property
     def average(self) -> float:
         """Unweighted mean over the benchmarks."""
         return sum(score.value for score in self.scores) / len(self.scores)
+
+
+def score_or_reuse(loaded: Loaded, folder: Path, emit: Emit) -> Scored:
+    """Takes the scores of a cell of the run that ended in the same weights; else evaluates.
+
+    Raises:
+        Diverged: As `score`, and UserError too.
+    """
+    if not loaded.cell.method.trains:
+        return score(loaded, emit)
+    weights = weights_digest(loaded.adapter.tensors(loaded.model))
+    alike = scored_alike(loaded.cell, folder, weights)
+    if alike is None:
+        return score(loaded, emit)
+    result, samples = alike
+    for one in result.scores:
+        emit(BenchmarkScored(one.benchmark, one.value))
+    together = result.confounds.get("evaluation.rows_together")
+    return Scored(tuple(result.scores), tuple(samples), 0.0, together, result.cell)
 
 
 def score(loaded: Loaded, emit: Emit) -> Scored:

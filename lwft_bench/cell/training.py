@@ -10,16 +10,20 @@ import torch
 
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.cell.model_checks import check_model
-from lwft_bench.data.batching import DataOrder, batches
+from lwft_bench.data.batching import DataOrder, batches, splitting_of
 from lwft_bench.dry_run.steps import BatchShape, longest
 from lwft_bench.dry_run.traits import traits_of
+from lwft_bench.memory.load import LoadMeter
 from lwft_bench.memory.meters import Account, NoAccount, PhasePeaks
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.events import Emit, seldom
+from lwft_bench.schema.load import Load
 from lwft_bench.strategies.base import Strategy
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble
 from lwft_bench.training.loss import DeviceBatch
-from lwft_bench.training.ranks import Ranks
+from lwft_bench.training.packed_attention import require_apart
+from lwft_bench.training.ranks import ALONE, Ranks
+from lwft_bench.training.streams import undisturbed
 from lwft_bench.training.trace import Trace
 from lwft_bench.training.trainer import Feed, Hooks, Trainer
 from lwft_bench.training.traits import Traits
@@ -39,6 +43,18 @@ class Trained:
     frozen_unchanged: bool
     """Whether parameters in no group kept their bits."""
     traits: Traits
+    load: Load
+    """What else the machine did meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A loaded model ready for steps, and the batches that they are made on."""
+
+    assembly: Assembly
+    order: DataOrder
+    account: Account
+    traits: Traits
 
 
 def train(
@@ -49,6 +65,32 @@ def train(
     Raises:
         Interrupted: After a checkpoint was written, once should_stop() is true.
         Diverged: A loss is not finite.
+        UserError: The model cannot be trained on text, or its steps cannot be accounted for.
+    """
+    prepared = prepare(loaded, ranks)
+    assembly, order = prepared.assembly, prepared.order
+    feed = Feed(order, _order(loaded, "measure", ranks), loaded.streams)
+    strategy: Strategy = strategies.build(loaded.cell.method.strategy)
+    hooks = Hooks(emit, should_stop, lambda: _validation_loss(assembly, loaded, emit))
+    trainer = Trainer(assembly, strategy, feed, hooks, folder)
+    meter = LoadMeter(loaded.device)
+    trainer.run()
+    return Trained(
+        assembly,
+        strategy,
+        order,
+        prepared.account,
+        trainer.trace,
+        trainer.frozen_unchanged,
+        prepared.traits,
+        meter.read(),
+    )
+
+
+def prepare(loaded: Loaded, ranks: Ranks = ALONE) -> Prepared:
+    """Makes a loaded model ready for steps.
+
+    Raises:
         UserError: The model cannot be trained on text, or its steps cannot be accounted for.
     """
     cell, device = loaded.cell, loaded.device
@@ -65,14 +107,10 @@ def train(
         rounding_seed=loaded.streams.seed("rounding"),
         traits=traits,
     )
-    feed = Feed(order, _order(loaded, "measure", ranks), loaded.streams)
-    strategy: Strategy = strategies.build(cell.method.strategy)
-    hooks = Hooks(emit, should_stop, lambda: _validation_loss(assembly, loaded, emit))
-    trainer = Trainer(assembly, strategy, feed, hooks, folder)
-    trainer.run()
-    return Trained(
-        assembly, strategy, order, account, trainer.trace, trainer.frozen_unchanged, traits
-    )
+    if cell.training.batching == "packed":
+        with undisturbed(device):
+            require_apart(loaded.model, device)
+    return Prepared(assembly, order, account, traits)
 
 
 def _order(loaded: Loaded, stream: str, ranks: Ranks) -> DataOrder:
@@ -80,7 +118,7 @@ def _order(loaded: Loaded, stream: str, ranks: Ranks) -> DataOrder:
     return DataOrder(
         loaded.train,
         batch_size=config.batch_size,
-        micro_batch_size=config.micro_batch_size,
+        splitting=splitting_of(config),
         seed=loaded.streams.seed(stream),
         num_ranks=ranks.world,
     )

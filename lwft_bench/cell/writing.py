@@ -34,15 +34,16 @@ def write(
     measured: Measured | None,
     scored: Scored | None,
     provenance: dict[str, Any],
+    phase_seconds: dict[str, float],
 ) -> None:
     """Samples, and the result of a cell that is done."""
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] = {"phase_seconds": phase_seconds}
     cell = loaded.cell
     differing = confounds(cell, provenance["ranks"])
     if measured is not None:
         differing |= measured.model_confounds
         seconds = scored.seconds if scored else 0.0
-        parts = {
+        parts |= {
             "engagement": measured.engagement,
             "memory": measured.memory,
             "throughput": measured.throughput.model_copy(update={"evaluation_seconds": seconds}),
@@ -53,7 +54,11 @@ def write(
         write_rows(folder / SAMPLES, scored.samples)
         if scored.rows_together is not None:
             differing["evaluation.rows_together"] = scored.rows_together
-        parts |= {"scores": list(scored.scores), "average": scored.average}
+        parts |= {
+            "scores": list(scored.scores),
+            "average": scored.average,
+            "scores_of": scored.scores_of,
+        }
     result = new_result(
         cell,
         read_cell_record(folder),
@@ -82,6 +87,7 @@ def write_scores(
     update = {
         "scores": list(scored.scores),
         "average": scored.average,
+        "scores_of": scored.scores_of,
         "throughput": throughput,
         "identity": record.digest,
         "identity_components": record.components,

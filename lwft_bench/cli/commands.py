@@ -91,6 +91,9 @@ def run_command(
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
     ] = False,
+    no_timing: Annotated[
+        bool, typer.Option("--no-timing", help="Do not time the methods against each other.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Run a suite: what is not done yet of it, and its report.
@@ -122,6 +125,7 @@ def run_command(
         save_weights=save_weights,
         hang_seconds=silence,
         loggers=names_in(log) or (),
+        timing=not no_timing,
     )
     raise typer.Exit(run_suite(loaded, out or Path("reports", loaded.name), options))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,14 +11,13 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from lwft_bench.data.examples import Example
+from lwft_bench.data.micro_batches import Packing, Splitting, padded_length
 from lwft_bench.data.token_cache import TokenPair, cached_pairs
+from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.schema.errors import UserError
 
 IGNORED = -100
 """The label of a token that does not count in the loss."""
-
-PADDED_TO = 8
-"""Padded lengths are multiples of this, so that few shapes occur and kernels like them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class TokenisedExamples:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One micro-batch, padded on the right, on the CPU.
+    """One micro-batch, padded on the right or packed into one row, on the CPU.
 
     labels are aligned with input_ids: the loss shifts them. Token counts are known without reading
     a tensor.
@@ -55,6 +54,8 @@ class Batch:
     num_tokens: int
     num_target_tokens: int
     """Labels that count once shifted: `(labels[:, 1:] != IGNORED).sum()`"""
+    packing: Packing | None = None
+    """None: every sequence has a row of its own."""
 
 
 def encode_pair(
@@ -139,9 +140,9 @@ def collate(examples: TokenisedExamples, indices: Sequence[int]) -> Batch:
     """The examples at `indices` as one micro-batch."""
     rows = [examples.token_ids[index] for index in indices]
     lengths = tuple(len(row) for row in rows)
-    padded_length = -(-max(lengths) // PADDED_TO) * PADDED_TO
-    input_ids = np.full((len(rows), padded_length), examples.padding_id, dtype=np.int64)
-    labels = np.full((len(rows), padded_length), IGNORED, dtype=np.int64)
+    shape = (len(rows), padded_length(max(lengths)))
+    input_ids = np.full(shape, examples.padding_id, dtype=np.int64)
+    labels = np.full(shape, IGNORED, dtype=np.int64)
     num_target_tokens = 0
     for row, (index, ids) in enumerate(zip(indices, rows, strict=True)):
         start = examples.num_prompt_tokens[index] if examples.loss_on == "target" else 0
@@ -157,12 +158,37 @@ def collate(examples: TokenisedExamples, indices: Sequence[int]) -> Batch:
     )
 
 
+def collate_packed(examples: TokenisedExamples, indices: Sequence[int]) -> Batch:
+    """The same in one row, one sequence after the other."""
+    padded = collate(examples, indices)
+    real = [slice(0, length) for length in padded.lengths]
+    labels = padded.labels.clone()
+    labels[:, 0] = IGNORED  # nobody's next token; here one would stand before it
+    return replace(
+        padded,
+        input_ids=torch.cat([row[part] for row, part in zip(padded.input_ids, real, strict=True)])[
+            None
+        ],
+        labels=torch.cat([row[part] for row, part in zip(labels, real, strict=True)])[None],
+        packing=Packing.of(padded.lengths),
+    )
+
+
 def batches(examples: TokenisedExamples, batch_size: int) -> list[Batch]:
     """All examples once, in their own order; the last batch may be smaller. For validation."""
     return [
         collate(examples, range(start, min(start + batch_size, len(examples))))
         for start in range(0, len(examples), batch_size)
     ]
+
+
+def splitting_of(training: TrainingConfig) -> Splitting:
+    """How a cell's steps are split."""
+    return Splitting(training.batching, training.micro_batch_size, training.max_tokens)
+
+
+ALL_AT_ONCE = Splitting()
+"""One micro-batch, padded."""
 
 
 class DataOrder:
@@ -173,6 +199,8 @@ class DataOrder:
     position is reached without replaying what came before, and the state is one number. A batch
     may straddle two epochs.
 
+    splitting: how the sequences of a step come into micro-batches; which they are does not depend on it.
+
     With several ranks the batches hold the same examples. Every rank draws the micro-batches of all,
     and so knows the step's tokens; rank r trains micro-batches r, r + num_ranks, and so on.
     """
@@ -182,14 +210,14 @@ class DataOrder:
         examples: TokenisedExamples,
         *,
         batch_size: int,
-        micro_batch_size: int | None = None,
+        splitting: Splitting = ALL_AT_ONCE,
         seed: int,
         num_ranks: int = 1,
     ) -> None:
         assert batch_size >= num_ranks, "a rank would have nothing to train on"
         self._examples = examples
         self._batch_size = batch_size
-        self._micro_batch_size = micro_batch_size or batch_size
+        self._splitting = splitting
         self._seed = seed
         self._num_ranks = num_ranks
         self._num_drawn = 0
@@ -235,12 +263,16 @@ class DataOrder:
         return int(self._permutation[offset])
 
     def _micro_batches(self, indices: Sequence[int]) -> list[Batch]:
-        size = self._micro_batch_size
-        shares = [indices[rank :: self._num_ranks] for rank in range(self._num_ranks)]
+        make = collate_packed if self._splitting.batching == "packed" else collate
+        shares = [self._split(indices[rank :: self._num_ranks]) for rank in range(self._num_ranks)]
         # A later rank has at most as many rows as an earlier one, so the turns stay the ranks'.
         return [
-            collate(self._examples, share[start : start + size])
-            for start in range(0, len(shares[0]), size)
+            make(self._examples, share[number])
+            for number in range(len(shares[0]))
             for share in shares
-            if start < len(share)
+            if number < len(share)
         ]
+
+    def _split(self, indices: Sequence[int]) -> list[list[int]]:
+        lengths = [len(self._examples.token_ids[index]) for index in indices]
+        return self._splitting.split(indices, lengths)

@@ -11,6 +11,8 @@ from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import Batch
+from lwft_bench.data.extents import packed_extent
+from lwft_bench.data.micro_batches import Packing
 from lwft_bench.dry_run.planned_selections import PlannedSelections
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.schema.cell import Cell
@@ -30,26 +32,39 @@ LR = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class BatchShape:
-    """A micro-batch without its values: rows, padded length, target tokens."""
+    """A micro-batch without its values: rows, padded length, target tokens.
+
+    lengths: of the sequences of a packed row, whose sum is its length; none in a row that is not.
+    """
 
     rows: int
     length: int
     num_targets: int
+    lengths: tuple[int, ...] = ()
+
+    @classmethod
+    def packed(cls, lengths: Sequence[int], num_targets: int) -> BatchShape:
+        """Sequences of these lengths in one row."""
+        return cls(1, sum(lengths), num_targets, tuple(lengths))
 
     @classmethod
     def of(cls, batch: Batch) -> BatchShape:
+        if batch.packing is not None:
+            return cls.packed(batch.lengths, batch.num_target_tokens)
         rows, length = batch.input_ids.shape
         return cls(rows, length, batch.num_target_tokens)
 
     @property
     def extent(self) -> Extent:
         """What its arithmetic grows with."""
+        if self.lengths:
+            return packed_extent(self.lengths, self.num_targets)
         return Extent.of_lengths([self.length] * self.rows, self.num_targets)
 
 
 def longest(shapes: Sequence[BatchShape]) -> int:
     """Tokens of the longest rows, padding included."""
-    return max(shape.length for shape in shapes)
+    return max(max(shape.lengths, default=shape.length) for shape in shapes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +197,5 @@ def batch_of(shape: BatchShape, device: torch.device) -> DeviceBatch:
         input_ids=torch.zeros(shape.rows, shape.length, dtype=torch.int64, device=device),
         positions=torch.zeros(shape.num_targets, dtype=torch.int64, device=device),
         targets=torch.zeros(shape.num_targets, dtype=torch.int64, device=device),
+        packing=Packing.of(shape.lengths, device) if shape.lengths else None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from transformers import PreTrainedTokenizerBase, StoppingCriteria
@@ -15,6 +16,9 @@ class StopTexts(StoppingCriteria):
     lm-eval's own criterion goes on until all rows of the batch have the same text: a row that ends
     by another one, or by the end-of-sequence token, keeps all of them going to the last token.
     transformers' `stop_strings` would also find a text that begins in the prompt.
+
+    A text can be complete only by a token that has its last character, so that rows are decoded after
+    such tokens alone.
     """
 
     def __init__(
@@ -30,20 +34,50 @@ class StopTexts(StoppingCriteria):
         self._prompt_length = prompt_length
         # A token adds a byte at least. One more: decoding may drop a space before the first.
         self._num_tokens = max(len(text.encode()) for text in texts) + 1
-        self._done = [False] * batch_size
+        self._done = torch.zeros(batch_size, dtype=torch.bool)
+        self._may_end = _may_end(tokenizer, frozenset(text[-1] for text in texts))
 
     def __call__(
         self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any
     ) -> torch.BoolTensor:
         """input_ids: [rows, tokens], prompts included. Returns [rows]."""
-        first = max(self._prompt_length, input_ids.shape[1] - self._num_tokens)
-        tails = input_ids[:, first:].tolist()
-        for row, tail in enumerate(tails):
-            if not self._done[row]:
+        last = input_ids[:, -1].cpu()
+        asked = self._may_end[last.clamp(max=len(self._may_end) - 1)] & ~self._done
+        if asked.any():
+            first = max(self._prompt_length, input_ids.shape[1] - self._num_tokens)
+            rows = asked.nonzero().flatten()
+            tails = input_ids[rows.to(input_ids.device), first:].tolist()
+            for row, tail in zip(rows.tolist(), tails, strict=True):
                 self._done[row] = tail[-1] == self._tokenizer.eos_token_id or self._stands_in(tail)
-        done = torch.tensor(self._done, dtype=torch.bool, device=input_ids.device)
-        return done  # type: ignore[return-value]
+        return self._done.to(input_ids.device, copy=True)  # type: ignore[return-value]
 
     def _stands_in(self, tail: list[int]) -> bool:
         generated = self._tokenizer.decode(tail)
         return any(text in generated for text in self._texts)
+
+
+_KNOWN: WeakKeyDictionary[PreTrainedTokenizerBase, dict[frozenset[str], torch.Tensor]] = (
+    WeakKeyDictionary()
+)
+
+
+def _may_end(tokenizer: PreTrainedTokenizerBase, characters: frozenset[str]) -> torch.Tensor:
+    """[vocabulary + 1]: tokens after which a text with one of these last characters may be complete, and
+    the end-of-sequence token; the last place stands for whatever the tokenizer does not know.
+
+    Characters of several bytes may be put together from tokens that have none of them, and decoding may
+    drop spaces: then every token may end one.
+    """
+    found = _KNOWN.setdefault(tokenizer, {})
+    if characters not in found:
+        size = len(tokenizer)
+        may_end = torch.ones(size + 1, dtype=torch.bool)
+        if all(character.isascii() and character != " " for character in characters):
+            pieces = tokenizer.batch_decode([[token] for token in range(size)])
+            may_end[:size] = torch.tensor(
+                [not characters.isdisjoint(piece) for piece in pieces], dtype=torch.bool
+            )
+            if tokenizer.eos_token_id is not None and tokenizer.eos_token_id < size:
+                may_end[tokenizer.eos_token_id] = True
+        found[characters] = may_end
+    return found[characters]

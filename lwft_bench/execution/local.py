@@ -48,10 +48,13 @@ class LocalExecutor:
         return self._devices is None or self._devices.device_for(cell) is not None
 
     def submit(self, job: Job) -> Submitted:
-        placement = self._devices.place(job.cell) if self._devices else self._placement
-        process = self._server.start(replace(job, placement=placement))
+        process = self._server.start(replace(job, placement=self.place(job.cell)))
         self._running[job.cell.id] = process
         return process
+
+    def place(self, cell: Cell) -> Placement:
+        """Where the cell computes from now on."""
+        return self._devices.place(cell) if self._devices else self._placement
 
     def wait(self, seconds: float) -> None:
         wait([one for process in self._running.values() for one in process.waitables], seconds)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lwft_bench.cell.provenance import num_cores
 from lwft_bench.execution.devices import HIDDEN, Devices, Placement, Visible, chosen_devices
 from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.worker import PreflightJob
+from lwft_bench.memory.load import num_cores
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 

@@ -42,5 +42,7 @@ class RunOptions:
     """The "module:function" that checks cells before any of them runs; "": none does."""
     loggers: tuple[str, ...] = ()
     """Which of "tensorboard", "wandb" and "trackio" take metrics while cells run."""
+    timing: bool = True
+    """Time the methods against each other once every cell has ended, as the suite says."""
     preload: tuple[str, ...] = ("lwft_bench.execution.preload",)
     """Modules that the cells' server imports once for all of them."""

@@ -41,6 +41,7 @@ _RESTART_SECONDS = 0.5
 """For a server that is dying to be dead, which is when another is started."""
 
 _CLOSING_SECONDS = 5.0
+_LISTENING_SECONDS = 0.2
 _TRACEBACK_SECONDS = 0.5
 
 
@@ -89,6 +90,29 @@ class Server:
                 "model or a data set is damaged, or memory ran out"
             )
         return found
+
+    def told(
+        self,
+        target: Callable[..., None],
+        argument: object,
+        go_on: Callable[[], bool],
+        silent_seconds: float,
+    ) -> Any:
+        """What a process of its own tells last, events left out; None if it ended without, was silent
+        for too long, or was not to go on.
+        """
+        process, events = self._start(target, argument)
+        heard = time.monotonic()
+        with events, suppress(EOFError):
+            while go_on() and time.monotonic() - heard < silent_seconds:
+                if events.poll(_LISTENING_SECONDS):
+                    heard = time.monotonic()
+                    if not isinstance(told := events.recv(), Event):
+                        process.join()
+                        return told
+        process.kill()
+        process.join()
+        return None
 
     def _start(
         self, target: Callable[..., None], argument: object

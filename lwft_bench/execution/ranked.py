@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lwft_bench.cell.outcomes import raised
-from lwft_bench.cell.provenance import now, num_cores
+from lwft_bench.cell.provenance import now
 from lwft_bench.execution.progress import PlainProgress
 from lwft_bench.execution.queue import LOOK_SECONDS, CellQueue, QueuedCell
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.worker import LOG, RunCell, set_threads
+from lwft_bench.memory.load import num_cores
 from lwft_bench.results.store import RunStore, write_result
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
@@ -173,6 +174,11 @@ def require_shares(cells: Iterable[Cell], ranks: Ranks) -> None:
                 f"{cell.id}: training.batch_size is {cell.training.batch_size}, which "
                 f"{ranks.world} ranks cannot share",
                 "raise it, or start fewer processes with --nproc-per-node",
+            )
+        if cell.training.max_tokens is not None and ranks.world > 1:
+            raise UserError(
+                f"{cell.id}: with training.max_tokens ranks would have unequal numbers of micro-batches",
+                "give training.micro_batch_size instead",
             )
 
 

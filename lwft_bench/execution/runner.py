@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +22,7 @@ from lwft_bench.execution.company import (
 )
 from lwft_bench.execution.conclusion import ALL_DONE, conclude, make_report
 from lwft_bench.execution.inventory import inventory
+from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.local_places import local_executor
 from lwft_bench.execution.loggers import make_loggers
 from lwft_bench.execution.metric_logs import MetricLogs
@@ -32,6 +34,7 @@ from lwft_bench.execution.ranked import RankedCells, follow, require_shares, thr
 from lwft_bench.execution.scheduler import Limits, Scheduler
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
+from lwft_bench.execution.timing import TimingStage, ready_to_time
 from lwft_bench.execution.tracking import RunTracker
 from lwft_bench.execution.worker import Job, PreflightJob
 from lwft_bench.results.claims import Claims
@@ -188,6 +191,28 @@ class _Run:
             self.stage(self._suite.name, cells, self._identities)
         if self._ranked:
             self._ranked.dismiss()
+        elif self._options.timing and not self._stops.count:
+            self._time(cells)
+
+    def _time(self, cells: Sequence[Cell]) -> None:
+        """Times the methods against each other, if no cell is left and no other runner does."""
+        ready = ready_to_time(self._store, cells, self._identities)
+        if not self._suite.timing.pairs or not ready or not self._place.claims.acquire(".timing"):
+            return
+        stage = TimingStage(
+            self._store,
+            self._suite.timing,
+            lambda: self._executor()[0],
+            self._options,
+            lambda: not self._stops.count,
+            partial(_say, self._console),
+        )
+        stage.run(ready, self._identities, again=False)
+
+    def _executor(self) -> tuple[LocalExecutor, str]:
+        """For all cells and not those that are left, so that a resumed run computes like the first."""
+        every = [*self._trials, *self._suite.all_cells]
+        return local_executor(Server(self._options.preload), every, self._options)
 
     def _check(self, decided: Sequence[Choice]) -> None:
         """Everything that will run and can be found wrong now.
@@ -250,9 +275,7 @@ class _Run:
 
     def _in_processes(self, queue: CellQueue) -> None:
         options = self._options
-        # Of all cells and not of those that are left, so that a resumed run computes like the first.
-        every = [*self._trials, *self._suite.all_cells]
-        executor, told = local_executor(Server(options.preload), every, options)
+        executor, told = self._executor()
         _say(self._console, told)
         limits = Limits(options.hang_seconds, options.stop_seconds)
         store, claims = self._store, self._place.claims

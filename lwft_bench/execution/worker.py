@@ -28,12 +28,14 @@ from lwft_bench.cell.provenance import SHARED_DEVICE, accelerator, now
 from lwft_bench.execution.devices import Placement, device_is_broken
 from lwft_bench.results.store import write_result
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.events import DeviceBroken, DiskFull, Emit, Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
 from lwft_bench.schema.run import CellRecord
 from lwft_bench.training.errors import Interrupted
 
 if TYPE_CHECKING:
+    from lwft_bench.timing.job import TimingJob
     from lwft_bench.training.ranks import Ranks
 
 
@@ -160,17 +162,45 @@ def tell_findings(job: PreflightJob, connection: Connection) -> None:
     """Tell what the check finds: an object of its own, or the text of an error that it did not
     expect.
     """
-    _die_with_parent()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    silent = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # what libraries say of models is for a cell's log
-        os.dup2(silent, stream)
-    set_threads(1)
+    _work_silently(1)
     try:
         module, _, function = job.check.partition(":")
         connection.send(getattr(importlib.import_module(module), function)(job.cells))
     except Exception:
         connection.send(traceback.format_exc())
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedTiming:
+    """What to time, and where."""
+
+    timing: TimingJob
+    placement: Placement
+
+
+def tell_timing(job: PlacedTiming, connection: Connection) -> None:
+    """Tell how far it is, and in the end the timed set and its rows, or in one line why there are
+    none.
+    """
+    _work_silently(job.timing.threads)
+    try:
+        _settle_on(job.placement)
+        from lwft_bench.timing.run import time_methods
+
+        connection.send(time_methods(job.timing, connection.send))
+    except Exception as error:
+        text = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        connection.send(one_line(text))
+
+
+def _work_silently(threads: int) -> None:
+    """For a process that tells all that it has to through its connection."""
+    _die_with_parent()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    silent = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # what libraries say of models is for a cell's log
+        os.dup2(silent, stream)
+    set_threads(threads)
 
 
 def _die_with_parent() -> None:

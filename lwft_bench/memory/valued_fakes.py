@@ -157,15 +157,16 @@ def _choose_evenly(
     part = CHOICES[func]
     chosen = result if part is None else result[part]
     given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | dict(kwargs)
-    dim = given.get("dim", -1 if part is not None else None)
+    dim: int | None = given.get("dim", None if part is None else -1)
     of = given["self"]
     with torch.utils._python_dispatch._disable_current_modes():
         even = torch.empty_strided(chosen.size(), chosen.stride(), dtype=chosen.dtype)
         choices = of.numel() if dim is None else of.shape[dim] if of.dim() else 1
-        if part is None or not chosen.dim():
-            turns = torch.arange(chosen.numel()).view(chosen.shape)
+        turns = torch.arange(chosen.numel())
+        if part is None or dim is None or not chosen.dim():
+            turns = turns.view(chosen.shape)
         else:
-            turns = torch.arange(chosen.numel()).view(*_moved(chosen.shape, dim)).movedim(-1, dim)
+            turns = turns.view(*_moved(chosen.shape, dim)).movedim(-1, dim)
         even.copy_(turns % max(choices, 1))
     put(chosen, even)
 

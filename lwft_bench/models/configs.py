@@ -79,7 +79,7 @@ def _require_causal_class(config: ModelConfig, built: PreTrainedConfig) -> None:
     hint = "Name a decoder-only language model."
     if text is not built and type(text) in causal:
         problem += f", which is a wrapper around a {text.model_type}"
-        name = causal[type(text)].__name__
+        name = getattr(causal[type(text)], "__name__", text.model_type)
         hint = f"Name a folder or hub model that is its language model alone: a {name}."
     elif built.is_encoder_decoder:
         problem += ", an encoder with a decoder"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from lwft_bench.data.batching import PADDED_TO, DataOrder, TokenisedExamples, tokenise
+from lwft_bench.data.batching import DataOrder, TokenisedExamples, splitting_of, tokenise
+from lwft_bench.data.micro_batches import padded_length
 from lwft_bench.data.sources import load_written
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.models.loading import load_tokenizer
@@ -45,7 +46,7 @@ def planned_batch(cell: Cell) -> PlannedBatch:
     order = DataOrder(
         examples,
         batch_size=training.batch_size,
-        micro_batch_size=training.micro_batch_size,
+        splitting=splitting_of(training),
         seed=0,
     )
     shapes = tuple(BatchShape.of(batch) for batch in order.longest_batch())
@@ -63,10 +64,14 @@ def _tokenised(
 
 def _longest_allowed(training: TrainingConfig, why: str) -> PlannedBatch:
     """Rows of max_length tokens, every one of them a target."""
-    length = -(-training.max_length // PADDED_TO) * PADDED_TO
-    size = training.micro_batch_size or training.batch_size
-    rows = [min(size, training.batch_size - start) for start in range(0, training.batch_size, size)]
-    shapes = tuple(BatchShape(n, length, n * (training.max_length - 1)) for n in rows)
+    length, size = training.max_length, training.batch_size
+    split = splitting_of(training).split(range(size), [length] * size)
+    shapes = tuple(
+        BatchShape.packed([length] * n, n * (length - 1))
+        if training.batching == "packed"
+        else BatchShape(n, padded_length(length), n * (length - 1))
+        for n in map(len, split)
+    )
     return PlannedBatch(
         shapes, f"rows of training.max_length tokens, all of them targets, since {why}"
     )

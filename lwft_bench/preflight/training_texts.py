@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from lwft_bench.data.batching import PADDED_TO, TokenisedExamples, tokenise
+from lwft_bench.data.batching import TokenisedExamples, tokenise
 from lwft_bench.data.examples import Example, TaskData
+from lwft_bench.data.micro_batches import PADDED_TO, padded_length
 from lwft_bench.schema.cell import Cell, TaskConfig
 from lwft_bench.schema.errors import UserError
 
@@ -122,7 +123,7 @@ def require_embedded(
 def _check_positions(
     longest: int, what: str, structure: Structure, where: str, findings: Findings
 ) -> None:
-    padded = -(-longest // PADDED_TO) * PADDED_TO
+    padded = padded_length(longest)
     if structure.position_table is not None and padded > structure.position_table:
         room = structure.position_table // PADDED_TO * PADDED_TO
         findings.problem(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.timing import timed_alone
 from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.read.timings import reported_timing
 from lwft_bench.reporting.render.for_print import PRINT_FORMATS, ForPrint
 from lwft_bench.reporting.render.latex import to_latex
 from lwft_bench.reporting.render.markdown import to_titled_markdown
@@ -22,6 +24,7 @@ from lwft_bench.reporting.sections import (
     contexts,
     tables_named,
 )
+from lwft_bench.reporting.tables.timing import timing_table
 from lwft_bench.results.atomic import replace_file
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.suite import AVERAGE
@@ -125,6 +128,15 @@ def print_table(run: Path, format: Format, name: str = "main") -> str:
         return pd.concat([table.values for table in tables]).to_csv(index=False)
     render = to_latex if format == "latex" else to_titled_markdown
     return "\n".join(render(table) for table in tables)
+
+
+def print_timing(directory: Path, baseline: str | None) -> str:
+    """How methods were timed by turns, as text, whether the directory is a run's or not."""
+    tables = (
+        timing_table("timing", f"{one.measured.model} on {one.measured.task}", one, [])
+        for one in timed_alone(reported_timing(directory), baseline)
+    )
+    return "\n".join(map(to_titled_markdown, tables))
 
 
 def write_profile(runs: Sequence[Path], out: Path, methods: Collection[str] | None = None) -> str:

@@ -47,6 +47,7 @@ SECTIONS = (
     Section("Trials of the tuning", "trials"),
     Section("At equal floating-point operations", "equal_flops"),
     Section("At equal memory", "equal_memory"),
+    Section("Speed, timed by turns", "timing"),
     Section("Memory", "memory", ("memory_by_component", "memory_over_step")),
     Section("Training", "training", ("loss",)),
     Section(
@@ -57,6 +58,7 @@ SECTIONS = (
     Section("Planted layer", "planted", ("planted",), scope="run"),
     Section("Layers by task", None, ("profile",), scope="run"),
     Section("Cells that are not done", "failures", scope="run"),
+    Section("Where the time went", "time", scope="run"),
     Section("Provenance", "provenance", scope="run"),
     Section("Cells", "cells", scope="run"),
 )

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.families import Judged
-from lwft_bench.reporting.numbers.measurements import peak_bytes, speed
+from lwft_bench.reporting.numbers.measurements import contention, peak_bytes, speed
+from lwft_bench.reporting.numbers.timing import TimedComparison, timed
 from lwft_bench.reporting.numbers.verdicts import against_baseline, against_untrained
 from lwft_bench.reporting.read.records import RunRecords
 from lwft_bench.reporting.render import formatting as show
@@ -19,7 +20,7 @@ def summary(records: RunRecords, comparisons: Sequence[Comparison]) -> str:
     sentences = [_completeness(records)]
     for comparison in comparisons:
         prefix = f"{comparison.model} on {comparison.task}: " if len(comparisons) > 1 else ""
-        sentences += [prefix + sentence for sentence in _about(comparison)]
+        sentences += [prefix + sentence for sentence in _about(records, comparison)]
     return " ".join(sentences)
 
 
@@ -32,13 +33,14 @@ def _completeness(records: RunRecords) -> str:
     return f"{done} of {len(records.cells)} cells are done ({others})."
 
 
-def _about(comparison: Comparison) -> Iterator[str]:
+def _about(records: RunRecords, comparison: Comparison) -> Iterator[str]:
     if not comparison.scored:
         yield "Nothing can be compared: no cell has scores."
         return
     yield from _against_baseline(comparison)
     yield from _against_untrained(comparison)
-    yield from _cost(comparison)
+    yield from _peaks(comparison)
+    yield from _speeds(comparison, timed(comparison, records.timing))
     not_engaged = [
         row.label
         for row in comparison.rows
@@ -125,7 +127,7 @@ def _against_untrained(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _cost(comparison: Comparison) -> Iterator[str]:
+def _peaks(comparison: Comparison) -> Iterator[str]:
     peaks = {row.label: peak for row in comparison.rows if (peak := peak_bytes(row)) is not None}
     if len(peaks) > 1:
         low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
@@ -133,6 +135,13 @@ def _cost(comparison: Comparison) -> Iterator[str]:
             f"Peak memory goes from {show.memory(peaks[low])} ({low}) to "
             f"{show.memory(peaks[high])} ({high})."
         )
+
+
+def _speeds(comparison: Comparison, found: TimedComparison | None) -> Iterator[str]:
+    """By turns where methods were timed so, and then without an order that the pairs do not tell."""
+    if found is not None and len(found.lines) > 1:
+        yield from _speeds_by_turns(found)
+        return
     speeds = {row.label: rate for row in comparison.rows if (rate := speed(row)) is not None}
     if len(speeds) > 1:
         slow = min(speeds, key=lambda label: speeds[label].mean)
@@ -141,3 +150,30 @@ def _cost(comparison: Comparison) -> Iterator[str]:
             f"Training runs at {show.speed(speeds[slow])} ({slow}) to "
             f"{show.speed(speeds[fast])} ({fast}) target tokens/s (± one standard error)."
         )
+        contended = [row.label for row in comparison.rows if contention(row)]
+        if contended:
+            yield (
+                f"Speeds of {show.listing(contended)} were taken under contention: no order of methods "
+                "can be told from them; `lwft-bench time` times methods by turns."
+            )
+
+
+def _speeds_by_turns(found: TimedComparison) -> Iterator[str]:
+    lines = sorted(found.lines.values(), key=lambda line: line.target_tokens_per_second)
+    slow, fast = lines[0], lines[-1]
+    yield (
+        f"Timed by turns, training steps run at {slow.target_tokens_per_second:,.0f} ({slow.label}) to "
+        f"{fast.target_tokens_per_second:,.0f} ({fast.label}) target tokens/s."
+    )
+    ratios = found.ratios
+    kinds = {
+        "Faster than": [x for x, ratio in ratios.items() if ratio.excludes_one and ratio.mean > 1],
+        "Slower than": [x for x, ratio in ratios.items() if ratio.excludes_one and ratio.mean < 1],
+        "Neither faster nor slower than": [x for x, r in ratios.items() if not r.excludes_one],
+    }
+    for kind, labels in kinds.items():
+        if labels:
+            listed = "; ".join(f"{label} {show.ratio(ratios[label])}" for label in labels)
+            yield f"{kind} {found.baseline} (ratio [95 %]): {listed}."
+    if found.contention:
+        yield f"These speeds were taken under contention ({show.listing(found.contention)})."

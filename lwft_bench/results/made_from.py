@@ -7,22 +7,24 @@ from pathlib import Path
 
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.results.correctness import CORRECTNESS
+from lwft_bench.results.timing import TIMING
 
 DIGEST = "report.sha256"
 """Beside report.md."""
 
 
 def inputs_digest(directory: Path) -> str:
-    """sha256 (hex) over the suite's record and every finished cell: its result, and the sizes of its
-    rows; of a packed run, its table of right and wrong items.
+    """sha256 (hex) over the suite's record, the timing of its methods and every finished cell: its
+    result, and the sizes of its rows; of a packed run, its table of right and wrong items.
     """
     digest = hashlib.sha256()
-    whole = [directory / "suite.json", *directory.glob(CORRECTNESS)]
-    for path in [*whole, *sorted(directory.glob("cells/*/*.json*"))]:
+    of_run = [directory / "suite.json", *directory.glob(CORRECTNESS), *directory.glob(TIMING)]
+    for path in [*of_run, *sorted(directory.glob("cells/*/*.json*"))]:
         digest.update(f"{path.relative_to(directory)} ".encode())
+        whole = path.suffix == ".json" or path in of_run
         try:
             size = path.stat().st_size
-            content = path.read_bytes() if path.suffix in (".json", ".csv") else str(size).encode()
+            content = path.read_bytes() if whole else str(size).encode()
         except OSError:
             content = b"unreadable"
         digest.update(hashlib.sha256(content).digest())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -140,6 +141,9 @@ class ClipConfig(Config):
     max_norm: Annotated[float, Field(gt=0)] = 1.0
 
 
+Batching = Literal["padded", "by_length", "packed"]
+
+
 class TrainingConfig(Config):
     """How a cell trains: the same for every method unless a suite overrides it."""
 
@@ -149,6 +153,13 @@ class TrainingConfig(Config):
     """Sequences per optimizer step."""
     micro_batch_size: PositiveInt | None = None
     """Sequences per forward and backward pass; None: the whole batch at once."""
+    max_tokens: PositiveInt | None = None
+    """Instead: tokens per forward and backward pass as they are computed, padding included; a longer
+    sequence is alone."""
+    batching: Batching = "padded"
+    """How the sequences of a step come into micro-batches: in their order, padded to the longest; sorted
+    by length; or packed into one row without padding, where attention keeps them apart. The step's
+    gradient is the same sum over the same tokens."""
     lr: Annotated[float, Field(gt=0)] = 1e-4
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup_steps: NonNegativeInt = 0
@@ -188,14 +199,37 @@ class TrainingConfig(Config):
     """CPU threads of a cell; None: cores divided by cells at once."""
 
     @model_validator(mode="after")
+    def _can_be_split(self) -> Self:
+        if self.max_tokens is not None and self.micro_batch_size is not None:
+            raise ValueError("micro_batch_size and max_tokens say the same: give one of them")
+        if self.batching == "packed" and self.attention == "eager":
+            raise ValueError("batching: packed needs attention: sdpa (or auto)")
+        return self
+
+    def as_recorded(self, exclude: Collection[str] = ()) -> dict[str, Any]:
+        """The settings as identities and confounds have them.
+
+        Those that came later are in it only where they say something else than what was done before.
+        """
+        same = {key for key, value in _BEFORE.items() if getattr(self, key) == value}
+        return self.model_dump(mode="json", exclude=same.union(exclude))
+
+    @model_validator(mode="after")
     def _can_update_in_backward(self) -> Self:
-        accumulates = self.micro_batch_size is not None and self.micro_batch_size < self.batch_size
+        accumulates = self.max_tokens is not None or (
+            self.micro_batch_size is not None and self.micro_batch_size < self.batch_size
+        )
         if self.update == "in_backward" and (self.clip.mode == "global" or accumulates):
             raise ValueError(
                 "update: in_backward goes neither with clip.mode: global nor with a "
-                "micro_batch_size below batch_size: the whole gradient is never there at once"
+                "micro_batch_size below batch_size or with max_tokens: the whole gradient is "
+                "never there at once"
             )
         return self
+
+
+_BEFORE: dict[str, Any] = {"batching": "padded", "max_tokens": None}
+"""What settings that came later say of what was done before."""
 
 
 class EvaluationConfig(Config):

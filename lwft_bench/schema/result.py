@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lwft_bench.schema.base import Name
 from lwft_bench.schema.cell import CellId
+from lwft_bench.schema.load import Load
 
 SCHEMA_VERSION = 1
 PROTOCOL_VERSION = 2
@@ -107,6 +108,8 @@ class Throughput(Record):
     evaluation_seconds: float
     flops_per_second: float | None = None
     threads: int | None = None
+    load: Load | None = None
+    """What else the machine did while the cell trained, in the process that ended the training."""
 
 
 class Check(Record):
@@ -225,6 +228,9 @@ class CellResult(Record):
     scores: list[Score] = []
     average: float | None = None
     """Unweighted mean over benchmarks."""
+    scores_of: CellId | None = None
+    """The cell of the run whose scores and samples these are, as it ended in the same weights (digest)
+    and is evaluated alike; None: they are its own."""
     memory: Memory | None = None
     throughput: Throughput | None = None
     training: Training | None = None
@@ -238,3 +244,5 @@ class CellResult(Record):
     provenance: dict[str, Any] = {}
     """Versions, hardware, threads, commit, command, times."""
     failure: Failure | None = None
+    phase_seconds: dict[str, float] = {}
+    """Phase -> seconds of the process that ended the cell."""

@@ -41,6 +41,11 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def trained_as(components: Mapping[str, str]) -> str:
+    """The digest of those components of an identity that training depends on."""
+    return digest_of({key: digest for key, digest in components.items() if key != EVALUATION})
+
+
 def plain_ablation(ablation: Mapping[str, Any]) -> dict[str, Any]:
     """The ablated values in strict JSON, which has no infinity: there it is the text "inf"."""
     return {

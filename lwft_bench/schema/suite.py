@@ -19,6 +19,7 @@ from pydantic import (
 from lwft_bench.schema.base import Config, Name
 from lwft_bench.schema.cell import EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
 from lwft_bench.schema.method import MethodConfig
+from lwft_bench.schema.timing import TimingConfig
 
 
 def _shape(value: Any) -> str | None:
@@ -98,9 +99,15 @@ class Published(Config):
     """Model -> method -> peak of device memory, in GB as the source writes them (10^9 or 2^30)."""
     tokens_per_second: dict[str, dict[str, Positive]] = {}
     """Model -> method -> throughput of training, all tokens."""
-    conditions: str = ""
+    conditions: str | dict[str, str] = ""
     """Under which peaks and throughputs were measured: device, batch, length, precision,
-    checkpointing."""
+    checkpointing. Of all models alike, or by model."""
+
+    def conditions_of(self, model: str) -> str:
+        """Without a stop at its end; `not stated` where nothing is said."""
+        found = self.conditions
+        text = found if isinstance(found, str) else found.get(model, "")
+        return text.rstrip(". ") or "not stated"
 
 
 class SuiteFile(Config):
@@ -135,6 +142,8 @@ class SuiteFile(Config):
     """Whose fine-tuned weights are kept, in the cell's folder: of `all` cells, of the `last` seed of
     each method, or of none. A cell whose weights are there is scored on other benchmarks, or with
     other options of evaluation, without being trained again."""
+    timing: TimingConfig = TimingConfig()
+    """How the methods are timed against each other once every cell has ended."""
     plugins: tuple[str, ...] = ()
     """Python files that register strategies, adapters or optimizers, relative to this file."""
 

@@ -92,6 +92,12 @@ class BlockLLM(Strategy):
         scores: np.ndarray = self._norms / np.maximum(self._visits, 1)
         return scores
 
+    def scores_by_package(self, step: int) -> np.ndarray:
+        """float64 [units]: |g| / exp(f / step), f summing to one; NaN where there is no gradient."""
+        frequency = self._visits / self._visits.sum()
+        scores: np.ndarray = self._norms / np.exp(frequency / step)
+        return scores
+
     def _take_anew(self, units: list[int]) -> Selection:
         scores = None if np.isnan(self._norms).any() else tuple(self.scores.tolist())
         self._selected = sorted(units)
@@ -129,8 +135,7 @@ class BlockLLM(Strategy):
 
     def _best_by_package(self, step: int) -> list[int]:
         """From the top while the sum stays below the share; where scores run out, at random."""
-        frequency = self._visits / self._visits.sum()
-        scores = self._norms / np.exp(frequency / step)
+        scores = self.scores_by_package(step)
         scored = [int(u) for u in np.argsort(-scores, kind="stable") if np.isfinite(scores[u])]
         others = [u for u in self.context.rng.permutation(len(scores)).tolist() if u not in scored]
         limit = int((1 - self.options.sparsity) * self.context.total_parameters)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -68,6 +69,7 @@ class Expansion:
     problems: list[Problem]
     unchecked: frozenset[str] = frozenset()
     tuning: TuningPlan | None = None
+    _tasks: dict[tuple[str, Path], TaskConfig] = field(default_factory=dict)
 
     def expand(self) -> tuple[list[Cell], list[Tuning]]:
         """All cells, models outermost and seeds innermost; those to be tuned in their tunings."""
@@ -154,10 +156,7 @@ class Expansion:
 
         task = checked(TaskConfig, "task")
         if task is not None:
-            task, problems = resolve_task(
-                task, point.task.folder, lambda path: settings.locate(("task", *path))
-            )
-            self.problems.extend(problems)
+            task = self._resolved_task(task, point.task.folder, settings)
             if point.trial and not task.validation_examples:
                 text = "tuning judges by the validation loss; expected at least 1, found 0"
                 place = settings.locate(("task", "validation_examples"))
@@ -193,6 +192,19 @@ class Expansion:
             "training": training,
             "evaluation": checked(EvaluationConfig, "evaluation"),
         }
+
+    def _resolved_task(self, task: TaskConfig, folder: Path, settings: Settings) -> TaskConfig:
+        """Most points have the same task, whose definitions are read once."""
+        key = (task.model_dump_json(), folder)
+        if key not in self._tasks:
+            found, problems = resolve_task(
+                task, folder, lambda path: settings.locate(("task", *path))
+            )
+            self.problems.extend(problems)
+            if problems:  # told for every point, each at its own place
+                return found
+            self._tasks[key] = found
+        return self._tasks[key]
 
     def _cell_id(self, point: Point, seed: int) -> str:
         parts = list(point.names.values())

@@ -46,7 +46,7 @@ def _config(cell: Cell) -> dict[str, Any]:
         "model": cell.model.name,
         "task": cell.task.name,
         "method": cell.method.model_dump(mode="json", exclude=METHOD_DOCUMENTATION),
-        "training": cell.training.model_dump(mode="json"),
+        "training": cell.training.as_recorded(),
         "seed": cell.seed,
         **({"trial": True} if cell.trial else {}),
     }

@@ -17,6 +17,7 @@ from lwft_bench.schema.problems import ConfigError, Problem
 from lwft_bench.schema.run import Identity
 from lwft_bench.schema.shipped import is_path, shipped
 from lwft_bench.schema.suite import KeepWeights, Published
+from lwft_bench.schema.timing import TimingConfig
 from lwft_bench.suites.identity import identify
 from lwft_bench.suites.reading import SuiteReader
 from lwft_bench.suites.tuning import Tuning
@@ -58,6 +59,7 @@ class Suite:
     tunings: Sequence[Tuning] = ()
     published: Published | None = None
     keep_weights: KeepWeights = "none"
+    timing: TimingConfig = field(default_factory=TimingConfig)
     places: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """("model", "method" or "task", its name) -> `file:line: key.path` where the suite lists it."""
 
@@ -142,6 +144,7 @@ def load_suite(suite: str, changes: Changes | None = None) -> Suite:
         tunings=tunings,
         published=file.published,
         keep_weights=file.keep_weights,
+        timing=file.timing,
         places=reader.places,
     )
     kept = {cell.id for cell in _narrowed(whole.all_cells, changes)}

@@ -24,7 +24,8 @@ from lwft_bench.state.engine import Engine, SynchronousEngine
 from lwft_bench.state.precision import precision_of
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Groups, UnitGroup, make_groups
-from lwft_bench.training.loss import CausalLoss
+from lwft_bench.training.loss import CausalLoss, router_loss_weight
+from lwft_bench.training.packed_attention import attend_by_sequence, require_no_balance
 from lwft_bench.training.ranks import ALONE, Ranks
 from lwft_bench.training.readings import Readings
 from lwft_bench.training.step import TrainingStep
@@ -92,6 +93,9 @@ def assemble(
     parts = find_parts(model)
     groups = make_groups(model, parts, method, adapter, traits.without_gradient)
     model.requires_grad_(False)
+    if config.batching == "packed":
+        attend_by_sequence(model)
+        require_no_balance(router_loss_weight(model, config.router_loss))
     if config.checkpointing:
         for layer in parts.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)

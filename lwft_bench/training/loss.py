@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from lwft_bench.data.batching import IGNORED, Batch
 from lwft_bench.data.masks import unmasked
+from lwft_bench.data.micro_batches import Packing
 from lwft_bench.memory.meters import Account
 from lwft_bench.schema.errors import UserError
 
@@ -32,6 +33,8 @@ class DeviceBatch:
     input_ids: torch.Tensor
     positions: torch.Tensor
     targets: torch.Tensor
+    packing: Packing | None = None
+    """Of sequences in one row; None where each has its own."""
 
     @classmethod
     def of(cls, batch: Batch, device: torch.device) -> DeviceBatch:
@@ -41,7 +44,8 @@ class DeviceBatch:
         flat = following.flatten()
         positions = (flat != IGNORED).nonzero().squeeze(1)
         tensors = (batch.input_ids, positions, flat[positions])
-        return cls(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+        packing = batch.packing.to(device) if batch.packing else None
+        return cls(*(tensor.to(device, non_blocking=True) for tensor in tensors), packing)
 
 
 class CausalLoss:
@@ -91,7 +95,9 @@ class CausalLoss:
         return loss
 
     def _forward(self, batch: DeviceBatch, balances: bool = False) -> Any:
-        options = {"output_router_logits": True} if balances else {}
+        options: dict[str, Any] = {"output_router_logits": True} if balances else {}
+        if batch.packing is not None:
+            options |= {"position_ids": batch.packing.position_ids, "packing": batch.packing}
         with unmasked():
             return self._model(input_ids=batch.input_ids, use_cache=False, **options)
 

@@ -121,6 +121,8 @@ def watched(maps: Sequence[LinearMap], batch: Batch) -> Iterator[None]:
     rows, length = batch.input_ids.shape
     real = torch.cat(
         [torch.arange(number) + row * length for row, number in enumerate(batch.lengths)]
+        if batch.packing is None
+        else [torch.arange(length)]
     )
 
     def watch(linear: LinearMap) -> Callable[[nn.Module, tuple[Any, ...]], None]:

@@ -16,6 +16,7 @@ from lwft_bench.data.batching import (
     tokenise,
 )
 from lwft_bench.data.examples import Example
+from lwft_bench.data.micro_batches import Splitting
 from lwft_bench.schema.errors import UserError
 
 EXAMPLES = [Example("Q: 1+1=", " 2"), Example("Q: 20+22=", " 42"), Example("Q: a?", " no")]
@@ -114,7 +115,12 @@ def test_an_epoch_shows_every_example_once() -> None:
 
 def test_the_order_is_the_seed_s_alone() -> None:
     def sequence(seed: int, micro_batch_size: int | None) -> list[list[int]]:
-        order = DataOrder(numbered(9), batch_size=4, micro_batch_size=micro_batch_size, seed=seed)
+        order = DataOrder(
+            numbered(9),
+            batch_size=4,
+            splitting=Splitting(max_sequences=micro_batch_size),
+            seed=seed,
+        )
         return [drawn(order.next_batch()) for _ in range(6)]
 
     torch.manual_seed(1)
@@ -126,7 +132,7 @@ def test_the_order_is_the_seed_s_alone() -> None:
 
 
 def test_micro_batches_split_a_batch_in_order() -> None:
-    order = DataOrder(numbered(20), batch_size=7, micro_batch_size=3, seed=0)
+    order = DataOrder(numbered(20), batch_size=7, splitting=Splitting(max_sequences=3), seed=0)
     micro_batches = order.next_batch()
     assert [len(batch.lengths) for batch in micro_batches] == [3, 3, 1]
     assert all(batch.input_ids.shape[1] == 8 for batch in micro_batches)
@@ -144,8 +150,8 @@ def test_a_saved_position_goes_on_exactly() -> None:
 
 
 def test_the_longest_batch_leaves_the_order_alone() -> None:
-    order = DataOrder(numbered(20), batch_size=4, micro_batch_size=2, seed=0)
-    untouched = DataOrder(numbered(20), batch_size=4, micro_batch_size=2, seed=0)
+    order = DataOrder(numbered(20), batch_size=4, splitting=Splitting(max_sequences=2), seed=0)
+    untouched = DataOrder(numbered(20), batch_size=4, splitting=Splitting(max_sequences=2), seed=0)
     order.next_batch(), untouched.next_batch()
     longest = order.longest_batch()
     assert [batch.lengths for batch in longest] == [(8, 8), (7, 7)]

@@ -233,6 +233,7 @@ def run(
 ) -> int:
     """Run a fake suite in cells' processes that inherit few imports, so that it is quick."""
     preload = ("lwft_bench.execution.worker", *os.environ.get("FAKE_PRELOAD", "").split())
+    options = {"timing": False} | options
     chosen = RunOptions(run_cell=run_cell, check=check, preload=preload, **options)
     return run_suite(suite, out, chosen, report=report)
 

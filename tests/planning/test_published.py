@@ -26,6 +26,14 @@ def test_planned_beside_published() -> None:
     (line,) = table.values.to_dict("records")
     assert line["planned_gb"] == pytest.approx(found.peak_bytes / 1e9)
     assert line["ratio"] == pytest.approx(2.0 / (found.peak_bytes / 1e9))
-    assert "Conditions there: y." in table.notes[0]
+    assert line["conditions"] == "4 x 256 tokens, bf16, no checkpointing"
+    assert line["conditions_there"] == "y"
     without = SimpleNamespace(title="t", published=None)
     assert not list(published_peaks(SimpleNamespace(suite=without), rows))  # type: ignore
+
+
+def test_conditions_of_one_model_and_of_all() -> None:
+    assert Published(source="x", conditions="A100.").conditions_of("a") == "A100"
+    by_model = Published(source="x", conditions={"a": "A100, 1 x 512"})
+    assert by_model.conditions_of("a") == "A100, 1 x 512"
+    assert by_model.conditions_of("b") == "not stated"

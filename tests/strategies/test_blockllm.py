@@ -114,9 +114,10 @@ class TestPackage:
     def test_visits_hardly_count(self):
         strategy = self.package()
         strategy._visits[:] = [1, 3, 0, 0, 0, 0]
-        frequency = strategy._visits / strategy._visits.sum()
-        scores = 1 / np.exp(frequency / 1000)
-        assert abs(scores[0] / scores[1] - 1) < 1e-3
+        strategy._norms[:2] = 1.0
+        scores = strategy.scores_by_package(1000)
+        assert 1 < scores[0] / scores[1] < 1 + 1e-3
+        assert np.isnan(scores[2:]).all()
 
     def test_one_other_unit_is_measured_for_twenty_steps(self):
         strategy = self.package()

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lwft_bench.data.batching import DataOrder
+from lwft_bench.data.micro_batches import Splitting
 from lwft_bench.training.ranks import ALONE, Ranks
 from tests.training.rank_scenarios import (
     CARDS,
@@ -119,7 +120,11 @@ def test_all_ranks_see_what_is_wrong(given: Given, name: str, error: str) -> Non
 def test_shares_are_even_and_make_up_the_batch(world: int, micro_batch_size: int | None) -> None:
     order, whole = (
         DataOrder(
-            examples(), batch_size=5, micro_batch_size=micro_batch_size, seed=0, num_ranks=number
+            examples(),
+            batch_size=5,
+            splitting=Splitting(max_sequences=micro_batch_size),
+            seed=0,
+            num_ranks=number,
         )
         for number in (world, 1)
     )

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lwft_bench.adapters.full import Full
-from lwft_bench.data.batching import DataOrder, TokenisedExamples
+from lwft_bench.data.batching import DataOrder, TokenisedExamples, splitting_of
 from lwft_bench.memory.meters import NoAccount
 from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model
@@ -162,7 +162,7 @@ def make_run(
         DataOrder(
             data or examples(),
             batch_size=config.batch_size,
-            micro_batch_size=config.micro_batch_size,
+            splitting=splitting_of(config),
             seed=streams.seed(stream),
             num_ranks=ranks.world,
         )

@@ -50,6 +50,17 @@ def whole_speed(row: Row) -> Estimate | None:
     return mean_over_seeds(known) if known and len(known) == len(rates) else None
 
 
+def contention(row: Row) -> dict[str, str]:
+    """What says that others had part of the machine while the row's cells trained, by cell."""
+    if not row.trains:
+        return {}
+    return {
+        result.cell: " and ".join(load.contention)
+        for result in row.results
+        if result.throughput and (load := result.throughput.load) and load.contention
+    }
+
+
 def mean_or_none(values: list[float | None]) -> float | None:
     """Mean of what was recorded; None if nothing was."""
     known = [value for value in values if value is not None]

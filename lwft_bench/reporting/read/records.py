@@ -7,7 +7,7 @@ a status that says so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from lwft_bench.reporting.read.agreement import require_items, require_same
+from lwft_bench.reporting.read.timings import ReportedTiming, reported_timing
 from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.cell import Cell
@@ -96,6 +97,7 @@ class RunRecords:
     tunings: tuple[ReportedTuning, ...] = ()
     other_trials: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    timing: ReportedTiming = field(default_factory=ReportedTiming)
 
 
 def read_run(folder: Path) -> RunRecords:
@@ -115,6 +117,7 @@ def read_run(folder: Path) -> RunRecords:
     added = [cell for cell in others if not (cell.config and cell.config.trial)]
     cells += added
     done = [cell.id for cell in cells if cell.done]
+    timing = reported_timing(folder)
     headers, selections = _selections(store, done)
     return RunRecords(
         folder=folder,
@@ -134,7 +137,8 @@ def read_run(folder: Path) -> RunRecords:
         published=suite.published,
         tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial)),
         other_trials=tuple(cell.id for cell in others if cell not in added),
-        warnings=tuple(_warnings(cells, planned, added)),
+        warnings=(*_warnings(cells, planned, added), *timing.warnings),
+        timing=timing,
     )
 
 
@@ -242,7 +246,7 @@ def _flat_result(cell: ReportedCell) -> dict[str, Any]:
     row: dict[str, Any] = {"cell": cell.id, "label": cell.label, "status": cell.status}
     if cell.result is None:
         return row
-    left_out = {"provenance", "confounds", "failure", "missing"}
+    left_out = {"provenance", "confounds", "failure", "missing", "phase_seconds"}
     record = cell.result.model_dump(mode="json", exclude=left_out)
     for score in record.pop("scores"):
         row[f"scores.{score['benchmark']}"] = score["value"]

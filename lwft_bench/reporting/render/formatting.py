@@ -8,6 +8,7 @@ from typing import Any
 
 from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
+from lwft_bench.reporting.numbers.timing import Interval
 
 NOTHING = "–"
 """Stands where there is no number."""
@@ -15,6 +16,9 @@ BEYOND = "*"
 """Marks a difference beyond noise."""
 BEST = " †"
 """Marks what is best or not separable from it."""
+
+CONTENDED = " ‡"
+"""Marks a speed that was measured while others had part of the machine."""
 
 _MIB = 2**20
 
@@ -84,6 +88,13 @@ def speed(rate: Estimate) -> str:
     """Target tokens per second with their standard error, if there are seeds."""
     shown = f"{rate.mean:,.0f}"
     return shown if math.isnan(rate.stderr) else f"{shown} ± {rate.stderr:,.0f}"
+
+
+def ratio(found: Interval) -> str:
+    """With its 95 % interval."""
+    if found.low is None or found.high is None:
+        return f"{found.mean:.2f}"
+    return f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def points(value: float) -> str:

@@ -6,12 +6,24 @@ from collections.abc import Collection, Iterator
 
 from lwft_bench.reporting.numbers.comparison import Comparison, Row
 from lwft_bench.reporting.numbers.context import Context
-from lwft_bench.reporting.numbers.measurements import peak_bytes, speed, trainings, whole_speed
+from lwft_bench.reporting.numbers.measurements import (
+    contention,
+    peak_bytes,
+    speed,
+    trainings,
+    whole_speed,
+)
+from lwft_bench.reporting.numbers.timing import TimedComparison, timed
 from lwft_bench.reporting.numbers.verdicts import best_averages
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.reporting.tables.measurement_notes import memory_note, speed_note
+from lwft_bench.reporting.tables.measurement_notes import (
+    contention_notes,
+    memory_note,
+    speed_note,
+    turns_note,
+)
 from lwft_bench.reporting.tables.statistics_notes import INTERVAL, STANDARD_ERROR
 from lwft_bench.schema.result import Training
 from lwft_bench.schema.suite import AVERAGE
@@ -19,23 +31,25 @@ from lwft_bench.schema.suite import AVERAGE
 
 def build(context: Context) -> Table:
     """Accuracy, difference to the baseline, memory, speed, parameters, seeds and status."""
+    found = timed(context.comparison, context.records.timing)
     return tabulate(
         context.name("main"),
         context.title("accuracy (%), memory and speed"),
         context.comparison.rows,
-        [*about(context), *_columns(context.comparison)],
-        notes=_notes(context.comparison),
+        [*about(context), *_columns(context.comparison, found)],
+        notes=_notes(context.comparison, found),
     )
 
 
-def _columns(comparison: Comparison) -> list[Column[Row]]:
+def _columns(comparison: Comparison, found: TimedComparison | None) -> list[Column[Row]]:
     return [
         Column("method", lambda row: row.label, plain="method"),
         *(_accuracy(key) for key in comparison.benchmarks),
         *_average(comparison),
         _difference(comparison),
         Column("peak memory", peak_bytes, show.memory, "peak_memory_bytes"),
-        *_speeds(comparison),
+        *_speeds_by_turns(found),
+        *_speeds(comparison, found is not None),
         Column(
             "trained / active parameters",
             lambda row: trainings(row) or None,
@@ -69,8 +83,33 @@ def _average(comparison: Comparison) -> Iterator[Column[Row]]:
     yield Column(None, lambda row: row.label in best if best else None, plain="best_or_tied")
 
 
-def _speeds(comparison: Comparison) -> Iterator[Column[Row]]:
-    """End to end, where it was recorded, and of the training steps alone."""
+def _speeds_by_turns(found: TimedComparison | None) -> Iterator[Column[Row]]:
+    """Of all methods on the same batches, where they were timed so."""
+    if found is None:
+        return
+    mark = show.CONTENDED if found.contention else ""
+    yield Column(
+        "tokens/s, by turns",
+        lambda row: found.lines.get(row.label),
+        lambda line: f"{line.target_tokens_per_second:,.0f}{mark}",
+        {"target_tokens_per_second_by_turns": lambda line: line.target_tokens_per_second},
+    )
+    if found.baseline is not None:
+        ratios = found.ratios
+        yield Column(
+            f"speed ÷ {found.baseline} [95 %]",
+            lambda row: "baseline" if row.label == found.baseline else ratios.get(row.label),
+            lambda ratio: ratio if isinstance(ratio, str) else show.ratio(ratio),
+            {"speed_ratio": lambda ratio: None if isinstance(ratio, str) else ratio.mean},
+        )
+
+
+def _speeds(comparison: Comparison, beside: bool) -> Iterator[Column[Row]]:
+    """End to end, where it was recorded, and of the training steps alone.
+
+    Args:
+        beside: Whether methods were also timed by turns, which then is the throughput.
+    """
     if any(whole_speed(row) for row in comparison.rows):
         yield Column(
             "tokens/s, end to end",
@@ -82,12 +121,12 @@ def _speeds(comparison: Comparison) -> Iterator[Column[Row]]:
             },
         )
     yield Column(
-        "tokens/s",
-        speed,
-        show.speed,
+        "tokens/s, own cells" if beside else "tokens/s",
+        lambda row: (rate, contention(row)) if (rate := speed(row)) else None,
+        lambda found: show.speed(found[0]) + (show.CONTENDED if found[1] else ""),
         {
-            "target_tokens_per_second": lambda rate: rate.mean,
-            "target_tokens_per_second_stderr": lambda rate: rate.stderr,
+            "target_tokens_per_second": lambda found: found[0].mean,
+            "target_tokens_per_second_stderr": lambda found: found[0].stderr,
         },
     )
 
@@ -114,7 +153,7 @@ def _parameters(found: list[Training]) -> str:
     return f"{trained} / {active}"
 
 
-def _notes(comparison: Comparison) -> Iterator[str]:
+def _notes(comparison: Comparison, found: TimedComparison | None) -> Iterator[str]:
     scored = comparison.scored
     if not scored:
         return
@@ -138,15 +177,22 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             "Where no item or every item is solved the formula gives ± 0.0; the 95 % bound is then "
             "about 3 divided by the number of items."
         )
+    reused = [result.cell for row in scored for result in row.results if result.scores_of]
+    if reused:
+        yield (
+            "Not evaluated again, since another cell ended in the same weights and its scores are "
+            f"theirs: {', '.join(reused)}."
+        )
     yield from _best_note(comparison)
     if comparison.baseline and any(AVERAGE in row.differences for row in scored):
         yield (
             f"Difference: percentage points against {comparison.baseline.label}, paired by item "
             "and seed. " + INTERVAL + " Which of them are beyond noise: see the differences."
         )
-    for note in (memory_note(comparison), speed_note(comparison)):
+    for note in (memory_note(comparison), turns_note(found), speed_note(comparison, found)):
         if note:
             yield note
+    yield from contention_notes(comparison)
     if comparison.trained:
         yield "Parameters: those that received at least one update / mean over steps of those updated."
 

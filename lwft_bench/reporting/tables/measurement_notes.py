@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from lwft_bench.reporting.numbers.comparability import hardware
 from lwft_bench.reporting.numbers.comparison import Comparison
-from lwft_bench.reporting.numbers.measurements import memories, throughputs, whole_speed
-from lwft_bench.reporting.render.formatting import listing, memory, spread
+from lwft_bench.reporting.numbers.measurements import (
+    contention,
+    memories,
+    throughputs,
+    whole_speed,
+)
+from lwft_bench.reporting.numbers.timing import TimedComparison
+from lwft_bench.reporting.render.formatting import CONTENDED, listing, memory, spread
 
 _END_TO_END = (
     " End to end: the same tokens per second of all that the method does while it trains, warm-up, "
@@ -60,7 +66,7 @@ def memory_note(comparison: Comparison) -> str | None:
     return " ".join([note, *(f"{remark.rstrip('.')}." for remark in remarks)])
 
 
-def speed_note(comparison: Comparison) -> str | None:
+def speed_note(comparison: Comparison, found: TimedComparison | None = None) -> str | None:
     """On what and how often throughput was measured, what is left out and what the spread is."""
     by_row = {row.label: throughputs(row) for row in comparison.trained if throughputs(row)}
     if not by_row:
@@ -79,12 +85,42 @@ def speed_note(comparison: Comparison) -> str | None:
     )
     shown_threads = f" ({spread(threads, str)} CPU threads)" if threads else ""
     steps = spread([one.num_steps_timed for one in every], str)
+    name = "Tokens/s, own cells" if found else "Tokens/s"
     return (
-        f"Tokens/s: target tokens (those in the loss) per second of training on "
+        f"{name}: target tokens (those in the loss) per second of training on "
         f"{hardware_names(comparison)}{shown_threads}; {steps} timed steps a cell "
         f"({_cells(by_row)}); warm-up, probing, validation, evaluation and checkpoints excluded."
         f"{_END_TO_END if any(map(whole_speed, comparison.trained)) else ''}{not_alone}"
     )
+
+
+def turns_note(found: TimedComparison | None) -> str | None:
+    """How methods were timed against each other; None where they were not."""
+    if found is None:
+        return None
+    note = (
+        "Tokens/s, by turns: target tokens per second of training steps that all methods made by turns "
+        "in one process, on the same batches; steps alone, of the selections that each method made. "
+        "Which methods differ, and by how much: see the speed, timed by turns."
+    )
+    if found.contention:
+        note += f" Taken under contention: {listing(found.contention)}."
+    return note
+
+
+def contention_notes(comparison: Comparison) -> Iterator[str]:
+    """Which cells' speeds were measured while others had part of the machine."""
+    told: dict[str, str] = {}
+    for row in comparison.trained:
+        if found := contention(row):
+            first = next(iter(found.values()))
+            more = f", and {len(found) - 1} more cells" if len(found) > 1 else ""
+            told[row.label] = f"{row.label} ({first}{more})"
+    if told:
+        yield (
+            f"{CONTENDED.strip()} in the cells' own speeds: taken under contention, "
+            f"{listing([*told.values()])}: they say little of which method is faster."
+        )
 
 
 def hardware_names(comparison: Comparison) -> str:

@@ -15,7 +15,7 @@ from lwft_bench.reporting.tables.leading import about
 from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE, INTERVAL
 from lwft_bench.schema.suite import AVERAGE
 
-MOST_IN_PAIRS = 12
+MOST_IN_PAIRS = 14
 """Methods of which each pair is shown; a larger table cannot be read."""
 
 _Line = tuple[Pair, Judged]

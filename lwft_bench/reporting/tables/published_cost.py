@@ -56,7 +56,7 @@ def build(context: Context) -> Table | None:
         [*about(context), *_COLUMNS],
         notes=(
             source_note(published),
-            f"Conditions there: {published.conditions.rstrip('.') or 'not stated'}.",
+            f"Conditions there: {published.conditions_of(comparison.model)}.",
             "Peaks in GB: here of 10^9 bytes, there as the source writes them. Memory and speed "
             "depend on the device, which is probably another one here.",
         ),

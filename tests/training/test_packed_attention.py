@@ -1,0 +1,133 @@
+"""Sequences packed into one row, or sorted by length, train as padded ones do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lwft_bench.dry_run.dry_run import dry_run
+from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.models.loading import load_model
+from lwft_bench.schema.cell import ModelConfig, TrainingConfig
+from lwft_bench.schema.errors import UserError
+from lwft_bench.strategies.base import Needs
+from lwft_bench.suites.identity import identify
+from lwft_bench.suites.loading import Changes, load_suite
+from lwft_bench.training.packed_attention import (
+    attend_by_sequence,
+    require_apart,
+    require_no_balance,
+)
+from tests.training.tiny import (
+    CPU,
+    FAMILIES,
+    LLAMA,
+    examples,
+    full_fine_tuning,
+    make_run,
+    method,
+    training,
+)
+
+STEPS, LR = 50, 1e-3
+LISA = {"strategy_num_active": 2, "strategy_period": 5, "always_train": ("embed", "head")}
+SPLITS: dict[str, dict[str, Any]] = {
+    "packed": {"batching": "packed"},
+    "packed in parts": {"batching": "packed", "max_tokens": 40},
+    "by length": {"batching": "by_length", "micro_batch_size": 2},
+    "checkpointed": {"batching": "packed", "checkpointing": True},
+}
+
+
+def tiny(config: dict[str, Any], attention: str = "sdpa") -> torch.nn.Module:
+    return load_model(
+        ModelConfig(name="tiny", config=config), dtype=torch.float32, attention=attention, seed=0
+    )
+
+
+def trained(folder: Path, card: Any, **options: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
+    config = training(STEPS, lr=LR, dropout=False, **options)
+    run = make_run(folder, card, config, data=examples(40))
+    run.trainer.run()
+    return [row.loss for row in run.trainer.trace.steps], run.weights()
+
+
+@pytest.fixture(scope="module")
+def padded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return {
+        name: trained(tmp_path_factory.mktemp("padded"), card)
+        for name, card in (("fft", full_fine_tuning()), ("lisa", method("lisa", **LISA)))
+    }
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("card", ["fft", "lisa"])
+def test_losses_and_weights_are_those_of_padded_rows(
+    card: str, split: str, padded: dict[str, Any], tmp_path: Path
+) -> None:
+    config = full_fine_tuning() if card == "fft" else method("lisa", **LISA)
+    losses, weights = trained(tmp_path, config, **SPLITS[split])
+    expected_losses, expected = padded[card]
+    assert losses == pytest.approx(expected_losses, abs=1e-4)
+    worst = max(float((weights[name] - expected[name]).abs().max()) for name in expected)
+    assert worst <= 0.01 * LR
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_models_keep_packed_sequences_apart(family: str) -> None:
+    model = tiny(FAMILIES[family])
+    attend_by_sequence(model)
+    require_apart(model, CPU)
+
+
+def test_the_trap_is_seen() -> None:
+    """With plain sdpa and no mask packed sequences attend to one another, and no loss shows it."""
+    with pytest.raises(UserError, match="see one another"):
+        require_apart(tiny(LLAMA), CPU)
+
+
+def test_what_cannot_be_packed_is_refused() -> None:
+    with pytest.raises(UserError, match="attention is eager"):
+        attend_by_sequence(tiny(LLAMA, "eager"))
+    with pytest.raises(UserError, match="counts padding too"):
+        require_no_balance(0.01)
+    require_no_balance(0.0)
+    with pytest.raises(ValueError, match="needs attention: sdpa"):
+        TrainingConfig(steps=1, batching="packed", attention="eager")
+    with pytest.raises(ValueError, match="give one of them"):
+        TrainingConfig(steps=1, max_tokens=64, micro_batch_size=2)
+    with pytest.raises(ValueError, match="never there at once"):
+        TrainingConfig(steps=1, max_tokens=64, update="in_backward")
+
+
+def smoke_cell(**settings: Any) -> Any:
+    changes = Changes(
+        settings=tuple(f"training.{key}={value}" for key, value in settings.items()),
+        methods=("fft",),
+    )
+    (cell,) = load_suite("smoke", changes).cells
+    return cell
+
+
+def test_settings_at_their_defaults_are_in_no_identity() -> None:
+    plain = smoke_cell()
+    assert {"batching", "max_tokens"}.isdisjoint(plain.training.as_recorded())
+    same = smoke_cell(batching="padded", max_tokens="null")
+    assert identify(same) == identify(plain)
+    packed = smoke_cell(batching="packed")
+    assert packed.training.as_recorded()["batching"] == "packed"
+    assert identify(packed).digest != identify(plain).digest
+
+
+def test_a_plan_knows_that_packed_rows_need_less() -> None:
+    lengths, targets = (40, 33, 21, 12), 60
+    padded = [BatchShape(len(lengths), 40, targets)]
+    packed = [BatchShape.packed(lengths, targets)]
+    every = tuple(range(8))
+    plain = dry_run(smoke_cell(), padded, [every], Needs())
+    less = dry_run(smoke_cell(batching="packed"), packed, [every], Needs())
+    assert less.memory.peak_bytes < plain.memory.peak_bytes
+    share = sum(lengths) / (len(lengths) * 40)
+    ((kind, flops),) = less.flops.items()
+    assert flops == pytest.approx(share * plain.flops[kind], rel=0.05)
