@@ -83,10 +83,7 @@ def run_command(
         ),
     ] = 1800.0,
     log: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B", help="Log metrics meanwhile: tensorboard, wandb, trackio. Offline."
-        ),
+        str | None, typer.Option(metavar="A,B", help="Log to tensorboard, wandb or trackio.")
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")

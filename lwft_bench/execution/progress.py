@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -11,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lwft_bench.cell.outcomes import one_line
-from lwft_bench.execution.metric_logs import MetricLogs
+from lwft_bench.execution.metric_logs import MetricLogger, MetricLogs
 from lwft_bench.execution.tracking import RunningCell, RunTracker
+from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.events import Event, Noted, Progressed, StepsDone
 from lwft_bench.schema.result import CellResult
 
@@ -157,9 +159,17 @@ class LiveProgress(PlainProgress):
 
 
 def progress_on(
-    console: Console, tracker: RunTracker, logs: MetricLogs | None = None
+    console: Console,
+    tracker: RunTracker,
+    loggers: Sequence[MetricLogger] = (),
+    cells: Sequence[Cell] = (),
 ) -> PlainProgress:
-    """The view that fits where the output goes."""
+    """The view that fits where the output goes.
+
+    Args:
+        loggers: what takes metrics of `cells`, those that may run.
+    """
+    logs = MetricLogs(loggers, cells, lambda text: console.print(Text(text), soft_wrap=True))
     live = console.is_terminal and not console.is_dumb_terminal
     return (LiveProgress if live else PlainProgress)(console, tracker, logs)
 

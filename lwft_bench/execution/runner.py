@@ -25,10 +25,9 @@ from lwft_bench.execution.inventory import inventory
 from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.local_places import local_executor
 from lwft_bench.execution.loggers import make_loggers
-from lwft_bench.execution.metric_logs import MetricLogs
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
-from lwft_bench.execution.progress import PlainProgress, progress_on
+from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.queue import CellQueue
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.scheduler import Limits, Scheduler
@@ -263,40 +262,36 @@ class _Run:
         self._identities = dict(identities)
         states = {cell.id: self._store.state(cell.id, self._identities[cell.id]) for cell in cells}
         to_do = [cell for cell in cells if states[cell.id].state not in self._ended]
-        claims = self._place.claims
         left = [(cell, self._identities[cell.id]) for cell in to_do]
-        queue = CellQueue(self._store, claims, left)
+        queue = CellQueue(self._store, self._place.claims, left)
         queue.archive()
         _say(self._console, inventory(name, states, len(to_do)))
         if self._ranked:
             self._on_ranks(self._ranked, to_do, queue)
         elif to_do:
-            self._in_processes(queue)
+            self._in_processes(to_do, queue)
 
-    def _in_processes(self, queue: CellQueue) -> None:
-        options = self._options
+    def _in_processes(self, to_do: Sequence[Cell], queue: CellQueue) -> None:
         executor, told = self._executor()
         _say(self._console, told)
-        limits = Limits(options.hang_seconds, options.stop_seconds)
+        limits = Limits(self._options.hang_seconds, self._options.stop_seconds)
         store, claims = self._store, self._place.claims
-        with self._progress(every, queue.num_waiting) as progress:
+        with progress_on(
+            self._console, RunTracker(queue.num_waiting), self._loggers, to_do
+        ) as progress:
             Scheduler(store, claims, executor, self._job, progress, limits, self._stops).run(queue)
-
-    def _progress(self, cells: Sequence[Cell], number: int) -> PlainProgress:
-        logs = MetricLogs(self._loggers, cells, lambda text: _say(self._console, text))
-        return progress_on(self._console, RunTracker(number), logs)
 
     def _job(self, cell: Cell, record: CellRecord) -> Job:
         folder, runner = self._store.work_folder(cell.id), self._place.claims.own_file
-        run_cell = self._options.run_cell
-        return Job(cell, record, folder, run_cell, self._saves_weights(cell), runner)
+        saves = self._saves_weights(cell)
+        return Job(cell, record, folder, self._options.run_cell, saves, runner)
 
     def _on_ranks(self, ranked: RankedCells, to_do: Sequence[Cell], queue: CellQueue) -> None:
         require_shares(to_do, self._ranks)
+        world, threads = self._ranks.world, threads_per_rank()
         if to_do:
-            world, threads = self._ranks.world, threads_per_rank()
             _say(self._console, f"one at a time over {world} ranks, {threads} CPU threads each")
-        with self._progress(to_do, len(to_do)) as progress:
+        with progress_on(self._console, RunTracker(len(to_do)), self._loggers, to_do) as progress:
             ranked.lead(queue, progress)
 
 

@@ -96,8 +96,7 @@ def test_a_logger_that_fails_is_told_of_and_dropped_and_others_go_on() -> None:
 
 def test_progress_hands_on_what_cells_tell() -> None:
     kept, console = Kept(), Console(file=io.StringIO())
-    logs = MetricLogs([kept], [CELL], pytest.fail)
-    with progress_on(console, RunTracker(1), logs) as progress:
+    with progress_on(console, RunTracker(1), [kept], [CELL]) as progress:
         progress.started(CELL.id, resumed=False)
         for event in EVENTS:
             progress.event(CELL.id, event)
