@@ -1,6 +1,24 @@
 """The command line. Importing it registers every command."""
 
-from lwft_bench.cli import commands, merging, packing, plugin_commands, timing
+from lwft_bench.cli import (
+    claim_commands,
+    commands,
+    merging,
+    packing,
+    plugin_commands,
+    running,
+    timing,
+)
 from lwft_bench.cli.app import app, main
 
-__all__ = ["app", "commands", "main", "merging", "packing", "plugin_commands", "timing"]
+__all__ = [
+    "app",
+    "claim_commands",
+    "commands",
+    "main",
+    "merging",
+    "packing",
+    "plugin_commands",
+    "running",
+    "timing",
+]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lwft_bench.suites.loading import Suite
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of runs.")]
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file or a shipped suite.")]
 SetOptions = Annotated[
     list[str] | None,

@@ -5,7 +5,6 @@ Every command imports what it needs when it runs, so that `--help` and errors co
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -20,19 +19,13 @@ from lwft_bench.cli.arguments import (
     Only,
     Plugins,
     Run,
+    Runs,
     SetOptions,
     SuiteName,
     for_print_in,
     names_in,
-    numbers_in,
     suite_of,
 )
-
-
-class Retry(StrEnum):
-    """Which cells run again."""
-
-    FAILED = "failed"
 
 
 class _Width(StrEnum):
@@ -44,87 +37,7 @@ class _Format(StrEnum):
     MARKDOWN = "markdown"
     LATEX = "latex"
     CSV = "csv"
-
-
-@app.command("run")
-def run_command(
-    suite: SuiteName,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Default: reports/<name of the suite>.")
-    ] = None,
-    plugin: Plugins = None,
-    settings: SetOptions = None,
-    only: Only = None,
-    models: Models = None,
-    methods: Methods = None,
-    tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Only these tasks.")] = None,
-    seeds: Annotated[
-        str | None, typer.Option(metavar="0,1", help="These seeds instead of the suite's.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Cells at once.")] = None,
-    devices: Annotated[
-        str | None,
-        typer.Option(metavar="0,1|all|cpu", help="Devices to share cells out on, one on each."),
-    ] = None,
-    share: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE", help="Several cells on a device while their plans say they fit into it."
-        ),
-    ] = None,
-    retry: Annotated[Retry | None, typer.Option(help="Run failed cells again.")] = None,
-    save_weights: Annotated[
-        bool, typer.Option("--save-weights", help="Keep the fine-tuned models.")
-    ] = False,
-    silence: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS", min=1.0, help="Kill a cell that gives no sign of life for so long."
-        ),
-    ] = 1800.0,
-    log: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Log to tensorboard, wandb or trackio.")
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
-    ] = False,
-    no_timing: Annotated[
-        bool, typer.Option("--no-timing", help="Do not time the methods against each other.")
-    ] = False,
-    debug: Debug = False,
-) -> None:
-    """Run a suite: what is not done yet of it, and its report.
-
-    Exit codes: 0 all cells done, 1 some failed, 2 bad input, 130 interrupted.
-    """
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
-    loaded = suite_of(
-        suite,
-        settings,
-        plugin,
-        only=only,
-        models=names_in(models),
-        methods=names_in(methods),
-        tasks=names_in(tasks),
-        seeds=numbers_in(seeds),
-    )
-    loaded.require_runnable()
-    from lwft_bench.execution.options import RunOptions
-    from lwft_bench.execution.runner import run_suite
-    from lwft_bench.planning.budget import parse_size
-
-    options = RunOptions(
-        workers=workers,
-        devices=devices,
-        share_bytes=None if share is None else parse_size(share),
-        retry_failed=retry is Retry.FAILED,
-        save_weights=save_weights,
-        hang_seconds=silence,
-        loggers=names_in(log) or (),
-        timing=not no_timing,
-    )
-    raise typer.Exit(run_suite(loaded, out or Path("reports", loaded.name), options))
+    HTML = "html"
 
 
 @app.command("plan")
@@ -237,20 +150,36 @@ def report(
 
 @app.command()
 def table(
-    run: Run,
+    runs: Runs,
     format: Annotated[_Format, typer.Option(help="How to write it.")] = _Format.MARKDOWN,
-    name: Annotated[str, typer.Option("--table", metavar="NAME", help="Which table.")] = "main",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--table", metavar="NAME", help="One of --tables, of the suite or of the report."
+        ),
+    ] = None,
+    tables: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file of tables, or a shipped one's name.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="paper, memory, efficiency or ablation.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Print one table of a run."""
-    from lwft_bench.reporting.report import print_table
+    """Print tables over one run or several: the report's, or as a paper has them."""
+    from lwft_bench.reporting.render.grid_latex import TOO_WIDE
+    from lwft_bench.reporting.tables_over_runs import print_table
 
-    typer.echo(print_table(run, format.value, name))
+    text = print_table(runs, format.value, name, tables, preset)
+    typer.echo(text)
+    for line in text.splitlines() if format is _Format.LATEX else ():
+        if line.startswith(TOO_WIDE):
+            typer.echo(line.removeprefix("% "), err=True)
 
 
 @app.command()
 def profile(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of runs.")],
+    runs: Runs,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: png, pdf or svg.")],
     methods: Methods = None,
     debug: Debug = False,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from lwft_bench.cell.provenance import command_line
@@ -12,6 +14,42 @@ from lwft_bench.results.owners import Owner
 from lwft_bench.results.store import RESULT, RunStore
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.run import SuiteRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRun:
+    """A run directory, and this runner's claims in it."""
+
+    store: RunStore
+    claims: Claims
+
+    def write_suite(self, record: SuiteRecord, source: str) -> None:
+        """Note the suite.
+
+        Raises:
+            UserError: Others run it now with other cells or settings.
+        """
+        with self.claims.alone("suite"):
+            require_same_cells(self.store, record, self.claims.others())
+            self.store.write_suite(record, source)
+
+
+@contextmanager
+def joined(
+    store: RunStore, suite: str, lease_seconds: float, say: Callable[[str], None]
+) -> Iterator[SharedRun]:
+    """A runner in the directory, alone or beside others of the same suite.
+
+    Raises:
+        UserError: The directory is another suite's, or cannot be written to.
+    """
+    require_name(store, suite)
+    claims = Claims(store.directory, lease_seconds)
+    with claims.beating():
+        if others := claims.others():
+            say(told_company(store.directory, others))
+        recover(store, claims)
+        yield SharedRun(store, claims)
 
 
 def told_company(directory: Path, others: Sequence[Owner]) -> str:

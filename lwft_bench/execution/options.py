@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lwft_bench.execution.slurm import SlurmOptions
 from lwft_bench.results.claims import LEASE_SECONDS
 
 
@@ -32,6 +33,10 @@ class RunOptions:
     """What cells have for their checkpoints when they are asked to stop."""
     lease_seconds: float = LEASE_SECONDS
     """A runner on another machine that shows no life for twice as long is stood in for."""
+    wait: bool = True
+    """Wait for cells that other runs of the directory have, to stand in for one that dies."""
+    slurm: SlurmOptions | None = None
+    """Have jobs in a Slurm queue run the cells; this run watches them."""
     run_cell: str = "lwft_bench.cell.run:run_cell"
     """The "module:function" that runs a cell."""
     visible: str = "lwft_bench.execution.devices:visible_devices"

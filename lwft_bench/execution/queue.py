@@ -66,7 +66,7 @@ class CellQueue:
 
     def take(self, fits: Callable[[Cell], bool]) -> QueuedCell | None:
         """The first cell that nobody runs, if it fits; None if it does not, or there is none now."""
-        self._look()
+        self.look()
         for queued in list(self._waiting.values()):
             cell_id = queued.cell.id
             if cell_id in self._elsewhere:
@@ -108,7 +108,8 @@ class CellQueue:
         parts = (f"{owner} has {number}" for owner, number in owners.items())
         return f"what is left runs elsewhere: {', '.join(parts)}; whoever dies is stood in for"
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See what others have and have done; no oftener than makes sense."""
         now = time.monotonic()
         if now < self._look_at:
             return

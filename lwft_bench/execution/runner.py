@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lwft_bench.execution.choice import Choice, choices, told
-from lwft_bench.execution.company import (
-    recover,
-    require_name,
-    require_same_cells,
-    told_company,
-)
+from lwft_bench.execution.company import SharedRun, joined
 from lwft_bench.execution.conclusion import ALL_DONE, conclude, make_report
 from lwft_bench.execution.inventory import inventory
 from lwft_bench.execution.local import LocalExecutor
@@ -31,12 +24,12 @@ from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.queue import CellQueue
 from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
 from lwft_bench.execution.scheduler import Limits, Scheduler
+from lwft_bench.execution.slurm import JobArray, told_place, watch
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.timing import TimingStage, ready_to_time
 from lwft_bench.execution.tracking import RunTracker
 from lwft_bench.execution.worker import Job, PreflightJob
-from lwft_bench.results.claims import Claims
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
@@ -83,13 +76,16 @@ def run_suite(
         # Cells print into this process's output, which then goes to their logs.
         console = console or Console(file=os.fdopen(os.dup(1), "w"))
     console = console or Console()
-    with _joined(store, suite.name, options, console) as claims, stop_requests() as stops:
-        run = _Run(suite, _Place(store, claims), options, console, stops, ranks)
+    with (
+        joined(store, suite.name, options.lease_seconds, partial(_say, console)) as place,
+        stop_requests() as stops,
+    ):
+        run = _Run(suite, place, options, console, stops, ranks)
         run.execute()
         if store.results() or store.trial_results():
-            with claims.alone("report"):
-                make_report(store, report, lambda text: _say(console, text))
-        return conclude(store, lambda text: _say(console, text))
+            with place.claims.alone("report"):
+                make_report(store, report, partial(_say, console))
+        return conclude(store, partial(_say, console))
 
 
 def run_cells(
@@ -108,40 +104,16 @@ def run_cells(
         The exit code.
     """
     console = console or Console()
-    with _joined(store, suite.name, options, console) as claims, stop_requests() as stops:
-        place = _Place(store, claims)
+    with (
+        joined(store, suite.name, options.lease_seconds, partial(_say, console)) as place,
+        stop_requests() as stops,
+    ):
         run = _Run(suite, place, options, console, stops, ALONE)
         place.write_suite(record, suite.source_text)
         run.stage(suite.name, suite.cells, identities)
-        with claims.alone("report"):
-            make_report(store, report, lambda text: _say(console, text))
-        return conclude(store, lambda text: _say(console, text))
-
-
-@contextmanager
-def _joined(store: RunStore, suite: str, options: RunOptions, console: Console) -> Iterator[Claims]:
-    """A runner in the directory, alone or beside others of the same suite."""
-    require_name(store, suite)
-    claims = Claims(store.directory, options.lease_seconds)
-    with claims.beating():
-        if others := claims.others():
-            _say(console, told_company(store.directory, others))
-        recover(store, claims)
-        yield claims
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A run directory, and this runner's claims in it."""
-
-    store: RunStore
-    claims: Claims
-
-    def write_suite(self, record: SuiteRecord, source: str) -> None:
-        """Note the suite; refuses to change it for others who run it now."""
-        with self.claims.alone("suite"):
-            require_same_cells(self.store, record, self.claims.others())
-            self.store.write_suite(record, source)
+        with place.claims.alone("report"):
+            make_report(store, report, partial(_say, console))
+        return conclude(store, partial(_say, console))
 
 
 class _Run:
@@ -150,7 +122,7 @@ class _Run:
     def __init__(
         self,
         suite: Suite,
-        place: _Place,
+        place: SharedRun,
         options: RunOptions,
         console: Console,
         stops: StopRequests,
@@ -166,6 +138,7 @@ class _Run:
         self._ranked: RankedCells | None = None
         if ranks.world > 1:
             self._ranked = RankedCells(ranks, store, options.run_cell, self._saves_weights, stops)
+        self._jobs = JobArray(options.slurm, store.directory) if options.slurm else None
         self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
         self._identities: dict[str, Identity] = {}
         self._loggers = make_loggers(options.loggers, store.directory)
@@ -178,9 +151,11 @@ class _Run:
         """Runs what is left of the trials and of the cells."""
         decided = self._decide()
         self._check(decided)
+        if self._jobs and (warning := told_place(self._store.directory)):
+            _say(self._console, warning)
         self._note(decided)
         if self._trials:
-            self.stage(f"{self._suite.name}, tuning", self._trials, self._identities)
+            self.stage(f"{self._suite.name}, tuning", self._trials, self._identities, waits=True)
             decided = self._decide()
             self._note(decided)
             for choice in decided:
@@ -190,7 +165,9 @@ class _Run:
             self.stage(self._suite.name, cells, self._identities)
         if self._ranked:
             self._ranked.dismiss()
-        elif self._options.timing and not self._stops.count:
+        if self._jobs:
+            self._jobs.close()
+        elif not self._ranked and self._options.timing and not self._stops.count:
             self._time(cells)
 
     def _time(self, cells: Sequence[Cell]) -> None:
@@ -257,8 +234,19 @@ class _Run:
         record = suite_record(self._suite, decided, self._identities)
         self._place.write_suite(record, self._suite.source_text)
 
-    def stage(self, name: str, cells: Sequence[Cell], identities: Mapping[str, Identity]) -> None:
-        """Run the cells that are new, stale or interrupted."""
+    def stage(
+        self,
+        name: str,
+        cells: Sequence[Cell],
+        identities: Mapping[str, Identity],
+        *,
+        waits: bool = False,
+    ) -> None:
+        """Run the cells that are new, stale or interrupted.
+
+        Args:
+            waits: Whether what follows depends on them, so that others' have to be waited for.
+        """
         self._identities = dict(identities)
         states = {cell.id: self._store.state(cell.id, self._identities[cell.id]) for cell in cells}
         to_do = [cell for cell in cells if states[cell.id].state not in self._ended]
@@ -268,13 +256,16 @@ class _Run:
         _say(self._console, inventory(name, states, len(to_do)))
         if self._ranked:
             self._on_ranks(self._ranked, to_do, queue)
+        elif to_do and self._jobs:
+            with progress_on(self._console, RunTracker(queue.num_waiting)) as progress:
+                watch(self._jobs, queue, progress, self._stops)
         elif to_do:
-            self._in_processes(to_do, queue)
+            self._in_processes(to_do, queue, waits or self._options.wait)
 
-    def _in_processes(self, to_do: Sequence[Cell], queue: CellQueue) -> None:
+    def _in_processes(self, to_do: Sequence[Cell], queue: CellQueue, waits: bool) -> None:
         executor, told = self._executor()
         _say(self._console, told)
-        limits = Limits(self._options.hang_seconds, self._options.stop_seconds)
+        limits = Limits(self._options.hang_seconds, self._options.stop_seconds, waits)
         store, claims = self._store, self._place.claims
         with progress_on(
             self._console, RunTracker(queue.num_waiting), self._loggers, to_do

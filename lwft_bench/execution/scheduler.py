@@ -26,11 +26,12 @@ RESTARTS = 3
 @dataclass(frozen=True, slots=True)
 class Limits:
     """hang_seconds: a cell that tells nothing for so long is killed. stop_seconds: what a cell has for
-    its checkpoint when it is asked to stop.
+    its checkpoint when it is asked to stop. waits: for cells that others run, to stand in for them.
     """
 
     hang_seconds: float
     stop_seconds: float
+    waits: bool = True
 
 
 class Scheduler:
@@ -64,6 +65,8 @@ class Scheduler:
         try:
             while self._running or (queue.num_waiting and not self._stops.count):
                 self._fill(queue)
+                if not self._running and queue.only_elsewhere and not self._limits.waits:
+                    return
                 self._executor.wait(TICK_SECONDS)
                 if not self._claims.renew():
                     self._abandon()

@@ -33,6 +33,8 @@ def suite_record(
         description=suite.description,
         baseline=suite.baseline,
         published=suite.published,
+        tables=dict(suite.tables),
+        claims=tuple(suite.claims),
         cells=tuple(_suite_cell(cell, identities) for cell in _cells(suite, choices)),
         trials=tuple(
             _suite_cell(trial, identities) for one in choices for trial in one.tuning.trials

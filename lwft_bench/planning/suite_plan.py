@@ -12,6 +12,7 @@ from lwft_bench.plugins.files import load_plugin
 from lwft_bench.preflight.cells import check_cells
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.run import plain_ablation
 from lwft_bench.suites.loading import Suite
 
 
@@ -113,6 +114,7 @@ def _cell(row: PlanRow, budget: int | None) -> dict[str, Any]:
         "method": cell.method.name,
         "task": cell.task.name,
         "seed": cell.seed,
+        "ablation": plain_ablation(cell.ablation),
         "batch": [asdict(shape) for shape in row.plan.batch.shapes],
         "batch_source": row.plan.batch.source,
         "budget_bytes": budget,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lwft_bench.reporting.figures.drawing import Drawing
+from lwft_bench.reporting.numbers.cautions import cautions
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import RunRecords
 from lwft_bench.reporting.render.markdown import escape, escape_block, fenced, to_markdown
@@ -25,12 +26,17 @@ class Filled:
     drawings: tuple[Drawing, ...]
 
 
-def document(context: Context, sections: Sequence[Filled]) -> str:
-    """report.md, with the sections of each model and task under its name and those of the run last."""
+def document(context: Context, sections: Sequence[Filled], tables: Sequence[str] = ()) -> str:
+    """report.md, with the sections of each model and task under its name and those of the run last.
+
+    Args:
+        tables: those that the suite describes, as Markdown.
+    """
     records = context.records
     blocks = [
         f"# {escape(records.title)}",
         escape_block(records.description),
+        *_cautions(cautions(context.comparisons, records.tunings)),
         escape(summary(records, context.comparisons)),
         *_warnings(records.warnings),
     ]
@@ -40,6 +46,7 @@ def document(context: Context, sections: Sequence[Filled]) -> str:
         for filled in sections:
             if filled.about.current is comparison:
                 blocks += _section(filled, "###")
+    blocks += ["## Tables of the suite", *tables] if tables else []
     for filled in sections:
         if filled.about.current is None:
             blocks += _section(filled, "##")
@@ -85,6 +92,11 @@ def _reproduction(records: RunRecords) -> str:
         "`cells/` has the samples with prompts and responses, losses and selections of each cell."
     )
     return "\n".join([head, *needs, "", *fenced(lines), "", foot])
+
+
+def _cautions(sentences: Sequence[str]) -> list[str]:
+    """What must not be concluded, before any number."""
+    return [f"**What this does not say.** {escape(' '.join(sentences))}"] if sentences else []
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:

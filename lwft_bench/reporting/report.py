@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.timing import timed_alone
-from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.read.records import RunRecords, read_run
 from lwft_bench.reporting.read.timings import reported_timing
 from lwft_bench.reporting.render.for_print import PRINT_FORMATS, ForPrint
 from lwft_bench.reporting.render.latex import to_latex
-from lwft_bench.reporting.render.markdown import to_titled_markdown
+from lwft_bench.reporting.render.markdown import escape, to_titled_markdown
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.sections import (
     SECTIONS,
-    TABLE_NAMES,
     build_table,
     contexts,
     tables_named,
 )
 from lwft_bench.reporting.tables.timing import timing_table
+from lwft_bench.reporting.tables_over_runs import Format, RunsRead, rendered
 from lwft_bench.results.atomic import replace_file
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.suite import AVERAGE
@@ -32,7 +30,7 @@ from lwft_bench.schema.suite import AVERAGE
 if TYPE_CHECKING:
     from lwft_bench.reporting.document import Filled
 
-Format = Literal["markdown", "latex", "csv"]
+_SUFFIXES: dict[Format, str] = {"markdown": "md", "latex": "tex", "csv": "csv", "html": "html"}
 
 
 def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
@@ -70,7 +68,8 @@ def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
             for suffix, text in _renderings(filled.table).items():
                 _replace(run / "tables" / f"{filled.table.name}.{suffix}", text.encode())
     report = run / "report.md"
-    _replace(report, document(context, sections).encode())
+    own = _tables_of_the_suite(context.records, run / "tables")
+    _replace(report, document(context, sections, own).encode())
     _write_html(run / "report.html", context, sections)
     return report
 
@@ -96,6 +95,27 @@ def _write_html(path: Path, context: Context, sections: Sequence[Filled]) -> Non
     _replace(path, page(context, summary(context.records, context.comparisons), tables).encode())
 
 
+def _tables_of_the_suite(records: RunRecords, folder: Path) -> list[str]:
+    """Each as a block of Markdown, and in all formats in the folder. One that cannot be made costs no
+    report: its block says why.
+    """
+    read = RunsRead([records]) if records.tables else None
+    blocks = []
+    for name, table in (read.recorded() if read else {}).items():
+        assert read is not None
+        try:
+            grids = read.grids(table)
+        except UserError as error:
+            blocks.append(f"{escape(name)}: {escape(str(error))}")
+            continue
+        for grid in grids:
+            texts = rendered(grid)
+            for format, suffix in _SUFFIXES.items():
+                _replace(folder / f"paper-{grid.name}.{suffix}", texts[format].encode())
+            blocks.append(texts["markdown"])
+    return blocks
+
+
 def _fill(context: Context, for_print: ForPrint | None) -> list[Filled]:
     """Every section with its table and its figures, those of one model and task after the other."""
     from lwft_bench.reporting.document import Filled
@@ -111,23 +131,6 @@ def _fill(context: Context, for_print: ForPrint | None) -> list[Filled]:
         for section in SECTIONS
         for about in contexts(context, section.scope)
     ]
-
-
-def print_table(run: Path, format: Format, name: str = "main") -> str:
-    """One table of a run as text: one a model and task, below each other; CSV joins them.
-
-    Raises:
-        UserError: there is no table of this name, or the run has nothing for it.
-    """
-    if name not in TABLE_NAMES:
-        raise UserError(f"There is no table `{name}`.", f"Tables: {', '.join(TABLE_NAMES)}.")
-    tables = tables_named(name, Context.of(read_run(run)))
-    if not tables:
-        raise UserError(f"{run} has nothing for the table `{name}`.")
-    if format == "csv":
-        return pd.concat([table.values for table in tables]).to_csv(index=False)
-    render = to_latex if format == "latex" else to_titled_markdown
-    return "\n".join(render(table) for table in tables)
 
 
 def print_timing(directory: Path, baseline: str | None) -> str:

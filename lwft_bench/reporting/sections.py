@@ -55,6 +55,7 @@ SECTIONS = (
         "selections",
         ("selections", "concentration", "probabilities", "inclusion"),
     ),
+    Section("Claims", "claims", scope="run"),
     Section("Planted layer", "planted", ("planted",), scope="run"),
     Section("Layers by task", None, ("profile",), scope="run"),
     Section("Cells that are not done", "failures", scope="run"),

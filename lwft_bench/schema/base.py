@@ -10,6 +10,9 @@ from pydantic_core import CoreSchema
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 """Fit for a folder's name: cell ids are made of names."""
 
+AVERAGE = "average"
+"""Key of the unweighted mean over a task's benchmarks, beside the benchmarks' names."""
+
 
 class Config(BaseModel):
     """Base of all configuration: immutable, no unknown keys, infinity survives JSON."""

@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from lwft_bench.schema.base import Name
 from lwft_bench.schema.cell import CellId
+from lwft_bench.schema.claims import Claim
 from lwft_bench.schema.suite import Published
+from lwft_bench.schema.tables import TableSpec
 
 EVALUATION = "evaluation"
 """The component of an identity that training does not depend on: where it alone has changed, and the
@@ -114,6 +116,10 @@ class SuiteRecord(_Record):
     baseline: str | None
     published: Published | None = None
     """Numbers of a paper that the report shows beside the run's."""
+    tables: dict[Name, TableSpec] = {}
+    """The suite's tables, by name."""
+    claims: tuple[Claim, ...] = ()
+    """What the suite claims."""
     cells: tuple[SuiteCell, ...]
     trials: tuple[SuiteCell, ...] = ()
     """Cells that decide others' settings. They lie where all cells do and are in no comparison."""

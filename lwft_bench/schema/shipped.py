@@ -9,6 +9,9 @@ import lwft_bench
 
 Kind = Literal["methods", "suites", "tasks", "benchmarks", "architectures"]
 
+STATEMENTS = ("claims", "tables")
+"""Names of files beside suites that are none: they speak of runs that are there."""
+
 PACKAGE = Path(lwft_bench.__file__).parent
 INSIDE: dict[Kind, Path] = {
     "tasks": PACKAGE / "data" / "tasks",
@@ -34,7 +37,18 @@ def shipped(kind: Kind) -> dict[str, Path]:
     files = {
         path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.yaml")
     }
+    if kind == "suites":
+        files = {name: path for name, path in files.items() if path.stem not in STATEMENTS}
     return dict(sorted(files.items()))
+
+
+def shipped_statements(stem: str) -> dict[str, Path]:
+    """Name -> file of shipped tables or claims, one a folder of suites: `paper/claims`."""
+    folder = shipped_folder("suites")
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in sorted(folder.rglob(f"{stem}.yaml"))
+    }
 
 
 def is_path(text: str) -> bool:

@@ -16,9 +16,12 @@ from pydantic import (
     Tag,
 )
 
+from lwft_bench.schema.base import AVERAGE as AVERAGE
 from lwft_bench.schema.base import Config, Name
 from lwft_bench.schema.cell import EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
+from lwft_bench.schema.claims import ClaimList
 from lwft_bench.schema.method import MethodConfig
+from lwft_bench.schema.tables import TableSpec
 from lwft_bench.schema.timing import TimingConfig
 
 
@@ -51,10 +54,6 @@ Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidato
 Grid = Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-AVERAGE = "average"
-"""Key of the unweighted mean over a task's benchmarks, beside the benchmarks' names."""
-
-
 KeepWeights = Literal["all", "last", "none"]
 
 
@@ -138,6 +137,10 @@ class SuiteFile(Config):
     """The method that paired differences refer to."""
     published: Published | None = None
     """Numbers of a paper, for a table of the report."""
+    tables: dict[Name, TableSpec] = {}
+    """Tables as papers print them: `lwft-bench table RUN --table NAME`. They change no cell."""
+    claims: ClaimList = ()
+    """What the suite is to show, each with a verdict in the report. They change no cell."""
     keep_weights: KeepWeights = "none"
     """Whose fine-tuned weights are kept, in the cell's folder: of `all` cells, of the `last` seed of
     each method, or of none. A cell whose weights are there is scored on other benchmarks, or with

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.claims import Claim
 from lwft_bench.schema.documents import read_document
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import nearest, unknown
@@ -17,6 +18,7 @@ from lwft_bench.schema.problems import ConfigError, Problem
 from lwft_bench.schema.run import Identity
 from lwft_bench.schema.shipped import is_path, shipped
 from lwft_bench.schema.suite import KeepWeights, Published
+from lwft_bench.schema.tables import TableSpec
 from lwft_bench.schema.timing import TimingConfig
 from lwft_bench.suites.identity import identify
 from lwft_bench.suites.reading import SuiteReader
@@ -58,6 +60,8 @@ class Suite:
     source_text: str
     tunings: Sequence[Tuning] = ()
     published: Published | None = None
+    tables: Mapping[str, TableSpec] = field(default_factory=dict)
+    claims: Sequence[Claim] = ()
     keep_weights: KeepWeights = "none"
     timing: TimingConfig = field(default_factory=TimingConfig)
     places: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -143,6 +147,8 @@ def load_suite(suite: str, changes: Changes | None = None) -> Suite:
         source_text=document.text,
         tunings=tunings,
         published=file.published,
+        tables=file.tables,
+        claims=file.claims,
         keep_weights=file.keep_weights,
         timing=file.timing,
         places=reader.places,

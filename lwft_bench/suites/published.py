@@ -36,7 +36,7 @@ def published_problems(
     published, _ = validate(Published, value, locate)  # what is wrong is told of the whole suite
     if published is None:
         return
-    benchmarks = _benchmark_names(tasks) if len(tasks) == num_tasks else None
+    benchmarks = benchmark_names(tasks) if len(tasks) == num_tasks else None
     for what in ("scores", "peak_gb", "tokens_per_second"):
         for model, methods in getattr(published, what).items():
             if model not in names["model"]:
@@ -58,7 +58,7 @@ def published_problems(
                     yield Problem(*place, unknown(what, benchmark, {*benchmarks, AVERAGE}))
 
 
-def _benchmark_names(tasks: Sequence[Entry[TaskConfig]]) -> set[str] | None:
+def benchmark_names(tasks: Sequence[Entry[TaskConfig]]) -> set[str] | None:
     """The names under which the tasks' benchmarks are reported; None if one cannot be read."""
     from lwft_bench.data.benchmarks import load_benchmark
 

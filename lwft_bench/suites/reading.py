@@ -35,6 +35,7 @@ from lwft_bench.suites.entries import Entry, EntryReader, locate_in, method_of_s
 from lwft_bench.suites.expansion import Expansion
 from lwft_bench.suites.published import published_problems
 from lwft_bench.suites.settings import Setting, WrittenAt, leaves
+from lwft_bench.suites.statements import statement_problems
 from lwft_bench.suites.tuning import Tuning, read_tuning, tuning_problems
 
 # Where none could be read, these let everything else be checked. No cell is made of them.
@@ -105,6 +106,7 @@ class SuiteReader:
             tuning=read_tuning(self.document.value.get("tune"), self.locate),
         )
         self._check_baseline(names["method"])
+        self.problems += statement_problems(self.document, names["model"], names["method"], tasks)
         self.problems += published_problems(
             self.document.value.get("published"),
             names,

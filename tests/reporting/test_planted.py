@@ -10,7 +10,8 @@ import pytest
 
 from lwft_bench.reporting.numbers.planted import planted_cells
 from lwft_bench.reporting.read.records import read_run
-from lwft_bench.reporting.report import print_table, write_report
+from lwft_bench.reporting.report import write_report
+from lwft_bench.reporting.tables_over_runs import print_table
 
 if TYPE_CHECKING:
     from conftest import RunMaker

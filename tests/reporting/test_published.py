@@ -12,7 +12,8 @@ from lwft_bench.reporting.numbers.comparison import compare
 from lwft_bench.reporting.numbers.measurements import throughputs
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render.table import Table
-from lwft_bench.reporting.report import print_table, write_report
+from lwft_bench.reporting.report import write_report
+from lwft_bench.reporting.tables_over_runs import print_table
 from lwft_bench.schema.suite import Published
 
 if TYPE_CHECKING:

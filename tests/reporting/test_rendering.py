@@ -16,8 +16,8 @@ from lwft_bench.reporting.render import formatting
 from lwft_bench.reporting.render.latex import escaped, to_latex
 from lwft_bench.reporting.render.markdown import to_markdown
 from lwft_bench.reporting.render.table import Table
-from lwft_bench.reporting.report import Format, print_table
 from lwft_bench.reporting.sections import TABLE_NAMES, tables_named
+from lwft_bench.reporting.tables_over_runs import Format, print_table
 
 NASTY = r"a|b & 50% $x_1^2$ #1 {y} ~z \cmd <t> ± − → 日 a--b"
 

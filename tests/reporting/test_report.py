@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from lwft_bench.reporting.read.records import read_run
-from lwft_bench.reporting.report import print_table, terminal_summary, write_report
+from lwft_bench.reporting.report import terminal_summary, write_report
+from lwft_bench.reporting.tables_over_runs import print_table
 from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import pytest
 
 from lwft_bench.reporting.render.latex import escaped as latex
 from lwft_bench.reporting.render.markdown import escape, escape_block, fenced
-from lwft_bench.reporting.report import print_table, write_report
+from lwft_bench.reporting.report import write_report
+from lwft_bench.reporting.tables_over_runs import print_table
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.errors import UserError

@@ -29,7 +29,7 @@ from lwft_bench.reporting.numbers.statistics import (
     two_sided_p,
 )
 
-_SEEDS_PART = 1.6
+FAMILY_SEEDS_PART = 1.6
 """As the one of intervals; larger, since a mark must not be false in more than 5 % of all cases."""
 POWER = 0.8
 MOST_SEEDS = 1000
@@ -134,7 +134,7 @@ def judge(
     Args:
         seeds: of the methods of a pair and their like.
     """
-    by = {key: _judged_by(paired, seeds(key)) for key, paired in pairs.items()}
+    by = {key: judged_by(paired, seeds(key)) for key, paired in pairs.items()}
     p = {
         key: two_sided_p(paired.estimate.mean, *by[key])
         for key, paired in pairs.items()
@@ -146,7 +146,7 @@ def judge(
     }
 
 
-def _judged_by(paired: PairedDifference, pooled: SeedVariance | None) -> tuple[float, float]:
+def judged_by(paired: PairedDifference, pooled: SeedVariance | None) -> tuple[float, float]:
     """Standard error and degrees of freedom, by the larger of the two variances over seeds.
 
     The pair's own is of two methods, each with its seeds.
@@ -161,7 +161,7 @@ def _judged_by(paired: PairedDifference, pooled: SeedVariance | None) -> tuple[f
         own = max(own, of_all)
     items, rest = found.item_stderr**2, found.rest_stderr**2
     variance = max(items + own - rest, items, own)
-    part = 1.0 if pooled is not None and pooled.degrees > found.num_seeds - 1 else _SEEDS_PART
+    part = 1.0 if pooled is not None and pooled.degrees > found.num_seeds - 1 else FAMILY_SEEDS_PART
     return math.sqrt(variance), satterthwaite(
         variance, (items, found.item_degrees), (math.sqrt(part) * own, degrees)
     )

@@ -52,10 +52,29 @@ def against_untrained(comparison: Comparison) -> dict[str, Judged]:
     return judge(pairs, lambda _: pooled)
 
 
-def between(comparison: Comparison, rows: Sequence[Row]) -> dict[Pair, Judged]:
-    """The average of each of `rows` minus that of each other one, both ways round: one family."""
-    pooled = seed_variance(comparison, AVERAGE)
-    return both_ways(judge(_pairs_of_averages(rows), lambda _: pooled))
+def between(comparison: Comparison, rows: Sequence[Row], key: str = AVERAGE) -> dict[Pair, Judged]:
+    """The score of each of `rows` minus that of each other one, both ways round: one family.
+
+    Args:
+        key: a benchmark, or `AVERAGE`.
+    """
+    return judged_by_key(comparison, scores_in_pairs(rows), key)
+
+
+def judged_by_key(
+    comparison: Comparison, pairs: Mapping[Pair, Mapping[str, PairedDifference]], key: str
+) -> dict[Pair, Judged]:
+    """The same of differences that are there: one family."""
+    pooled = seed_variance(comparison, key)
+    found = {pair: scores[key] for pair, scores in pairs.items() if key in scores}
+    return both_ways(judge(found, lambda _: pooled))
+
+
+def scores_in_pairs(rows: Sequence[Row]) -> dict[Pair, dict[str, PairedDifference]]:
+    """Of each two of `rows`: benchmark or `AVERAGE` -> the first minus the other."""
+    return {
+        (row.label, other.label): differences(row, other) for row, other in combinations(rows, 2)
+    }
 
 
 def between_losses(losses: Losses) -> dict[Pair, Judged]:
@@ -72,7 +91,7 @@ def between_in_both(
 ) -> tuple[dict[Pair, Judged], dict[Pair, Judged]]:
     """Averages and losses of methods that are compared in both: together one family."""
     variances = {"average": seed_variance(comparison, AVERAGE), "loss": _loss_variance(losses)}
-    pairs = {("average", pair): paired for pair, paired in _pairs_of_averages(rows).items()}
+    pairs = {("average", pair): paired for pair, paired in _averages_in_pairs(rows).items()}
     pairs |= {("loss", pair): paired for pair, paired in _pairs_of_losses(losses).items()}
     judged = judge(pairs, lambda key: variances[key[0]])
     averages, by_loss = (
@@ -82,11 +101,9 @@ def between_in_both(
     return averages, by_loss
 
 
-def _pairs_of_averages(rows: Sequence[Row]) -> dict[Pair, PairedDifference]:
+def _averages_in_pairs(rows: Sequence[Row]) -> dict[Pair, PairedDifference]:
     return {
-        (row.label, other.label): paired
-        for row, other in combinations(rows, 2)
-        if (paired := differences(row, other).get(AVERAGE)) is not None
+        pair: found[AVERAGE] for pair, found in scores_in_pairs(rows).items() if AVERAGE in found
     }
 
 
@@ -122,15 +139,21 @@ def not_separable(best: str, others: Sequence[str], pairs: Mapping[Pair, Judged]
 
 
 def best_averages(comparison: Comparison) -> list[str]:
-    """The best average and what is not separable from it; empty with fewer than two methods.
-
-    Also empty where seeds are missing, so that nothing can be said of the best trained method.
-    """
+    """The best average and what is not separable from it: `best_scores` of all rows."""
     rows = comparison.scored
+    return best_scores(rows, between(comparison, rows), AVERAGE)
+
+
+def best_scores(rows: Sequence[Row], pairs: Mapping[Pair, Judged], key: str) -> list[str]:
+    """The best of `rows` by a benchmark, or by `AVERAGE`, and what is not separable from it.
+
+    Empty with fewer than two rows that have it, and where seeds are missing, so that nothing can be
+    said of the best trained method.
+    """
+    rows = [row for row in rows if key in row.accuracy]
     if len(rows) < 2:
         return []
-    best = max(rows, key=lambda row: row.accuracy[AVERAGE].mean)
-    pairs = between(comparison, rows)
+    best = max(rows, key=lambda row: row.accuracy[key].mean)
     own = [pair for (one, _), pair in pairs.items() if one == best.label]
     if not any(pair.adjusted is not None for pair in own):
         return []

@@ -15,15 +15,18 @@ import pandas as pd
 from pydantic import ValidationError
 
 from lwft_bench.reporting.read.agreement import require_items, require_same
+from lwft_bench.reporting.read.flat import flatten
 from lwft_bench.reporting.read.timings import ReportedTiming, reported_timing
 from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.claims import Claim
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
 from lwft_bench.schema.run import SuiteCell
 from lwft_bench.schema.suite import Published
+from lwft_bench.schema.tables import TableSpec
 
 _SAMPLE = ["cell", "benchmark", "id", "correct", "overlap", "cluster"]
 _NOT_RECORDED = {"probabilities": None, "scores": None, "ages": None}
@@ -78,6 +81,7 @@ class RunRecords:
         a period.
     units: cell, index, kind, depth, num_parameters.
     published: numbers of a paper, if the suite has any.
+    tables, claims: the suite's own.
     tunings: what trials were made for; trials are in no frame and no comparison.
     other_trials: ids of trials in the directory that the suite as last run does not have.
     """
@@ -94,6 +98,8 @@ class RunRecords:
     selections: pd.DataFrame
     units: pd.DataFrame
     published: Published | None = None
+    tables: Mapping[str, TableSpec] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
     tunings: tuple[ReportedTuning, ...] = ()
     other_trials: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -110,10 +116,11 @@ def read_run(folder: Path) -> RunRecords:
     suite = store.read_suite()
     planned = {cell.id: cell for cell in suite.cells}
     waiting = undecided(suite)
-    cells = [_planned_cell(store, cell, waiting.get(cell.id, "")) for cell in suite.cells]
-    trials = {trial.id for trial in suite.trials}
+    read: _Samples = {}
+    cells = [_planned_cell(store, cell, read, waiting.get(cell.id, "")) for cell in suite.cells]
+    known = planned.keys() | {trial.id for trial in suite.trials}
     found = sorted(path.parent.name for path in folder.glob("cells/*/result.json"))
-    others = [_finished_cell(store, name) for name in found if name not in {*planned, *trials}]
+    others = [_finished_cell(store, name, read) for name in found if name not in known]
     added = [cell for cell in others if not (cell.config and cell.config.trial)]
     cells += added
     done = [cell.id for cell in cells if cell.done]
@@ -127,7 +134,7 @@ def read_run(folder: Path) -> RunRecords:
         baseline=suite.baseline,
         cells=tuple(cells),
         results=pd.DataFrame([_flat_result(cell) for cell in cells]),
-        samples=_samples(store, done),
+        samples=pd.DataFrame([row for name in done for row in read[name]], columns=_SAMPLE),
         steps=_frame(
             [{"cell": name, **row.as_json()} for name in done for row in store.steps(name)],
             ("cell", "step", "loss"),
@@ -135,28 +142,43 @@ def read_run(folder: Path) -> RunRecords:
         selections=_frame(selections, ("cell", "step", "num_steps", "units", *_NOT_RECORDED)),
         units=_frame(headers, ("cell", "index", "kind", "depth")),
         published=suite.published,
-        tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial)),
+        tables=suite.tables,
+        claims=suite.claims,
+        tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial, {})),
         other_trials=tuple(cell.id for cell in others if cell not in added),
         warnings=(*_warnings(cells, planned, added), *timing.warnings),
         timing=timing,
     )
 
 
-def _planned_cell(store: RunStore, planned: SuiteCell, waiting: str = "") -> ReportedCell:
-    """waiting: why it cannot run yet."""
+_Samples = dict[str, list[tuple[Any, ...]]]
+"""Of each cell's samples, what `_SAMPLE` names: they are read once, and texts stay on disk."""
+
+
+def _planned_cell(
+    store: RunStore, planned: SuiteCell, read: _Samples, waiting: str = ""
+) -> ReportedCell:
+    """read: gets the cell's samples. waiting: why it cannot run yet."""
     cell_id = planned.id
     if (store.cell_folder(cell_id) / "result.json").exists():
-        return _finished_cell(store, cell_id, planned)
+        return _finished_cell(store, cell_id, read, planned)
     status = "unfinished" if store.work_folder(cell_id).exists() else "not run"
     return _without_result(planned, status, waiting)
 
 
-def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = None) -> ReportedCell:
+def _finished_cell(
+    store: RunStore, cell_id: str, read: _Samples, planned: SuiteCell | None = None
+) -> ReportedCell:
     try:
         result, config = store.read_result(cell_id), store.config(cell_id)
         require_same(store.cell_folder(cell_id), result, config)
         if result.status == "done":
-            require_items(store.cell_folder(cell_id), result, store.require_rows(cell_id))
+            samples = store.require_rows(cell_id)
+            require_items(store.cell_folder(cell_id), result, samples)
+            read[cell_id] = [
+                (cell_id, one.benchmark, one.id, one.correct, one.overlap, one.cluster or one.id)
+                for one in samples
+            ]
     except (UserError, ValidationError) as error:
         message = error.message if isinstance(error, UserError) else str(error.errors()[0])
         if planned is None:
@@ -253,23 +275,6 @@ def _flat_result(cell: ReportedCell) -> dict[str, Any]:
     return row | {key: value for key, value in flatten(record) if not isinstance(value, list)}
 
 
-def _samples(store: RunStore, done: Sequence[str]) -> pd.DataFrame:
-    """Correctness, what belongs together, and what was trained on: the texts stay on disk."""
-    rows = [
-        (
-            name,
-            sample.benchmark,
-            sample.id,
-            sample.correct,
-            sample.overlap,
-            sample.cluster or sample.id,
-        )
-        for name in done
-        for sample in store.samples(name)
-    ]
-    return pd.DataFrame(rows, columns=_SAMPLE)
-
-
 def _selections(
     store: RunStore, done: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -285,12 +290,3 @@ def _selections(
 def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     """A frame that has `columns` even when there are no rows."""
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(columns))
-
-
-def flatten(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested mappings as dotted keys and their values; lists are values."""
-    for key, value in record.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

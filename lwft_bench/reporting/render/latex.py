@@ -30,6 +30,9 @@ _SYMBOLS = {
     "–": r"\textendash{}",
     "—": r"\textemdash{}",
     "†": r"\dag{}",
+    "‡": r"\ddag{}",
+    "²": r"$^2$",
+    "·": r"$\cdot$",
     "\n": " ",
 }
 
@@ -86,7 +89,7 @@ def _header(text: str, left: bool) -> str:
     if len(text) < 10 or not breaks:
         return escaped(text)
     middle = min(breaks, key=lambda position: abs(2 * position - len(text)))
-    upper, lower = escaped(text[:middle].rstrip(" ")), _begun(escaped(text[middle:]))
+    upper, lower = escaped(text[:middle].rstrip(" ")), begun(escaped(text[middle:]))
     return rf"\shortstack[{'l' if left else 'r'}]{{{upper}\\{lower}}}"
 
 
@@ -96,9 +99,9 @@ def _line(cells: list[str]) -> str:
 
 def _ended(row: str) -> str:
     """The row with its end."""
-    return _begun(row) + r" \\"
+    return begun(row) + r" \\"
 
 
-def _begun(line: str) -> str:
+def begun(line: str) -> str:
     """A bracket or star in front would be taken for an option of the line's end before."""
     return ("{}" if line[:1] in ("[", "*") else "") + line

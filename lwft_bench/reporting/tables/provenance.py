@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lwft_bench.reporting.numbers.context import Context
-from lwft_bench.reporting.read.records import flatten
+from lwft_bench.reporting.read.flat import flatten
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 
 _PER_CELL = ("started", "finished")

@@ -1,0 +1,195 @@
+"""What the cells of one model and task say of a claim, metric by metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lwft_bench.reporting.numbers.comparison import Comparison, Row, differences
+from lwft_bench.reporting.numbers.deciding import Bounds, Verdict, WouldDecide, verdict_of
+from lwft_bench.reporting.numbers.measurements import memories
+from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
+from lwft_bench.reporting.numbers.verdicts import between
+from lwft_bench.schema.claims import Claim
+
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """A claim with its verdict for one model and task.
+
+    about: them, in words; "" where nothing has the cells. estimate, interval: of the claim's metric,
+    in its unit; None where there is none. cells: ids of those that it rests on. why: in words, where
+    the numbers do not say it. noisy: what was estimated and the bounds, on a scale on which noise adds
+    up; None where there is no noise. adjusted: p after Holm's correction for all that are noisy.
+    needed: of an undecided one, what would decide it.
+    """
+
+    claim: Claim
+    about: str
+    verdict: Verdict
+    estimate: float | None = None
+    interval: Bounds | None = None
+    cells: tuple[str, ...] = ()
+    why: str = ""
+    noisy: tuple[PairedDifference, Bounds] | None = None
+    adjusted: float | None = None
+    needed: WouldDecide | None = None
+
+
+def _accuracy_difference(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
+    one, other = rows
+    paired = differences(one, other).get(claim.benchmark)
+    if paired is None:
+        what = "no seed or item in common" if _alike(comparison) else "not comparable"
+        return _open(claim, f"{one.label} and {other.label}: {what}, or no score")
+    return _by_interval(claim, paired, lambda share: 100 * share, 0.01)
+
+
+def _alike(comparison: Comparison) -> bool:
+    return not any("no difference is taken" in warning for warning in comparison.warnings)
+
+
+def _by_interval(
+    claim: Claim,
+    paired: PairedDifference,
+    shown: Callable[[float], float],
+    unit: float = 1.0,
+    to_scale: Callable[[float], float] | None = None,
+) -> Assessed:
+    """By the interval of a paired difference.
+
+    Args:
+        shown: of what is on the difference's scale, in the claim's unit.
+        unit: of the claim's bounds on the difference's scale, where these are proportional.
+        to_scale: of a bound, where they are not.
+    """
+    bounds = [(to_scale or (lambda bound: unit * bound))(bound) for bound in claim.bounds]
+    estimate = paired.estimate
+    if paired.identical:
+        interval: Bounds | None = (estimate.mean, estimate.mean)
+    else:
+        interval = paired.interval
+    if interval is None:
+        reason = "one seed" if not paired.over_seeds else "one item"
+        assessed = _open(claim, f"{reason}: nothing is known of how others differ")
+        return replace(assessed, estimate=shown(estimate.mean))
+    low, high = bounds
+    decided = verdict_of(interval, (low, high))
+    return Assessed(
+        claim,
+        "",
+        decided,
+        shown(estimate.mean),
+        (shown(interval[0]), shown(interval[1])),
+        noisy=None if paired.identical else (paired, (low, high)),
+    )
+
+
+def _throughput_ratio(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
+    one, other = (_speeds(row, claim.speed) for row in rows)
+    seeds = sorted(one.keys() & other.keys())
+    if not seeds:
+        return _open(claim, "no seed of which both have a speed")
+    if any("different numbers of threads" in warning for warning in comparison.warnings):
+        return _open(claim, "measured with different numbers of threads")
+    if not differences(rows[0], rows[1]):
+        return _open(claim, "not comparable: see the warnings of the report")
+    logs = mean_over_seeds([math.log(one[seed] / other[seed]) for seed in seeds])
+    return _by_interval(claim, PairedDifference(logs), math.exp, to_scale=_log)
+
+
+def _log(bound: float) -> float:
+    return math.log(bound) if bound > 0 else -math.inf
+
+
+def _speeds(row: Row, speed: str) -> dict[int, float]:
+    key = "end_to_end_target_tokens_per_second" if speed == "end_to_end" else ""
+    found = {
+        result.seed: getattr(result.throughput, key or "target_tokens_per_second")
+        for result in row.results
+        if result.throughput is not None and row.trains
+    }
+    return {seed: rate for seed, rate in found.items() if rate}
+
+
+def _memory(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
+    peaks = [[found.peak_bytes for found in memories(row)] for row in rows]
+    if not all(peaks):
+        return _open(claim, "no peak memory was recorded")
+    ways = {found.method for row in rows for found in memories(row)}
+    if len(ways) > 1:
+        return _open(claim, f"peaks were obtained in different ways ({', '.join(sorted(ways))})")
+    return replace(by_peaks(claim, peaks), why=next(iter(ways)))
+
+
+def by_peaks(claim: Claim, peaks: Sequence[Sequence[float]]) -> Assessed:
+    """By the largest peaks of each side; peaks have no noise, only what seeds differ in."""
+    ends = [(min(found), max(found)) for found in peaks]
+    if claim.kind == "memory":
+        ((low, high),) = ends
+        estimate, interval = high / _GB, (low / _GB, high / _GB)
+    else:
+        (low, high), (other_low, other_high) = ends
+        if claim.kind == "memory_ratio":
+            estimate, interval = high / other_high, (low / other_high, high / other_low)
+        else:
+            estimate = (high - other_high) / _GB
+            interval = ((low - other_high) / _GB, (high - other_low) / _GB)
+    return Assessed(claim, "", verdict_of(interval, claim.bounds), estimate, interval)
+
+
+def _rank(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
+    """By which others are better or worse beyond noise, in one family of all pairs."""
+    assert claim.at_most is not None
+    own, *others = rows
+    key = claim.benchmark
+    if any(key not in row.accuracy for row in rows):
+        return _open(claim, f"not all have a score of {key}")
+    pairs = between(comparison, rows, key)
+    judged = [
+        pairs[own.label, other.label] for other in others if (own.label, other.label) in pairs
+    ]
+    better = sum(one.beyond_noise and one.paired.estimate.mean < 0 for one in judged)
+    worse = sum(one.beyond_noise and one.paired.estimate.mean > 0 for one in judged)
+    place = 1 + sum(row.accuracy[key].mean > own.accuracy[key].mean for row in others)
+    best, last = 1 + better, 1 + len(others) - worse
+    found = Assessed(claim, "", "undecided", float(place), (float(best), float(last)))
+    if last <= claim.at_most:
+        return replace(found, verdict="supported")
+    if best > claim.at_most:
+        return replace(found, verdict="contradicted")
+    seeds = [one.seeds_needed for one in judged if one.seeds_needed is not None]
+    return replace(found, needed=WouldDecide(max(seeds), math.nan) if seeds else None)
+
+
+def _equal_weights(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
+    del comparison
+    one, other = (
+        {result.seed: result.weights_digest for result in row.results if result.weights_digest}
+        for row in rows
+    )
+    seeds = sorted(one.keys() & other.keys())
+    if not seeds:
+        return _open(claim, "no seed of which both have a digest of their weights")
+    unlike = [seed for seed in seeds if one[seed] != other[seed]]
+    shown = ", ".join(map(str, unlike or seeds))
+    why = f"{'different' if unlike else 'the same'} weights with seed {shown}"
+    return Assessed(claim, "", "contradicted" if unlike else "supported", why=why)
+
+
+def _open(claim: Claim, why: str) -> Assessed:
+    return Assessed(claim, "", "undecided", why=why)
+
+
+METRICS: Mapping[str, Callable[[Claim, Comparison, Sequence[Row]], Assessed]] = {
+    "accuracy_difference": _accuracy_difference,
+    "memory_ratio": _memory,
+    "memory_difference": _memory,
+    "memory": _memory,
+    "throughput_ratio": _throughput_ratio,
+    "rank": _rank,
+    "equal_weights": _equal_weights,
+}

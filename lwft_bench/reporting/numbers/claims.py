@@ -1,0 +1,123 @@
+"""What runs and plans say of claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lwft_bench.reporting.numbers.claim_metrics import METRICS, Assessed, by_peaks
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.deciding import Bounds, chance, what_decides
+from lwft_bench.reporting.numbers.families import holm
+from lwft_bench.reporting.numbers.statistics import CONFIDENCE, PairedDifference
+from lwft_bench.reporting.read.plans import PlannedPeak
+from lwft_bench.schema.claims import Claim, ClaimSide
+
+
+def assess(
+    claims: Sequence[Claim], comparisons: Sequence[Comparison], plans: Sequence[PlannedPeak] = ()
+) -> list[Assessed]:
+    """Every claim: one verdict for each model and task that has the cells of both sides, or one that
+    none has. All that noise could decide are one family.
+    """
+    found = [one for claim in claims for one in _assess(claim, comparisons, plans)]
+    noisy = [one.noisy for one in found if one.noisy is not None]
+    adjusted = iter(holm([chance(*one) for one in noisy]) if noisy else [])
+    return [
+        _corrected(one, one.noisy, next(adjusted), len(noisy)) if one.noisy is not None else one
+        for one in found
+    ]
+
+
+def _corrected(
+    one: Assessed, noisy: tuple[PairedDifference, Bounds], adjusted: float, family: int
+) -> Assessed:
+    """Undecided too where the correction leaves it so."""
+    one = replace(one, adjusted=adjusted)
+    if one.verdict != "undecided" and adjusted < 1 - CONFIDENCE:
+        return one
+    return replace(one, verdict="undecided", needed=what_decides(*noisy, family))
+
+
+def _assess(
+    claim: Claim, comparisons: Sequence[Comparison], plans: Sequence[PlannedPeak]
+) -> Iterator[Assessed]:
+    found = list(_measured(claim, comparisons)) if claim.evidence != "planned" else []
+    decided = [one for one in found if one.estimate is not None or one.verdict != "undecided"]
+    if claim.kind.startswith("memory") and claim.evidence != "measured" and not decided:
+        found = [*_planned(claim, plans)] or found
+    if found:
+        yield from found
+    else:
+        yield Assessed(claim, "", "undecided", why=_lacking(claim, comparisons, plans))
+
+
+def _lacking(claim: Claim, comparisons: Sequence[Comparison], plans: Sequence[PlannedPeak]) -> str:
+    where = " on ".join(name for name in (claim.model, claim.task) if name)
+    names = " and ".join(map(str, claim.sides))
+    about = f" of {where}" if where else ""
+    what = "run or plan" if claim.kind.startswith("memory") else "run"
+    if not comparisons and not plans:
+        return f"no {what} has {names}{about}"
+    return f"none of these has done cells of {names}{about}"
+
+
+def _measured(claim: Claim, comparisons: Sequence[Comparison]) -> Iterator[Assessed]:
+    for one in comparisons:
+        if claim.model in (None, one.model) and claim.task in (None, one.task):
+            found = _rows(claim, one)
+            if isinstance(found, str):
+                about = f"{one.model} on {one.task}"
+                yield Assessed(claim, about, "undecided", why=found)
+            elif found:
+                about = f"{one.model} on {one.task}"
+                cells = tuple(cell.id for row in found for cell in row.done)
+                yield replace(METRICS[claim.kind](claim, one, found), about=about, cells=cells)
+
+
+def _rows(claim: Claim, comparison: Comparison) -> list[Row] | str:
+    """The rows of all sides; none if one has no done cell; or why they cannot be told."""
+    found: list[Row] = []
+    for side in claim.sides:
+        rows = [row for row in comparison.rows if row.done and _matches(side, row)]
+        if len(rows) > 1:
+            labels = ", ".join(row.label for row in rows)
+            return f"{side} is several rows ({labels}): say which by `ablation`"
+        found += rows
+    return found if len(found) == len(claim.sides) else []
+
+
+def _matches(side: ClaimSide, row: Row) -> bool:
+    return row.method == side.method and _holds(side.ablation, row.cells[0].ablation)
+
+
+def _holds(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    return all(key in found and str(found[key]) == str(value) for key, value in wanted.items())
+
+
+def _planned(claim: Claim, plans: Sequence[PlannedPeak]) -> Iterator[Assessed]:
+    """One verdict for each model and task that a plan has both sides of."""
+    pairs = dict.fromkeys((one.model, one.task) for one in plans)
+    for model, task in pairs:
+        if claim.model not in (None, model) or claim.task not in (None, task):
+            continue
+        here = [one for one in plans if (one.model, one.task) == (model, task)]
+        sides = [
+            [
+                one
+                for one in here
+                if one.method == side.method and _holds(side.ablation, one.ablation)
+            ]
+            for side in claim.sides
+        ]
+        if not all(sides):
+            continue
+        about, cells = f"{model} on {task}", tuple(one.cell for side in sides for one in side)
+        several = [side for side in sides if len({str(one.ablation) for one in side}) > 1]
+        if several:
+            why = f"{several[0][0].method} has several values in the plan: say which by `ablation`"
+            yield Assessed(claim, about, "undecided", cells=cells, why=why)
+            continue
+        found = by_peaks(claim, [[one.peak_bytes for one in side] for side in sides])
+        yield replace(found, about=about, cells=cells, why="planned")

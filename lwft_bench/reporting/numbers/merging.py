@@ -1,0 +1,102 @@
+"""Several runs as one, so that what can be compared is, and what cannot is told as within a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+
+from lwft_bench.reporting.numbers.comparability import setting
+from lwft_bench.reporting.read.records import ReportedCell, RunRecords
+
+FRAMES = ("results", "samples", "steps", "selections", "units")
+_Point = tuple[str, str, str, int, str]
+
+
+@dataclass
+class _Merging:
+    cells: list[ReportedCell] = field(default_factory=list)
+    frames: dict[str, list[pd.DataFrame]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+
+
+def merged(runs: Sequence[RunRecords]) -> RunRecords:
+    """The cells of all runs, in the runs' order. A cell that stands in several runs counts once.
+
+    Cells of one point of a suite that differ in what they ran on or with all stay: they become rows of
+    their own where numbers are put together. The id of a cell has the name
+    of its run behind it where another cell has the same.
+
+    Args:
+        runs: at least one; the first that has a baseline or published numbers gives these.
+    """
+    if len(runs) == 1:
+        return runs[0]
+    merging = _Merging(frames={name: [] for name in FRAMES})
+    taken: dict[str, str] = {}
+    done: set[tuple[_Point, str]] = set()
+    finished = {_point(cell) for run in runs for cell in run.cells if cell.done}
+    for run in runs:
+        names: dict[str, str] = {}
+        for cell in run.cells:
+            key = (_point(cell), _made_by(cell))
+            if key in done or (not cell.done and key[0] in finished):
+                merging.again.append(f"{cell.id} of {run.folder.name}")
+                continue
+            done.add(key)
+            own = cell.id if cell.id not in taken else f"{cell.id} of {run.folder.name}"
+            taken[own] = names[cell.id] = own
+            merging.cells.append(replace(cell, id=own))
+        for name in FRAMES:
+            merging.frames[name].append(_renamed(getattr(run, name), names))
+        merging.warnings += [f"{run.folder.name}: {warning}" for warning in run.warnings]
+    if merging.again:
+        merging.warnings.append(
+            "Counted once, for another run has them too or has them done: "
+            f"{', '.join(merging.again)}."
+        )
+    baselines = list(dict.fromkeys(run.baseline for run in runs if run.baseline))
+    if len(baselines) > 1:
+        merging.warnings.append(
+            f"The runs have different baselines ({', '.join(baselines)}): {baselines[0]} counts."
+        )
+    first = runs[0]
+    return replace(
+        first,
+        title=" + ".join(dict.fromkeys(run.title for run in runs)),
+        baseline=baselines[0] if baselines else None,
+        cells=tuple(merging.cells),
+        **{name: _joined(frames) for name, frames in merging.frames.items()},
+        published=next((run.published for run in runs if run.published), None),
+        tables={name: spec for run in reversed(runs) for name, spec in run.tables.items()},
+        claims=tuple(
+            {claim.name: claim for run in reversed(runs) for claim in run.claims}.values()
+        ),
+        tunings=tuple(tuning for run in runs for tuning in run.tunings),
+        other_trials=tuple(trial for run in runs for trial in run.other_trials),
+        warnings=tuple(merging.warnings),
+    )
+
+
+def _point(cell: ReportedCell) -> _Point:
+    return cell.model, cell.method, cell.task, cell.seed, str(sorted(cell.ablation.items()))
+
+
+def _made_by(cell: ReportedCell) -> str:
+    """What it ran on and with; "" where it has no result."""
+    return str(setting(cell)) if cell.done else ""
+
+
+def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """The rows of cells that stay, under their names."""
+    if "cell" not in frame:
+        return frame
+    kept = frame[frame["cell"].isin(list(names))]
+    return kept.assign(cell=kept["cell"].map(dict(names)))
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]

@@ -1,0 +1,111 @@
+"""Which numbers of a column are marked: the best, and all that are not separable from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.families import Judged
+from lwft_bench.reporting.numbers.measurements import DIFFERENT
+from lwft_bench.reporting.numbers.statistics import PairedDifference
+from lwft_bench.reporting.numbers.verdicts import (
+    Pair,
+    best_scores,
+    judged_by_key,
+    lowest_losses,
+    scores_in_pairs,
+)
+from lwft_bench.reporting.paper.lines import Line
+from lwft_bench.reporting.paper.metrics import Amount, Metric
+from lwft_bench.schema.tables import Highlight
+
+Found = Mapping[int, Amount]
+"""Place of a line in its block -> what its column shows."""
+
+
+class Ties:
+    """Differences between the rows of a model and task, taken once for all columns of a table."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[tuple[int, tuple[str, ...]], dict[Pair, dict[str, PairedDifference]]] = {}
+
+    def between(self, comparison: Comparison, rows: Sequence[Row], key: str) -> dict[Pair, Judged]:
+        """As `verdicts.between`."""
+        own = (id(comparison), tuple(row.label for row in rows))
+        if own not in self._pairs:
+            self._pairs[own] = scores_in_pairs(rows)
+        return judged_by_key(comparison, self._pairs[own], key)
+
+
+def marked(
+    metric: Metric, lines: Sequence[Line], found: Found, highlight: Highlight, ties: Ties
+) -> set[int]:
+    """Places of the lines of a block whose number is marked.
+
+    With `ties`, groups of lines of one model and task are told apart by the tests of the report: what
+    is quoted has no spread, so nothing is said of it.
+    """
+    if highlight == "none" or not metric.better:
+        return set()
+    places: set[int] = set()
+    for members in _groups(lines, found):
+        if len(members) < 2:
+            continue
+        if highlight == "best":
+            places |= _highest(metric, members, found)
+        elif lines[members[0]].measured is not None:
+            places |= _tied(metric, lines, members, found, ties)
+    return places
+
+
+def _groups(lines: Sequence[Line], found: Found) -> Iterator[list[int]]:
+    for group in dict.fromkeys(line.group for line in lines):
+        yield [place for place in found if lines[place].group == group]
+
+
+def _highest(metric: Metric, members: Sequence[int], found: Found) -> set[int]:
+    sign = 1 if metric.better == "higher" else -1
+    best = max(sign * found[place].value for place in members)
+    return {place for place in members if sign * found[place].value == best}
+
+
+def _tied(
+    metric: Metric, lines: Sequence[Line], members: Sequence[int], found: Found, ties: Ties
+) -> set[int]:
+    labels = {}
+    for place in members:
+        measured = lines[place].measured
+        assert measured is not None
+        labels[measured.row.label] = place
+    if metric.kind == "share":
+        return {labels[label] for label in _best_by_accuracy(metric, lines, members, ties)}
+    if all(found[place].by_seed for place in members):
+        sign = -1 if metric.better == "higher" else 1
+        values = {
+            label: {seed: sign * value for seed, value in found[place].by_seed.items()}
+            for label, place in labels.items()
+        }
+        return {labels[label] for label in lowest_losses(values)}
+    return _within(metric, members, found)
+
+
+def _best_by_accuracy(
+    metric: Metric, lines: Sequence[Line], members: Sequence[int], ties: Ties
+) -> Sequence[str]:
+    """By the benchmark that the column shows of this model and task."""
+    first = lines[members[0]]
+    key = metric.benchmark(first)
+    if key is None or first.measured is None:
+        return []
+    rows = [line.measured.row for place in members if (line := lines[place]).measured]
+    return best_scores(rows, ties.between(first.measured.comparison, rows, key), key)
+
+
+def _within(metric: Metric, members: Sequence[int], found: Found) -> set[int]:
+    """Of costs that are counted: the lowest, and all within a hundredth of it."""
+    values = {place: found[place].value for place in members}
+    if metric.better == "higher":
+        return {
+            place for place, value in values.items() if value * DIFFERENT >= max(values.values())
+        }
+    return {place for place, value in values.items() if value <= min(values.values()) * DIFFERENT}

@@ -1,0 +1,298 @@
+"""What a column of a paper's table shows, in which unit, and whether more of it is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from lwft_bench.reporting.numbers.comparison import Row, differences
+from lwft_bench.reporting.numbers.measurements import (
+    memories,
+    peak_bytes,
+    speed,
+    trainings,
+    whole_speed,
+)
+from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
+from lwft_bench.reporting.paper.lines import Line
+from lwft_bench.schema.result import CellResult
+from lwft_bench.schema.suite import AVERAGE
+from lwft_bench.schema.tables import COLUMNS, ColumnSpec, Preset, TableSpec
+
+Better = str
+"""`higher`, `lower`, or "" where neither is."""
+
+_BY_PRESET: Mapping[Preset, tuple[str, ...]] = {
+    "paper": ("benchmarks", "average"),
+    "memory": ("peak_memory", "memory_ratio", "memory_by_component", "offloaded"),
+    "efficiency": (
+        "average",
+        "peak_memory",
+        "end_to_end_throughput",
+        "throughput",
+        "training_time",
+        "flops",
+        "trained_parameters",
+    ),
+    "ablation": ("average", "from_first", "peak_memory", "end_to_end_throughput"),
+}
+_HEADINGS = {
+    "difference": "− baseline",
+    "from_first": "− first",
+    "peak_memory": "peak memory",
+    "memory_ratio": "of the baseline's",
+    "offloaded": "on the host",
+    "throughput": "tokens/s, steps",
+    "end_to_end_throughput": "tokens/s, end to end",
+    "training_time": "training time",
+    "flops": "operations",
+    "trained_parameters": "trained",
+    "active_parameters": "active",
+}
+
+
+@dataclass(frozen=True)
+class Amount:
+    """In basic units. by_seed: single values, where seeds differ in it."""
+
+    value: float
+    spread: Estimate | None = None
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+    star: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One column. benchmark: the one that it shows of a line, or `AVERAGE`; None of other metrics."""
+
+    name: str
+    heading: str
+    measure: Callable[[Line], Amount | str | None]
+    kind: str
+    better: Better = ""
+    benchmark: Callable[[Line], str | None] = lambda _: None
+    digits: int | None = None
+
+
+def metrics_of(spec: TableSpec, lines: Sequence[Line]) -> list[Metric]:
+    """The columns of a table of these lines."""
+    columns = spec.columns or _BY_PRESET[spec.preset]
+    found: list[Metric] = []
+    for column in columns:
+        one = ColumnSpec(show=column) if column in COLUMNS else column
+        if isinstance(one, str):
+            one = ColumnSpec(benchmark=one)
+        found += _metrics(one, spec, lines)
+    return found
+
+
+def _metrics(column: ColumnSpec, spec: TableSpec, lines: Sequence[Line]) -> Iterator[Metric]:
+    def heading(name: str) -> str:
+        return column.label or spec.labels.get(name, _HEADINGS.get(name, name.replace("_", " ")))
+
+    digits = column.digits if column.digits is not None else spec.digits
+    if column.show == "benchmarks":
+        for name in dict.fromkeys(name for line in lines for name in _benchmarks(line)):
+            yield _accuracy((name,), heading(name), digits)
+    elif column.show in ("accuracy", AVERAGE):
+        names = column.benchmarks or (AVERAGE,)
+        yield _accuracy(names, heading(names[0]), digits)
+    elif column.show == "memory_by_component":
+        for name in dict.fromkeys(name for line in lines for name in _components(line)):
+            yield Metric(name, heading(name), partial(_component, name), "bytes", digits=digits)
+    else:
+        measure, kind, better = _OTHERS[column.show]
+        if column.show == "from_first":
+            measure = partial(_from_first, {line.group: line for line in reversed(_scored(lines))})
+        yield Metric(column.show, heading(column.show), measure, kind, better, digits=digits)
+
+
+def _scored(lines: Sequence[Line]) -> list[Line]:
+    return [line for line in lines if line.measured and AVERAGE in line.measured.row.accuracy]
+
+
+def _accuracy(names: tuple[str, ...], heading: str, digits: int | None) -> Metric:
+    def benchmark(line: Line) -> str | None:
+        return next((name for name in names if _score(line, name) is not None), None)
+
+    def measure(line: Line) -> Amount | None:
+        name = benchmark(line)
+        return _score(line, name) if name else None
+
+    return Metric(names[0], heading, measure, "share", "higher", benchmark, digits)
+
+
+def _benchmarks(line: Line) -> Iterator[str]:
+    if line.measured:
+        yield from line.measured.comparison.benchmarks
+    elif line.published:
+        scores = line.published.scores.get(line.model, {}).get(line.method, {})
+        yield from (name for name in scores if name != AVERAGE)
+
+
+def _score(line: Line, name: str) -> Amount | None:
+    if line.published:
+        percent = line.published.scores.get(line.model, {}).get(line.method, {}).get(name)
+        return None if percent is None else Amount(percent / 100)
+    estimate = _row(line).accuracy.get(name)
+    return None if estimate is None else Amount(estimate.mean, estimate)
+
+
+def _row(line: Line) -> Row:
+    assert line.measured is not None
+    return line.measured.row
+
+
+def _difference(line: Line) -> Amount | str | None:
+    if line.measured is None:
+        return None
+    if line.measured.row is line.measured.comparison.baseline:
+        return "baseline"
+    paired = line.measured.row.differences.get(AVERAGE)
+    return None if paired is None else Amount(paired.estimate.mean, paired.estimate)
+
+
+def _from_first(first: Mapping[object, Line], line: Line) -> Amount | str | None:
+    if line.measured is None or line.group not in first:
+        return None
+    other = _row(first[line.group])
+    if other is line.measured.row:
+        return "first"
+    paired = differences(line.measured.row, other).get(AVERAGE)
+    return None if paired is None else Amount(paired.estimate.mean, paired.estimate)
+
+
+def _peak(line: Line) -> Amount | None:
+    if line.published:
+        peak = line.published.peak_gb.get(line.model, {}).get(line.method)
+        return None if peak is None else Amount(peak * 1e9)
+    found = peak_bytes(_row(line))
+    return None if found is None else Amount(float(found))
+
+
+def _memory_ratio(line: Line) -> Amount | str | None:
+    if line.measured is None or line.measured.comparison.baseline is None:
+        return None
+    baseline = line.measured.comparison.baseline
+    if baseline is line.measured.row:
+        return "baseline"
+    own, other = peak_bytes(line.measured.row), peak_bytes(baseline)
+    return Amount(own / other) if own is not None and other else None
+
+
+def _components(line: Line) -> Iterator[str]:
+    for found in memories(line.measured.row) if line.measured else ():
+        yield from found.components
+
+
+def _component(name: str, line: Line) -> Amount | None:
+    found = memories(line.measured.row) if line.measured else []
+    sizes = [one.components[name] for one in found if name in one.components]
+    return Amount(float(max(sizes))) if sizes else None
+
+
+def _offloaded(line: Line) -> Amount | None:
+    found = memories(line.measured.row) if line.measured else []
+    return Amount(float(max(one.offloaded_bytes for one in found))) if found else None
+
+
+def _rate(of_row: Callable[[Row], Estimate | None], key: str, line: Line) -> Amount | None:
+    estimate = of_row(line.measured.row) if line.measured else None
+    if estimate is None:
+        return None
+    return Amount(estimate.mean, estimate, dict(_by_seed(_row(line), key)))
+
+
+def _by_seed(row: Row, key: str) -> Iterator[tuple[int, float]]:
+    for result in row.results:
+        value = getattr(result.throughput, key, None)
+        if value is not None:
+            yield result.seed, value
+
+
+def _seconds(result: CellResult) -> float | None:
+    found = result.throughput
+    if found is None:
+        return None
+    others = found.probing_seconds + found.measuring_seconds + found.switching_seconds
+    return found.training_seconds + others
+
+
+def _training_time(line: Line) -> Amount | None:
+    if line.measured is None or not line.measured.row.trains:
+        return None
+    found = {result.seed: _seconds(result) for result in line.measured.row.results}
+    known = {seed: seconds for seed, seconds in found.items() if seconds is not None}
+    if not known:
+        return None
+    estimate = mean_over_seeds(list(known.values()))
+    return Amount(estimate.mean, estimate, known)
+
+
+def _training(name: str, line: Line) -> Amount | None:
+    found = trainings(line.measured.row) if line.measured else []
+    values = [getattr(one, name) for one in found if getattr(one, name) is not None]
+    return Amount(float(max(values))) if values else None
+
+
+def _seeds(line: Line) -> Amount | None:
+    if line.measured is None or not line.measured.row.trains:
+        return None
+    return Amount(float(len(line.measured.row.done)))
+
+
+_STEADY, _WHOLE = "target_tokens_per_second", "end_to_end_target_tokens_per_second"
+_OTHERS: Mapping[str, tuple[Callable[[Line], Amount | str | None], str, Better]] = {
+    "difference": (_difference, "points", ""),
+    "from_first": (lambda _: None, "points", ""),
+    "peak_memory": (_peak, "bytes", "lower"),
+    "memory_ratio": (_memory_ratio, "ratio", ""),
+    "offloaded": (_offloaded, "bytes", ""),
+    "throughput": (partial(_rate, speed, _STEADY), "rate", "higher"),
+    "end_to_end_throughput": (partial(_rate, whole_speed, _WHOLE), "rate", "higher"),
+    "training_time": (_training_time, "seconds", "lower"),
+    "flops": (partial(_training, "flops"), "count", "lower"),
+    "trained_parameters": (partial(_training, "trained_parameters"), "count", ""),
+    "active_parameters": (partial(_training, "active_parameters_mean"), "count", ""),
+    "seeds": (_seeds, "seeds", ""),
+}
+
+
+@dataclass(frozen=True)
+class ColumnUnit:
+    """What values of a column are divided by, its name for the heading, and decimals."""
+
+    size: float
+    name: str
+    decimals: int
+    signed: bool = False
+
+    def show(self, value: float, digits: int | None = None) -> str:
+        """Digits with a real minus."""
+        decimals = self.decimals if digits is None else digits
+        text = f"{value / self.size:{'+' if self.signed else ''},.{decimals}f}"
+        return text.replace("-", "−")
+
+
+_STEPS = {
+    "bytes": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")),
+    "count": ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")),
+    "seconds": ((3600.0, "h"), (60.0, "min"), (1.0, "s")),
+}
+
+
+def unit_of(kind: str, values: Sequence[float]) -> ColumnUnit:
+    """One unit for a column: that of its largest value, with three digits of its smallest."""
+    if kind in ("share", "points"):
+        return ColumnUnit(0.01, "", 1, kind == "points")
+    if kind == "ratio":
+        return ColumnUnit(1.0, "", 2)
+    if kind not in _STEPS:
+        return ColumnUnit(1.0, "", 0)
+    largest = max(map(abs, values), default=0.0)
+    size, name = next((step for step in _STEPS[kind] if largest >= step[0]), (1.0, ""))
+    smallest = min((abs(value) for value in values if value), default=1.0) / size
+    decimals = min(3, max(0, 2 - math.floor(math.log10(smallest)))) if largest / size < 100 else 0
+    return ColumnUnit(float(size), name or ("B" if kind == "bytes" else ""), min(decimals, 2))

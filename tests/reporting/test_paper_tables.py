@@ -1,0 +1,295 @@
+"""Tables as papers print them, over one run or several."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.numbers.merging import merged
+from lwft_bench.reporting.numbers.verdicts import best_averages
+from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render.grid import PaperGrid, grid_as_html, grid_as_markdown
+from lwft_bench.reporting.render.grid_latex import fits_width, grid_as_latex
+from lwft_bench.reporting.report import write_report
+from lwft_bench.reporting.tables_over_runs import RunsRead, preset, print_table
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.suite import Published
+
+if TYPE_CHECKING:
+    from conftest import RunMaker
+
+NASTY = r"<b>a</b>|b & 50% $x_1^2$ #1 {y} ~z \cmd **c** [d](http://e) <script>"
+
+
+def second(maker: RunMaker, name: str) -> RunMaker:
+    return type(maker)(maker.folder.with_name(name))
+
+
+def grid_of(name: str, *runs: Path) -> PaperGrid:
+    (grid,) = RunsRead.read(runs).grids(preset(name))
+    return grid
+
+
+def file_of(folder: Path, text: str) -> str:
+    path = folder / "tables.yaml"
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def test_what_is_bold_is_what_the_report_marks(run: Path) -> None:
+    grid = grid_of("paper", run)
+    (comparison,) = compare(read_run(run))
+    bold = {row.label for row in grid.rows if row.entries[-1].marked}
+    assert bold == set(best_averages(comparison))
+    assert 0 < len(bold) < len(grid.rows)
+    assert grid.spans == [(6,), (0,), (0,), (0,), (0,), (0,)]
+    text = grid_as_markdown(grid)
+    assert text.count("| tiny |") == 1
+    assert re.search(r"\*\*5\d\.\d ± \d\.\d\*\* \|\n", text)
+
+
+def test_what_cannot_be_told_is_said(run: Path) -> None:
+    notes = " ".join(grid_of("paper", run).notes)
+    found = re.search(r"with 2 to 3 seeds and 600 items, differences .* under (\S+) points", notes)
+    assert found is not None
+    assert 0 < float(found[1]) < 30
+    assert "Not a ranking of methods" in notes
+
+
+@pytest.mark.parametrize("name", ["paper", "memory", "efficiency", "ablation"])
+def test_presets_are_in_all_formats(run: Path, name: str) -> None:
+    grid = grid_of(name, run)
+    markdown = grid_as_markdown(grid).splitlines()
+    rows = [line for line in markdown if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in rows}) == 1
+    latex = grid_as_latex(grid)
+    assert "resizebox" not in latex
+    for row in re.findall(r"^.* \\\\$", latex, re.MULTILINE):
+        inner = re.sub(r"\\shortstack\{[^}]*\}", "", row)
+        assert len(re.findall(r"(?<!\\)&", inner)) == len(grid.leading) + len(grid.headings) - 1
+    html = grid_as_html(grid)
+    assert html.count("<tr>") == len(grid.rows) + 1
+    values = list(csv.DictReader(io.StringIO(grid.values.to_csv(index=False))))
+    assert values[0]["method"] == ("grass" if name == "ablation" else "base")
+
+
+def test_values_are_in_basic_units(run: Path) -> None:
+    values = grid_of("efficiency", run).values.set_index("method")
+    assert values.loc["fft", "peak_memory"] == 51 * 2**20
+    assert 0.4 < values.loc["fft", "average"] < 0.7
+    assert values.loc["fft", "training_time"] == 21.0
+    (fft,) = (row for row in grid_of("efficiency", run).rows if row.label == "fft")
+    assert fft.entries[1].number == "51.0"
+    assert grid_of("efficiency", run).headings[1] == "peak memory (MiB)"
+
+
+def test_runs_are_blocks_of_one_table(maker: RunMaker) -> None:
+    other = second(maker, "other")
+    for one, model in ((maker, "small"), (other, "large")):
+        for seed in (0, 1, 2):
+            one.add(one.method("fft", 0.5), seed, model=model)
+            one.add(one.method("lisa", 0.3), seed, model=model)
+    grid = grid_of("paper", maker.finish(), other.finish())
+    assert [row.blocks for row in grid.rows] == [("small",), ("small",), ("large",), ("large",)]
+    assert [row.entries[-1].marked for row in grid.rows] == [True, False, True, False]
+    assert sum("cannot be told" in note for note in grid.notes) == 2
+
+
+def test_seeds_of_two_runs_are_averaged_and_cells_of_both_count_once(maker: RunMaker) -> None:
+    other = second(maker, "other")
+    for seed in (0, 1):
+        maker.add(maker.method("fft", 0.5), seed)
+    for seed in (1, 2):
+        other.add(other.method("fft", 0.5), seed)
+    other.add(other.method("lisa", 0.5), 0)
+    records = merged([read_run(maker.finish()), read_run(other.finish())])
+    (comparison,) = compare(records)
+    assert [len(row.done) for row in comparison.rows] == [3, 1]
+    (told,) = (one for one in records.warnings if "Counted once" in one)
+    assert "tiny--fft--arith--seed1 of other" in told
+
+
+def test_cells_of_another_torch_are_rows_of_their_own_and_told(maker: RunMaker) -> None:
+    other = second(maker, "other")
+    older = {"versions": {"python": "3.11", "torch": "2.0.0"}}
+    for seed in (0, 1):
+        maker.add(maker.method("fft", 0.5), seed)
+        maker.add(maker.method("lisa", 0.5), seed)
+        other.add(other.method("fft", 0.5), seed, provenance=older)
+    runs = [maker.finish(), other.finish()]
+    text = file_of(maker.folder.parent, "tables:\n  t: {notes: none}\n")
+    printed = print_table(runs, "markdown", file=text)
+    assert "fft [torch 2.0.0]" in printed
+    assert "no difference is taken across it" in printed
+    assert "±:" not in printed
+
+
+def test_published_numbers_are_rows_and_never_bold(maker: RunMaker) -> None:
+    maker.published = Published(
+        source="A paper",
+        scores={"tiny": {"fft": {"average": 99.0}}, "huge": {"lisa": {"add-sub": 1.0}}},
+    )
+    grid = grid_of("paper", maker.fill())
+    quoted = {(row.blocks[0], row.label): row for row in grid.rows if "‡" in row.label}
+    assert set(quoted) == {("tiny", "fft ‡"), ("huge", "lisa ‡")}
+    assert quoted["tiny", "fft ‡"].entries[-1].text == "99.0"
+    assert not any(entry.marked for row in quoted.values() for entry in row.entries)
+    assert any("A paper" in note for note in grid.notes)
+
+
+def test_numbers_of_named_suites_stand_beside_a_run(maker: RunMaker) -> None:
+    run = maker.fill()
+    printed = print_table(run, "csv", "arithmetic", "paper/tables")
+    rows = list(csv.DictReader(io.StringIO(printed)))
+    found = {(row["model"], row["method"]): row for row in rows if row["published"] == "True"}
+    assert found["tinyllama-1.1b", "grass"]["average"].startswith("0.3422")
+    assert found["llama-2-7b", "grass-static"]["average"].startswith("0.5659")
+    assert {row["model"] for row in rows} == {"tinyllama-1.1b", "gemma-2b", "llama-2-7b", "tiny"}
+
+
+def test_everything_wrong_is_told_at_once_with_its_place(run: Path, tmp_path: Path) -> None:
+    path = file_of(
+        tmp_path,
+        "tables:\n"
+        "  one:\n"
+        "    methods: [fft, lissa]\n"
+        "    columns: [add-sup, {benchmark: [ad-sub]}]\n"
+        "  two:\n"
+        "    models: [tinny]\n"
+        "    published: [paper/arith-tinylama]\n",
+    )
+    with pytest.raises(UserError) as error:
+        print_table(run, "markdown", file=path)
+    told = str(error.value)
+    assert f"{path}:3: tables.one.methods[1]: unknown method 'lissa'; did you mean 'lisa'?" in told
+    assert ":4: tables.one.columns[0]: unknown column or benchmark 'add-sup'" in told
+    assert ":4: tables.one.columns[1].benchmark[0]: unknown benchmark 'ad-sub'" in told
+    assert ":7: tables.two.published[0]: unknown suite" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("tables: {t: {hilight: ties}}", "t.hilight: unknown key; did you mean 'highlight'?"),
+        ("tables: {t: {preset: papr}}", "did you mean 'paper'?"),
+        ("tables: {t: {columns: [{show: average, benchmark: add-sub}]}}", "`benchmark` goes with"),
+        ("tables: {}", "at least 1 entries"),
+        ("tables: {t: {digits: 9}}", "t.digits: expected a number"),
+        ("other: 1", "other: unknown key"),
+        ("- 1", "expected a mapping"),
+    ],
+)
+def test_a_file_of_tables_is_checked(run: Path, tmp_path: Path, text: str, wanted: str) -> None:
+    with pytest.raises(UserError) as error:
+        print_table(run, "markdown", file=file_of(tmp_path, text))
+    assert wanted in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ({"table": "mane"}, "no table `mane`"),
+        ({"preset_name": "papr"}, "did you mean 'paper'?"),
+        ({"file": "nowhere.yaml"}, "nowhere.yaml: no such file"),
+        ({"file": "paper/table"}, "did you mean 'paper/tables'?"),
+        ({"file": "paper/tables", "table": "arithmetics"}, "did you mean 'arithmetic'?"),
+    ],
+)
+def test_what_is_not_there_is_named(run: Path, arguments: Any, wanted: str) -> None:
+    with pytest.raises(UserError, match=re.escape(wanted)):
+        print_table(run, "markdown", **arguments)
+
+
+def nasty_grid(run: Path, tmp_path: Path) -> PaperGrid:
+    labels = "".join(f"      {name}: '{NASTY}'\n" for name in ("fft", "tiny", "average"))
+    path = file_of(tmp_path, f"tables:\n  t:\n    title: '{NASTY}'\n    labels:\n{labels}")
+    from lwft_bench.reporting.read.statements import read_tables
+
+    (grid,) = RunsRead.read([run]).grids(read_tables(path)["t"])
+    return grid
+
+
+def test_names_full_of_markup_stay_text(run: Path, tmp_path: Path) -> None:
+    grid = nasty_grid(run, tmp_path)
+    html = grid_as_html(grid)
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert html.count("&lt;script&gt;") == 4
+    markdown = grid_as_markdown(grid)
+    assert "<script" not in markdown
+    assert "](http" not in markdown
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in rows}) == 1
+    latex = grid_as_latex(grid)
+    assert r"\cmd" not in latex.replace(r"\textbackslash{}cmd", "").replace(r"\cmidrule", "")
+    assert r"50\% \$x\_1\textasciicircum{}2\$ \#1 \{y\}" in latex
+
+
+def test_a_table_that_is_too_wide_says_so_and_is_not_shrunk(run: Path, tmp_path: Path) -> None:
+    path = file_of(tmp_path, "tables: {t: {width: column, style: icml}, r: {resize: true}}")
+    wide = print_table(run, "latex", "t", path)
+    assert "% Wider than the 235 points of icml" in wide
+    assert "resizebox" not in wide
+    assert r"\resizebox{\linewidth}" in print_table(run, "latex", "r", path)
+
+
+HEADS = {
+    "article": r"\documentclass{article}",
+    "acl": r"\documentclass[11pt,twocolumn]{article}\usepackage{times}"
+    r"\usepackage[textwidth=455.2pt,columnsep=17pt]{geometry}",
+}
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
+@pytest.mark.parametrize("style", HEADS)
+def test_latex_compiles_and_keeps_to_the_width(run: Path, tmp_path: Path, style: str) -> None:
+    path = file_of(
+        tmp_path,
+        f"tables:\n  a: {{style: {style}, columns: [add-sub, algebra, varied, average]}}\n"
+        f"  b: {{style: {style}, preset: efficiency, columns: [average, peak_memory, throughput]}}\n",
+    )
+    read = RunsRead.read([run])
+    from lwft_bench.reporting.read.statements import read_tables
+
+    grids = [grid for table in read_tables(path).values() for grid in read.grids(table)]
+    grids = [*(grid for grid in grids if fits_width(grid))]
+    assert len(grids) == 2
+    body = "\n".join(map(grid_as_latex, grids))
+    needs = r"\usepackage{booktabs,multirow,siunitx,graphicx}\usepackage[T1]{fontenc}"
+    text = "\n".join([HEADS[style], needs, r"\begin{document}Text", body, r"\end{document}"])
+    (tmp_path / "paper.tex").write_text(text, "utf-8")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull \\hbox" not in done.stdout
+
+
+def test_a_suites_tables_are_in_its_report_and_a_bad_one_costs_no_report(maker: RunMaker) -> None:
+    run = maker.fill()
+    record = json.loads((run / "suite.json").read_text())
+    record["tables"] = {
+        "mine": {"methods": ["lisa", "fft"], "columns": ["average"]},
+        "bad": {"published": ["nowhere.yaml"]},
+    }
+    (run / "suite.json").write_text(json.dumps(record))
+    report = write_report(run).read_text()
+    section = report.partition("## Tables of the suite")[2]
+    assert re.search(r"\| tiny \| lisa \| \d+", section)
+    assert "nowhere.yaml: no such file" in section
+    for suffix in ("md", "tex", "csv", "html"):
+        assert (run / f"tables/paper-mine.{suffix}").is_file()
+    assert "| lisa |" in print_table(run, "markdown", "mine")
