@@ -14,7 +14,7 @@ from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.events import Event, StepsDone, Validated
 from lwft_bench.schema.rows import StepRow
 
-METRICS = ("loss", "lr", "tokens", "target_tokens", "seconds", "validation_loss")
+LOGGED = ("loss", "lr", "tokens", "target_tokens", "seconds", "validation_loss")
 """What is logged of a training step, in all loggers alike."""
 
 
@@ -91,5 +91,5 @@ class MetricLogs:
 
 
 def _metrics(row: StepRow) -> dict[str, float]:
-    values = {name: getattr(row, name) for name in METRICS}
+    values = {name: getattr(row, name) for name in LOGGED}
     return {name: float(value) for name, value in values.items() if value is not None}

@@ -14,7 +14,7 @@ from fake_cells import FakeSuite
 from rich.console import Console
 
 from lwft_bench.execution.loggers import LOGGERS, make_loggers
-from lwft_bench.execution.metric_logs import METRICS, MetricLogs
+from lwft_bench.execution.metric_logs import LOGGED, MetricLogs
 from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.tracking import RunTracker
 from lwft_bench.schema.cell import Cell
@@ -84,7 +84,7 @@ def test_rows_of_training_steps_are_logged_under_the_names_of_their_columns() ->
     assert [kept.steps[step].get("validation_loss") for step in range(4)] == [
         None, 0.25, None, 0.125
     ]  # fmt: skip
-    assert set(METRICS) <= set(StepRow.model_fields)
+    assert set(LOGGED) <= set(StepRow.model_fields)
 
 
 def test_a_logger_that_fails_is_told_of_and_dropped_and_others_go_on() -> None:
@@ -122,8 +122,8 @@ def test_tensorboards_own_reader_reads_what_was_logged(tmp_path: Path) -> None:
     logged(MetricLogs([LOGGERS["tensorboard"](tmp_path)], [CELL], pytest.fail))
     events = EventAccumulator(str(tmp_path / CELL.id))
     events.Reload()
-    assert sorted(events.Tags()["tensors"]) == sorted(METRICS)
-    for name in METRICS:
+    assert sorted(events.Tags()["tensors"]) == sorted(LOGGED)
+    for name in LOGGED:
         read = {
             one.step: one.tensor_proto.float_val[0]
             if one.tensor_proto.float_val
@@ -146,7 +146,7 @@ def test_trackios_own_reader_reads_what_was_logged(
 
     logged(MetricLogs([LOGGERS["trackio"](tmp_path)], [CELL], pytest.fail))
     rows = SQLiteStorage.get_logs("lwft-bench", CELL.id)
-    for name in METRICS:
+    for name in LOGGED:
         read = {one["step"]: one[name] for one in rows if name in one}
         assert read == pytest.approx(expected(name))
 
@@ -162,10 +162,10 @@ def test_wandb_writes_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if len(history) == 4:
             break
         time.sleep(0.1)
-    for name in METRICS:
+    for name in LOGGED:
         read = {int(step["_step"]): step[name] for step in history if name in step}
         assert read == pytest.approx(expected(name))
-    assert {key for step in history for key in step if key[0] != "_"} == set(METRICS)
+    assert {key for step in history for key in step if key[0] != "_"} == set(LOGGED)
 
 
 def wandb_history(content: bytes) -> list[dict[str, float]]:
