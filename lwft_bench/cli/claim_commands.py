@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from lwft_bench.cli.app import app
 from lwft_bench.cli.arguments import Debug
+
+if TYPE_CHECKING:
+    from lwft_bench.reporting.tables_over_runs import Format
 
 
 class _ClaimFormat(StrEnum):
@@ -48,6 +51,6 @@ def claims_command(
     if format is _ClaimFormat.TEXT:
         typer.echo(judged.as_text())
     else:
-        typer.echo(judged.as_table(format.value))
+        typer.echo(judged.as_table(cast("Format", format.value)))
     failed = judged.contradicted or (strict and judged.undecided)
     raise typer.Exit(1 if failed else 0)

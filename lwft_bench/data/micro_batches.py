@@ -83,5 +83,8 @@ class Packing(NamedTuple):
 
     def to(self, device: torch.device) -> Packing:
         """The same on the device."""
-        tensors = (self.position_ids, self.place, self.back)
-        return Packing(*(t.to(device, non_blocking=True) for t in tensors), self.rows, self.longest)
+        position_ids, place, back = (
+            tensor.to(device, non_blocking=True)
+            for tensor in (self.position_ids, self.place, self.back)
+        )
+        return Packing(position_ids, place, back, self.rows, self.longest)

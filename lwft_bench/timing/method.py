@@ -68,7 +68,7 @@ class MethodSteps:
         elif not recorded:
             self.selections = "simulated"
         self._switching = CellSteps(self.assembly, [], 0, FlopCount(), prepared.account)
-        self._batch_steps = BatchSteps(self.assembly)
+        self._batch_steps = BatchSteps(self.assembly, lambda event: None)
         self._current: Chosen | None = None
 
     @property

@@ -52,6 +52,8 @@ class FakeSuite:
     description: str = ""
     baseline: str | None = None
     published: Published | None = None
+    tables: dict[str, Any] = field(default_factory=dict)
+    claims: tuple[Any, ...] = ()
     source_text: str = "name: fake\n"
     strategy_digest: str = "s1"
     training: dict[str, Any] = field(default_factory=dict)

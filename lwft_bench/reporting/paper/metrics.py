@@ -101,8 +101,7 @@ def _metrics(column: ColumnSpec, spec: TableSpec, lines: Sequence[Line]) -> Iter
         yield _accuracy(names, heading(names[0]), digits)
     elif column.show == "memory_by_component":
         for name in dict.fromkeys(name for line in lines for name in _components(line)):
-            measure = partial(_component, name)
-            yield Metric(name, heading(name), measure, "bytes", digits=digits)
+            yield Metric(name, heading(name), partial(_component, name), "bytes", digits=digits)
     else:
         measure, kind, better = _OTHERS[column.show]
         if column.show == "from_first":

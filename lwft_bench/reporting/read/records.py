@@ -116,10 +116,11 @@ def read_run(folder: Path) -> RunRecords:
     suite = store.read_suite()
     planned = {cell.id: cell for cell in suite.cells}
     waiting = undecided(suite)
-    cells = [_planned_cell(store, cell, waiting.get(cell.id, "")) for cell in suite.cells]
-    trials = {trial.id for trial in suite.trials}
+    read: _Samples = {}
+    cells = [_planned_cell(store, cell, read, waiting.get(cell.id, "")) for cell in suite.cells]
+    known = planned.keys() | {trial.id for trial in suite.trials}
     found = sorted(path.parent.name for path in folder.glob("cells/*/result.json"))
-    others = [_finished_cell(store, name) for name in found if name not in {*planned, *trials}]
+    others = [_finished_cell(store, name, read) for name in found if name not in known]
     added = [cell for cell in others if not (cell.config and cell.config.trial)]
     cells += added
     done = [cell.id for cell in cells if cell.done]
@@ -133,7 +134,7 @@ def read_run(folder: Path) -> RunRecords:
         baseline=suite.baseline,
         cells=tuple(cells),
         results=pd.DataFrame([_flat_result(cell) for cell in cells]),
-        samples=_samples(store, done),
+        samples=pd.DataFrame([row for name in done for row in read[name]], columns=_SAMPLE),
         steps=_frame(
             [{"cell": name, **row.as_json()} for name in done for row in store.steps(name)],
             ("cell", "step", "loss"),
@@ -143,28 +144,41 @@ def read_run(folder: Path) -> RunRecords:
         published=suite.published,
         tables=suite.tables,
         claims=suite.claims,
-        tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial)),
+        tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial, {})),
         other_trials=tuple(cell.id for cell in others if cell not in added),
         warnings=(*_warnings(cells, planned, added), *timing.warnings),
         timing=timing,
     )
 
 
-def _planned_cell(store: RunStore, planned: SuiteCell, waiting: str = "") -> ReportedCell:
-    """waiting: why it cannot run yet."""
+_Samples = dict[str, list[tuple[Any, ...]]]
+"""Of each cell's samples, what `_SAMPLE` names: they are read once, and texts stay on disk."""
+
+
+def _planned_cell(
+    store: RunStore, planned: SuiteCell, read: _Samples, waiting: str = ""
+) -> ReportedCell:
+    """read: gets the cell's samples. waiting: why it cannot run yet."""
     cell_id = planned.id
     if (store.cell_folder(cell_id) / "result.json").exists():
-        return _finished_cell(store, cell_id, planned)
+        return _finished_cell(store, cell_id, read, planned)
     status = "unfinished" if store.work_folder(cell_id).exists() else "not run"
     return _without_result(planned, status, waiting)
 
 
-def _finished_cell(store: RunStore, cell_id: str, planned: SuiteCell | None = None) -> ReportedCell:
+def _finished_cell(
+    store: RunStore, cell_id: str, read: _Samples, planned: SuiteCell | None = None
+) -> ReportedCell:
     try:
         result, config = store.read_result(cell_id), store.config(cell_id)
         require_same(store.cell_folder(cell_id), result, config)
         if result.status == "done":
-            require_items(store.cell_folder(cell_id), result, store.require_rows(cell_id))
+            samples = store.require_rows(cell_id)
+            require_items(store.cell_folder(cell_id), result, samples)
+            read[cell_id] = [
+                (cell_id, one.benchmark, one.id, one.correct, one.overlap, one.cluster or one.id)
+                for one in samples
+            ]
     except (UserError, ValidationError) as error:
         message = error.message if isinstance(error, UserError) else str(error.errors()[0])
         if planned is None:
@@ -259,23 +273,6 @@ def _flat_result(cell: ReportedCell) -> dict[str, Any]:
     for score in record.pop("scores"):
         row[f"scores.{score['benchmark']}"] = score["value"]
     return row | {key: value for key, value in flatten(record) if not isinstance(value, list)}
-
-
-def _samples(store: RunStore, done: Sequence[str]) -> pd.DataFrame:
-    """Correctness, what belongs together, and what was trained on: the texts stay on disk."""
-    rows = [
-        (
-            name,
-            sample.benchmark,
-            sample.id,
-            sample.correct,
-            sample.overlap,
-            sample.cluster or sample.id,
-        )
-        for name in done
-        for sample in store.samples(name)
-    ]
-    return pd.DataFrame(rows, columns=_SAMPLE)
 
 
 def _selections(

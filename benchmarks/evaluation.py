@@ -1,0 +1,131 @@
+"""How long the answers of the six benchmarks take: ours, lm-eval's own model, and plain generate.
+
+    OMP_NUM_THREADS=1 python benchmarks/evaluation.py [MODEL] [ITEMS A BENCHMARK] [TURNS]
+
+All three answer the same prompts greedily with the same model in memory and the same stops, by turns,
+in batches of the same size; plain generate ends at the end-of-sequence token alone and its texts are cut
+at the stop afterwards. Prints medians of processor time, ratios to lm-eval's with Student's interval
+over turns, and the share of answers that are ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
+from lwft_bench.data.examples import Item
+from lwft_bench.data.items import load_items
+from lwft_bench.evaluation.isolation import left_as_it_was
+from lwft_bench.evaluation.language_model import ModelInMemory
+from lwft_bench.models.loading import load_model, load_tokenizer
+from lwft_bench.reporting.numbers.timing import Interval
+from lwft_bench.schema.cell import EvaluationConfig, ModelConfig, TaskConfig
+from lwft_bench.suites.loading import load_suite
+
+BATCH = EvaluationConfig().batch_size
+
+
+def requests_of(items: dict[BenchmarkConfig, list[Item]]) -> list[Instance]:
+    return [
+        Instance(
+            "generate_until",
+            {},
+            (
+                item.prompt,
+                {
+                    "until": [*benchmark.stop],
+                    "max_gen_toks": benchmark.max_new_tokens,
+                    "do_sample": False,
+                    "temperature": 0.0,
+                },
+            ),
+            number,
+        )
+        for benchmark, its_items in items.items()
+        for number, item in enumerate(its_items)
+    ]
+
+
+def plain(model: Any, tokenizer: Any, requests: list[Instance]) -> list[str]:
+    """Batches sorted by length, longest first, as lm-eval has them."""
+    order = sorted(
+        range(len(requests)), key=lambda k: -len(tokenizer(requests[k].args[0]).input_ids)
+    )
+    answers = [""] * len(requests)
+    for start in range(0, len(order), BATCH):
+        part = order[start : start + BATCH]
+        batch = tokenizer(
+            [requests[k].args[0] for k in part],
+            return_tensors="pt",
+            padding=True,
+            padding_side="left",
+        )
+        limit = max(requests[k].args[1]["max_gen_toks"] for k in part)
+        with torch.inference_mode():
+            found = model.generate(
+                **batch,
+                max_new_tokens=limit,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        texts = tokenizer.batch_decode(
+            found[:, batch.input_ids.shape[1] :], skip_special_tokens=True
+        )
+        for k, text in zip(part, texts, strict=True):
+            for stop in requests[k].args[1]["until"]:
+                text = text.split(stop)[0]
+            answers[k] = text
+    return answers
+
+
+def main() -> None:
+    logging.disable(logging.WARNING)
+    path = sys.argv[1] if len(sys.argv) > 1 else "embedded"
+    number = int(sys.argv[2]) if len(sys.argv) > 2 else 84
+    turns = int(sys.argv[3]) if len(sys.argv) > 3 else 10
+    config = ModelConfig(name="model", path=path)
+    model = load_model(config, dtype=torch.float32, attention="sdpa", seed=0)
+    tokenizer = load_tokenizer(config)
+    task: TaskConfig = (
+        load_suite("arith").cells[0].task.model_copy(update={"items_per_benchmark": number})
+    )
+    items = {load_benchmark(name): load_items(task, name) for name in task.benchmarks}
+    items = {one: its for one, its in items.items() if one.kind != "multiple_choice"}
+    with left_as_it_was(model, tokenizer) as inner:
+        ours = ModelInMemory(inner, tokenizer, BATCH, lambda: None)
+        theirs = HFLM(pretrained=inner, tokenizer=tokenizer, batch_size=BATCH)
+        ways: dict[str, Callable[[], list[str]]] = {
+            "lm-eval's own": lambda: theirs.generate_until(requests_of(items), disable_tqdm=True),
+            "ours": lambda: ours.generate_until(requests_of(items)),
+            "plain generate": lambda: plain(inner, tokenizer, requests_of(items)),
+        }
+        answers = {way: run() for way, run in ways.items()}  # the warming turn
+        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        for turn in range(turns):
+            for way in list(ways)[:: 1 if turn % 2 == 0 else -1]:
+                started = time.process_time()
+                ways[way]()
+                seconds[way].append(time.process_time() - started)
+    print(f"{sum(map(len, items.values()))} answers, batches of {BATCH}, {turns} turns\n")
+    print("| | s of processor | ÷ lm-eval's own [95 %] | answers as ours |")
+    print("|---|---:|---:|---:|")
+    reference = np.log(seconds["lm-eval's own"])
+    for way, found in seconds.items():
+        ratio = Interval.over(np.log(found) - reference)
+        same = np.mean([a == b for a, b in zip(answers[way], answers["ours"], strict=True)])
+        low, high = (f"{bound:.3f}" if bound else "–" for bound in (ratio.low, ratio.high))
+        print(f"| {way} | {median(found):.2f} | {ratio.mean:.3f} [{low}, {high}] | {same:.1%} |")
+
+
+if __name__ == "__main__":
+    main()
