@@ -58,8 +58,6 @@ class FakeSuite:
     strategy_digest: str = "s1"
     training: dict[str, Any] = field(default_factory=dict)
     tunings: tuple[Tuning, ...] = ()
-    tables: dict[str, Any] = field(default_factory=dict)
-    claims: tuple[Any, ...] = ()
 
     @property
     def cells(self) -> list[Cell]:
