@@ -133,10 +133,11 @@ class CellQueue:
     def _has_ended(self, queued: QueuedCell) -> bool:
         """Whether there is a result that was not there when the stage began."""
         written = _written_at(self._store, queued.cell.id)
-        if written is None or written == queued.written:
+        if written is None:
             return False
         state = self._store.state(queued.cell.id, queued.identity).state
-        if state not in (State.DONE, State.FAILED):
+        # What is done may have been done while this runner was still looking at what there is.
+        if state is not State.DONE and (state is not State.FAILED or written == queued.written):
             return False
         self._ended_elsewhere.append(self._store.read_result(queued.cell.id))
         return True

@@ -124,6 +124,17 @@ def test_failed_cells_are_tried_again_by_one_of_two(tmp_path: Path) -> None:
     assert [result.cell for result in other.ended_elsewhere()] == [taken.cell.id]
 
 
+def test_a_cell_done_while_a_runner_was_looking_is_not_done_again(tmp_path: Path) -> None:
+    """Its state was seen before, and the time of its result after it was written."""
+    suite = FakeSuite(("ok",))
+    run(suite, tmp_path, workers=1)
+    queue = CellQueue(
+        RunStore(tmp_path), Claims(tmp_path), [(suite.cells[0], suite.identity(suite.cells[0]))]
+    )
+    assert queue.take(lambda cell: True) is None
+    assert [result.status for result in queue.ended_elsewhere()] == ["done"]
+
+
 REPETITIONS = 20
 
 
