@@ -48,6 +48,7 @@ def memory_record(
         "component_peaks": report.component_peaks if report else {},
         "host_peak_bytes": _host_peak_bytes(),
         "offloaded_bytes": assembly.store.host_bytes,
+        "step": planned.step if planned else None,
     }
     if isinstance(account, PhasePeaks):
         return Memory(

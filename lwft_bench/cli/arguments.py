@@ -10,6 +10,7 @@ import typer
 from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
+    from lwft_bench.reporting.render.for_print import ForPrint, PrintWidth
     from lwft_bench.suites.loading import Suite
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
@@ -60,3 +61,22 @@ def numbers_in(text: str | None) -> tuple[int, ...] | None:
     if not all(name.isdecimal() for name in names):
         raise UserError(f"--seeds: expected whole numbers with commas between, found {text!r}")
     return tuple(map(int, names))
+
+
+def for_print_in(formats: str | None, width: PrintWidth) -> ForPrint:
+    """What `--figures` and `--width` ask for.
+
+    Raises:
+        UserError: A format is none of those that figures are drawn in.
+    """
+    from lwft_bench.reporting.render.for_print import PRINT_FORMATS, ForPrint
+
+    names = names_in(formats) or ()
+    unknown = [name for name in names if name not in PRINT_FORMATS]
+    if unknown:
+        raise UserError(
+            f"--figures: expected {' or '.join(PRINT_FORMATS)} with commas between, found "
+            f"{', '.join(map(repr, unknown))}",
+            "PNG files are always drawn",
+        )
+    return ForPrint(tuple(one for one in PRINT_FORMATS if one in names), width)

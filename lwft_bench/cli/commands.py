@@ -22,9 +22,15 @@ from lwft_bench.cli.arguments import (
     Runs,
     SetOptions,
     SuiteName,
+    for_print_in,
     names_in,
     suite_of,
 )
+
+
+class _Width(StrEnum):
+    TEXT = "text"
+    COLUMN = "column"
 
 
 class _Format(StrEnum):
@@ -123,11 +129,23 @@ def evaluate_command(
 
 
 @app.command()
-def report(run: Run, debug: Debug = False) -> None:
+def report(
+    run: Run,
+    figures: Annotated[
+        str | None,
+        typer.Option(metavar="pdf,svg", help="Draw figures for print too, in these formats."),
+    ] = None,
+    width: Annotated[
+        _Width, typer.Option(help="Of figures for print: the whole text, or one of two columns.")
+    ] = _Width.TEXT,
+    debug: Debug = False,
+) -> None:
     """Make a run's report again from its files."""
-    from lwft_bench.reporting.report import write_report
+    from lwft_bench.reporting.report import html_missing, write_report
 
-    typer.echo(write_report(run))
+    typer.echo(write_report(run, for_print_in(figures, width.value)))
+    if note := html_missing():
+        typer.echo(note, err=True)
 
 
 @app.command()
@@ -162,7 +180,7 @@ def table(
 @app.command()
 def profile(
     runs: Runs,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The PNG file to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: png, pdf or svg.")],
     methods: Methods = None,
     debug: Debug = False,
 ) -> None:

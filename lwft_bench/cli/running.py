@@ -93,6 +93,9 @@ def run_command(
             metavar="SECONDS", min=1.0, help="Kill a cell that gives no sign of life for so long."
         ),
     ] = 1800.0,
+    log: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Log to tensorboard, wandb or trackio.")
+    ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
     ] = False,
@@ -147,6 +150,7 @@ def run_command(
         retry_failed=retry is Retry.FAILED,
         save_weights=save_weights,
         hang_seconds=silence,
+        loggers=names_in(log) or (),
         timing=not no_timing,
     )
     raise typer.Exit(run_suite(loaded, directory, options))

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from lwft_bench.dry_run.fake_cell import fake_cell
 from lwft_bench.dry_run.steps import BatchShape, Before
 from lwft_bench.memory.accounting import MemoryReport
+from lwft_bench.memory.step_memory import StepRecorder
 from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.result import StepMemory
 from lwft_bench.strategies.base import Needs
 from lwft_bench.training.traits import Traits
 
@@ -27,13 +29,14 @@ BEFORE: dict[Before, CostClass] = {"probing": PROBING, "measuring": MEASURING}
 class DryRun:
     """memory: over everything that was run. flops: of one step: forward and backward passes, and the
     optimizer's own matrix products. updates: the latter alone, where there are any. uncounted: calls of
-    operators whose operations flops lack.
+    operators whose operations flops lack. step: memory over the training step that needs most.
     """
 
     memory: MemoryReport
     flops: dict[CostClass, int]
     updates: dict[CostClass, int] = field(default_factory=dict)
     uncounted: dict[str, int] = field(default_factory=dict)
+    step: StepMemory | None = None
 
 
 def cost_class(
@@ -73,15 +76,17 @@ def dry_run(
         sizes = [group.num_parameters for group in fake.assembly.groups.units]
         pairs = list(zip(selections, observed or [()] * len(selections), strict=True))
         last = {cost_class(chosen, sizes, seen): n for n, (chosen, seen) in enumerate(pairs)}
+        recorder = StepRecorder(fake.account)
         for number, (chosen, seen) in enumerate(pairs):
             fake.select(chosen, needs, seen)
             kind = cost_class(chosen, sizes, seen)
             if last[kind] == number:
-                flops[kind] = fake.run_step()
+                with recorder.step():
+                    flops[kind] = fake.run_step()
         memory, updates = fake.account.report(), {}
         if optimizers.get(cell.method.optimizer.name).kind != "elementwise":
             for kind, number in last.items():  # memory no longer counts
                 fake.select(selections[number])
                 with_update = fake.run_step()
                 updates[kind] = with_update - fake.run_step(update=False)
-        return DryRun(memory, flops, updates, dict(fake.counter.uncounted))
+        return DryRun(memory, flops, updates, dict(fake.counter.uncounted), recorder.recorded())

@@ -66,7 +66,8 @@ def make_report(
 
 
 def _report(out: Path) -> str:
-    from lwft_bench.reporting.report import terminal_summary, write_report
+    from lwft_bench.reporting.report import html_missing, terminal_summary, write_report
 
     write_report(out)
-    return f"\n{terminal_summary(out)}\n"
+    parts = ["", terminal_summary(out), "", html_missing()]
+    return "\n".join(part for part in parts if part is not None)

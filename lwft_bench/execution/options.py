@@ -45,6 +45,8 @@ class RunOptions:
     """The "module:function" that tells what cells need of a device."""
     check: str = "lwft_bench.preflight.cells:check_cells"
     """The "module:function" that checks cells before any of them runs; "": none does."""
+    loggers: tuple[str, ...] = ()
+    """Which of "tensorboard", "wandb" and "trackio" take metrics while cells run."""
     timing: bool = True
     """Time the methods against each other once every cell has ended, as the suite says."""
     preload: tuple[str, ...] = ("lwft_bench.execution.preload",)

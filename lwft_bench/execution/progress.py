@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lwft_bench.cell.outcomes import one_line
+from lwft_bench.execution.metric_logs import MetricLogger, MetricLogs
 from lwft_bench.execution.tracking import RunningCell, RunTracker
+from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.events import Event, Noted, Progressed, StepsDone
 from lwft_bench.schema.result import CellResult
 
@@ -26,9 +29,12 @@ _COLUMNS = {"step": 7, "loss": 6, "tokens/s": 8, "memory": 8, "left": 5}
 class PlainProgress:
     """One line for whatever happens."""
 
-    def __init__(self, console: Console, tracker: RunTracker) -> None:
+    def __init__(
+        self, console: Console, tracker: RunTracker, logs: MetricLogs | None = None
+    ) -> None:
         self.console = console
         self.tracker = tracker
+        self._logs = logs or MetricLogs((), (), self.say)
         self._told: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -40,19 +46,27 @@ class PlainProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing to take down."""
+        self._logs.close()
 
     def say(self, text: str) -> None:
         """Print text as it is: no markup, no colours of its own, no breaks but the terminal's."""
         self.console.print(Text(text), soft_wrap=True)
 
     def started(self, cell_id: str, resumed: bool) -> None:
-        self.tracker.start(cell_id)
+        self._begin(cell_id)
         self._told[cell_id] = self.tracker.clock()
         self.say(f"{cell_id}: " + ("goes on from its checkpoint" if resumed else "started"))
 
+    def _begin(self, cell_id: str) -> None:
+        self.tracker.start(cell_id)
+        self._logs.started(cell_id)
+
+    def _take(self, cell_id: str, event: Event) -> RunningCell:
+        self._logs.event(cell_id, event)
+        return self.tracker.take(cell_id, event)
+
     def event(self, cell_id: str, event: Event) -> None:
-        cell = self.tracker.take(cell_id, event)
+        cell = self._take(cell_id, event)
         now = self.tracker.clock()
         if isinstance(event, StepsDone) and now - self._told[cell_id] >= LINE_SECONDS:
             self._told[cell_id] = now
@@ -64,6 +78,7 @@ class PlainProgress:
             self.say(f"{cell_id}: {event.text}")
 
     def finished(self, cell_id: str, result: CellResult) -> None:
+        self._logs.ended(cell_id)
         seconds = self.tracker.finish(cell_id, result.status == "done")
         count = f"[{self.tracker.num_finished}/{self.tracker.to_do}]"
         self.say(f"{count} {cell_id}: {outcome(result)} ({_duration(seconds)})")
@@ -76,6 +91,7 @@ class PlainProgress:
 
     def dropped(self, cell_id: str, why: str) -> None:
         """The cell ended, and is to run again, in this run or the next."""
+        self._logs.ended(cell_id)
         self.tracker.drop(cell_id)
         self.say(f"{cell_id}: {why}")
 
@@ -86,8 +102,10 @@ class PlainProgress:
 class LiveProgress(PlainProgress):
     """The same lines but those of steps, above a table of the cells that run."""
 
-    def __init__(self, console: Console, tracker: RunTracker) -> None:
-        super().__init__(console, tracker)
+    def __init__(
+        self, console: Console, tracker: RunTracker, logs: MetricLogs | None = None
+    ) -> None:
+        super().__init__(console, tracker, logs)
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._drawn = float("-inf")
 
@@ -101,15 +119,16 @@ class LiveProgress(PlainProgress):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        super().__exit__(kind, error, trace)
         self._live.stop()
 
     def started(self, cell_id: str, resumed: bool) -> None:
-        self.tracker.start(cell_id)
+        self._begin(cell_id)
         if resumed:
             self.say(f"{cell_id}: goes on from its checkpoint")
 
     def event(self, cell_id: str, event: Event) -> None:
-        self.tracker.take(cell_id, event)
+        self._take(cell_id, event)
         if isinstance(event, Noted):
             self.say(f"{cell_id}: {event.text}")
 
@@ -139,10 +158,20 @@ class LiveProgress(PlainProgress):
         return Group(table, Text(", ".join(parts), no_wrap=True, overflow="ellipsis"))
 
 
-def progress_on(console: Console, tracker: RunTracker) -> PlainProgress:
-    """The view that fits where the output goes."""
+def progress_on(
+    console: Console,
+    tracker: RunTracker,
+    loggers: Sequence[MetricLogger] = (),
+    cells: Sequence[Cell] = (),
+) -> PlainProgress:
+    """The view that fits where the output goes.
+
+    Args:
+        loggers: what takes metrics of `cells`, those that may run.
+    """
+    logs = MetricLogs(loggers, cells, lambda text: console.print(Text(text), soft_wrap=True))
     live = console.is_terminal and not console.is_dumb_terminal
-    return (LiveProgress if live else PlainProgress)(console, tracker)
+    return (LiveProgress if live else PlainProgress)(console, tracker, logs)
 
 
 def _columns(cell: RunningCell, now: float) -> tuple[str, str, str, str, str]:

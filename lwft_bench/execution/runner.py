@@ -17,6 +17,7 @@ from lwft_bench.execution.conclusion import ALL_DONE, conclude, make_report
 from lwft_bench.execution.inventory import inventory
 from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.local_places import local_executor
+from lwft_bench.execution.loggers import make_loggers
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import progress_on
@@ -140,6 +141,7 @@ class _Run:
         self._jobs = JobArray(options.slurm, store.directory) if options.slurm else None
         self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
         self._identities: dict[str, Identity] = {}
+        self._loggers = make_loggers(options.loggers, store.directory)
         self._ended = {State.DONE} if options.retry_failed else {State.DONE, State.FAILED}
 
     def _saves_weights(self, cell: Cell) -> bool:
@@ -248,9 +250,8 @@ class _Run:
         self._identities = dict(identities)
         states = {cell.id: self._store.state(cell.id, self._identities[cell.id]) for cell in cells}
         to_do = [cell for cell in cells if states[cell.id].state not in self._ended]
-        claims = self._place.claims
         left = [(cell, self._identities[cell.id]) for cell in to_do]
-        queue = CellQueue(self._store, claims, left)
+        queue = CellQueue(self._store, self._place.claims, left)
         queue.archive()
         _say(self._console, inventory(name, states, len(to_do)))
         if self._ranked:
@@ -259,28 +260,29 @@ class _Run:
             with progress_on(self._console, RunTracker(queue.num_waiting)) as progress:
                 watch(self._jobs, queue, progress, self._stops)
         elif to_do:
-            self._in_processes(queue, waits or self._options.wait)
+            self._in_processes(to_do, queue, waits or self._options.wait)
 
-    def _in_processes(self, queue: CellQueue, waits: bool) -> None:
-        options = self._options
+    def _in_processes(self, to_do: Sequence[Cell], queue: CellQueue, waits: bool) -> None:
         executor, told = self._executor()
         _say(self._console, told)
-        limits = Limits(options.hang_seconds, options.stop_seconds, waits)
+        limits = Limits(self._options.hang_seconds, self._options.stop_seconds, waits)
         store, claims = self._store, self._place.claims
-        with progress_on(self._console, RunTracker(queue.num_waiting)) as progress:
+        with progress_on(
+            self._console, RunTracker(queue.num_waiting), self._loggers, to_do
+        ) as progress:
             Scheduler(store, claims, executor, self._job, progress, limits, self._stops).run(queue)
 
     def _job(self, cell: Cell, record: CellRecord) -> Job:
         folder, runner = self._store.work_folder(cell.id), self._place.claims.own_file
-        run_cell = self._options.run_cell
-        return Job(cell, record, folder, run_cell, self._saves_weights(cell), runner)
+        saves = self._saves_weights(cell)
+        return Job(cell, record, folder, self._options.run_cell, saves, runner)
 
     def _on_ranks(self, ranked: RankedCells, to_do: Sequence[Cell], queue: CellQueue) -> None:
         require_shares(to_do, self._ranks)
+        world, threads = self._ranks.world, threads_per_rank()
         if to_do:
-            world, threads = self._ranks.world, threads_per_rank()
             _say(self._console, f"one at a time over {world} ranks, {threads} CPU threads each")
-        with progress_on(self._console, RunTracker(len(to_do))) as progress:
+        with progress_on(self._console, RunTracker(len(to_do)), self._loggers, to_do) as progress:
             ranked.lead(queue, progress)
 
 

@@ -99,6 +99,8 @@ class MemoryAccount(TorchDispatchMode):
         self._phase_peak = 0
         self._sole_owner = references_of_sole_owner()
         self._on_free: Callable[[Any], None] = self._free
+        self.after_operation: Callable[[], None] | None = None
+        """Called after each operation, its result counted."""
 
     @property
     def live(self) -> dict[str, int]:
@@ -190,6 +192,8 @@ class MemoryAccount(TorchDispatchMode):
         if reuses and (ref := self._storages.get(id(args[0].untyped_storage()))) is not None:
             self._free(ref)
         self._see_all(result)
+        if self.after_operation is not None:
+            self.after_operation()
         return result
 
     def _see_all(self, result: Any) -> None:

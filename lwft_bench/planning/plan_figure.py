@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from lwft_bench.planning.budget import Allowance
 from lwft_bench.planning.suite_plan import SuitePlan
-from lwft_bench.reporting.figures.style import COLORS, LINES, MARKERS, STYLE
+from lwft_bench.reporting.figures.style import STYLE, styled
 from lwft_bench.schema.errors import UserError
 
 GIB = 2**30
@@ -47,9 +47,9 @@ def draw_plan(plan: SuitePlan, file: Path) -> None:
                 axes.plot(
                     sorted(line),
                     [line[length] for length in sorted(line)],
-                    color=COLORS[number % len(COLORS)],
-                    linestyle=LINES[number // len(COLORS) % len(LINES)],
-                    marker=MARKERS[number // len(COLORS) % len(MARKERS)],
+                    color=styled(number).color,
+                    linestyle=styled(number).line,
+                    marker=styled(number).marker,
                     label=method,
                 )
             if plan.budget is not None:

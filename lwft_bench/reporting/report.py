@@ -11,6 +11,7 @@ from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.timing import timed_alone
 from lwft_bench.reporting.read.records import RunRecords, read_run
 from lwft_bench.reporting.read.timings import reported_timing
+from lwft_bench.reporting.render.for_print import PRINT_FORMATS, ForPrint
 from lwft_bench.reporting.render.latex import to_latex
 from lwft_bench.reporting.render.markdown import escape, to_titled_markdown
 from lwft_bench.reporting.render.table import Table
@@ -32,10 +33,14 @@ if TYPE_CHECKING:
 _SUFFIXES: dict[Format, str] = {"markdown": "md", "latex": "tex", "csv": "csv", "html": "html"}
 
 
-def write_report(run: Path) -> Path:
-    """Write report.md, figures/ and tables/ into the run directory, each file in one step.
+def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
+    """Write report.md, figures/, tables/ and report.html into the run directory, each file in one step.
 
     Works on a run in any state: what is not done is a row with its status.
+
+    Args:
+        for_print: what is drawn beside the PNG files; what an earlier report drew besides is removed,
+            since it may be of other results.
 
     Returns:
         The path of report.md.
@@ -46,21 +51,48 @@ def write_report(run: Path) -> Path:
     from lwft_bench.reporting.document import document
 
     context = Context.of(read_run(run))
-    sections = _fill(context)
+    sections = _fill(context, for_print)
     for folder in (run / "figures", run / "tables"):
         if folder.is_symlink():
             raise UserError(f"{folder} is a symbolic link: a report is not written through it")
         folder.mkdir(exist_ok=True)
     for filled in sections:
         for drawing in filled.drawings:
-            _replace(run / "figures" / f"{drawing.stem}.png", drawing.png)
+            for suffix in ("png", "pdf", "svg"):
+                path = run / "figures" / f"{drawing.stem}.{suffix}"
+                if suffix in drawing.pictures:
+                    _replace(path, drawing.pictures[suffix])
+                else:
+                    path.unlink(missing_ok=True)
         if filled.table is not None:
             for suffix, text in _renderings(filled.table).items():
                 _replace(run / "tables" / f"{filled.table.name}.{suffix}", text.encode())
     report = run / "report.md"
     own = _tables_of_the_suite(context.records, run / "tables")
     _replace(report, document(context, sections, own).encode())
+    _write_html(run / "report.html", context, sections)
     return report
+
+
+def html_missing() -> str | None:
+    """Why `write_report` makes no report.html here, and what helps; None where it does."""
+    from lwft_bench.reporting.html.libraries import missing
+
+    return missing()
+
+
+def _write_html(path: Path, context: Context, sections: Sequence[Filled]) -> None:
+    """Without the libraries an older file goes, since it may be of other results."""
+    if html_missing() is not None:
+        path.unlink(missing_ok=True)
+        return
+    from lwft_bench.reporting.html.page import TableSection, page
+    from lwft_bench.reporting.summary import summary
+
+    tables = [
+        TableSection(one.section.heading, one.about, one.table) for one in sections if one.table
+    ]
+    _replace(path, page(context, summary(context.records, context.comparisons), tables).encode())
 
 
 def _tables_of_the_suite(records: RunRecords, folder: Path) -> list[str]:
@@ -84,7 +116,7 @@ def _tables_of_the_suite(records: RunRecords, folder: Path) -> list[str]:
     return blocks
 
 
-def _fill(context: Context) -> list[Filled]:
+def _fill(context: Context, for_print: ForPrint | None) -> list[Filled]:
     """Every section with its table and its figures, those of one model and task after the other."""
     from lwft_bench.reporting.document import Filled
     from lwft_bench.reporting.figures.drawing import draw
@@ -94,7 +126,7 @@ def _fill(context: Context) -> list[Filled]:
             section,
             about,
             build_table(section.table, about) if section.table else None,
-            tuple(drawing for name in section.figures if (drawing := draw(name, about))),
+            tuple(drawing for name in section.figures if (drawing := draw(name, about, for_print))),
         )
         for section in SECTIONS
         for about in contexts(context, section.scope)
@@ -111,9 +143,10 @@ def print_timing(directory: Path, baseline: str | None) -> str:
 
 
 def write_profile(runs: Sequence[Path], out: Path, methods: Collection[str] | None = None) -> str:
-    """Draw the scores of units by task over several runs.
+    """Draw the scores of units by task over several runs, as PNG, or for print as PDF or SVG.
 
     Args:
+        out: its ending says which.
         methods: only these, by name; None: all that recorded scores.
 
     Returns:
@@ -124,14 +157,15 @@ def write_profile(runs: Sequence[Path], out: Path, methods: Collection[str] | No
     """
     from lwft_bench.reporting.figures.drawing import draw_profile
 
-    drawing = draw_profile([read_run(run) for run in runs], methods)
+    formats = tuple(one for one in PRINT_FORMATS if out.suffix == f".{one}")
+    drawing = draw_profile([read_run(run) for run in runs], methods, ForPrint(formats))
     if drawing is None:
         raise UserError(
             "No cell that is done recorded scores of units.",
             "They stand in cells/<cell>/selections.jsonl, where the strategy has any.",
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    _replace(out, drawing.png)
+    _replace(out, drawing.pictures[formats[0] if formats else "png"])
     return f"{out}: {drawing.caption}"
 
 

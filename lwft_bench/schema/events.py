@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lwft_bench.schema.result import Phase
+from lwft_bench.schema.rows import StepRow
 
 TELL_SECONDS = 1.0
 
@@ -23,7 +24,7 @@ class StepsDone:
     """Readings of training steps were fetched.
 
     step: steps done, negative while probing. steps: those that there are to do. loss: the last one's.
-    memory_bytes: allocated on the device; None on the CPU.
+    memory_bytes: allocated on the device; None on the CPU. rows: of the steps since the last event.
     """
 
     step: int
@@ -31,6 +32,15 @@ class StepsDone:
     loss: float
     tokens_per_second: float
     memory_bytes: int | None = None
+    rows: tuple[StepRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """A validation loss was measured after `step` steps."""
+
+    step: int
+    loss: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,7 @@ class DeviceBroken:
 Event = (
     PhaseBegan
     | StepsDone
+    | Validated
     | BenchmarkScored
     | Stopped
     | Progressed

@@ -40,6 +40,17 @@ class Score(Record):
     num_items: int
 
 
+class StepMemory(Record):
+    """Memory over one training step, the one that needs most, as accounted on fake tensors."""
+
+    operations: list[int]
+    """Numbers of the operations after which the rest was taken, in order of execution."""
+    phases: list[str]
+    """The phase of each."""
+    components: dict[str, list[int]]
+    """Bytes of each component after each."""
+
+
 class Memory(Record):
     """Peak memory of the device, in bytes, and how each figure was obtained.
 
@@ -64,6 +75,8 @@ class Memory(Record):
     """Peak resident set of the process (everything, imports and evaluation included)."""
     offloaded_bytes: int = 0
     """Optimizer state held on the host at the end."""
+    step: StepMemory | None = None
+    """None: not recorded."""
     note: str = ""
 
 

@@ -12,7 +12,7 @@ import torch
 
 from lwft_bench.data.batching import DataOrder
 from lwft_bench.memory.meters import allocated_bytes, synchronised_clock
-from lwft_bench.schema.events import Emit, Noted, PhaseBegan, StepsDone
+from lwft_bench.schema.events import Emit, Noted, PhaseBegan, StepsDone, Validated
 from lwft_bench.schema.rows import StateRow, SwitchRow, ValidationRow
 from lwft_bench.strategies.base import Context, Strategy
 from lwft_bench.strategies.selections import validate_selection
@@ -264,6 +264,7 @@ class Trainer:
                     read.loss,
                     read.tokens_per_second,
                     allocated_bytes(self._device),
+                    read.rows,
                 )
             )
 
@@ -294,4 +295,5 @@ class Trainer:
             if not math.isfinite(loss):
                 raise Diverged(f"the validation loss is {loss} after {self._place.at} steps")
             self.trace.validation.append(ValidationRow(step=self._place.at, loss=loss))
+            self._hooks.emit(Validated(self._place.at, loss))
         self._windows.restart_clock()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lwft_bench.memory.meters import synchronised_clock
+from lwft_bench.schema.rows import StepRow
 from lwft_bench.strategies.base import Window
 from lwft_bench.training.errors import Diverged
 from lwft_bench.training.readings import Readings
@@ -25,10 +26,13 @@ Fetched = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What there is to tell of steps whose readings were fetched: the last loss, and their speed."""
+    """What there is to tell of steps whose readings were fetched: the last loss, their speed, and
+    their rows.
+    """
 
     loss: float
     tokens_per_second: float
+    rows: tuple[StepRow, ...]
 
 
 class Windows:
@@ -88,7 +92,7 @@ class Windows:
         self._fetched_to = step
         self._clock = now
         speed = sum(row.tokens for row in rows) / max(total_seconds, 1e-9)
-        return Reading(float(losses[-1]), speed)
+        return Reading(float(losses[-1]), speed, tuple(self._trace.steps[first:]))
 
     def take(self, step: int, *, probing: bool) -> Window:
         """The window up to `step`, all of it fetched; the next one starts there."""

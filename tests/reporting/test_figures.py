@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +14,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lwft_bench.reporting.figures.labels import place_labels
+from lwft_bench.reporting.figures.drawing import draw
+from lwft_bench.reporting.figures.labels import kept_apart, place_labels
 from lwft_bench.reporting.figures.probabilities import _spread
-from lwft_bench.reporting.figures.style import styles
+from lwft_bench.reporting.figures.style import styled, styles
 from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.render.for_print import ForPrint
 
 if TYPE_CHECKING:
     from conftest import RunMaker
@@ -34,6 +39,8 @@ def test_figures_say_what_they_leave_out(run: Path) -> None:
     figures = drawn(read_run(run))
     assert list(figures) == [
         "accuracy_vs_memory",
+        "ablation_curves",
+        "memory_by_component",
         "loss",
         "selections",
         "concentration",
@@ -42,6 +49,60 @@ def test_figures_say_what_they_leave_out(run: Path) -> None:
     ]
     assert "fft and lora" in figures["selections"].caption
     assert all(figure.png.startswith(b"\x89PNG") for figure in figures.values())
+
+
+def test_neighbours_differ_without_their_colour() -> None:
+    found = [styled(number) for number in range(40)]
+    for one, other in pairwise(found):
+        assert one.color != other.color and one.marker != other.marker and one.line != other.line
+
+
+def test_points_and_bars_that_would_lie_on_each_other_stand_side_by_side() -> None:
+    points = [(10.0, 5.0), (10.0, 5.0), (10.5, 5.0), (10.0, 30.0), (40.0, 5.0)]
+    shifts = kept_apart(points, [0.0, 0.0, 0.0, 2.0, 2.0], 4.0)
+    drawn = sorted(x + shift for (x, _), shift in zip(points[:3], shifts, strict=False))
+    assert np.allclose(np.diff(drawn), 4.0)
+    assert shifts[3:] == [0.0, 0.0]
+    assert any(kept_apart(points, [0.0, 0.0, 0.0, 30.0, 0.0], 4.0)[3:4])
+
+
+def test_figures_for_print_have_a_pages_width_and_no_date(maker: RunMaker) -> None:
+    """A name with dollars is a name, and the same results give the same bytes."""
+    for value in ("one", "other"):
+        maker.add(maker.method("grass", 0.5, num_active=2, ablation={"strategy.rule": value}), 0)
+    run = maker.finish()
+    for path in (run / "suite.json", *run.glob("cells/*one/*.json")):
+        path.write_text(path.read_text("utf-8").replace(':"one"', ':"$x_{$"'), "utf-8")
+    context = Context.of(read_run(run))
+    assert {row.label for row in context.comparisons[0].rows} == {
+        "grass (rule=$x_{$)",
+        "grass (rule=other)",
+    }
+    context = context.about(context.comparisons[0])
+    for width, inches in (("text", 6.75), ("column", 3.3)):
+        wanted = ForPrint(("pdf", "svg"), width)
+        for name in ("accuracy_vs_memory", "ablation_curves"):
+            drawing, again = draw(name, context, wanted), draw(name, context, wanted)
+            assert drawing is not None and again is not None
+            assert drawing.pictures == again.pictures
+            assert list(drawing.pictures) == ["png", "pdf", "svg"]
+            assert f'width="{72 * inches:g}pt"'.encode() in drawing.pictures["svg"]
+            assert b"Date" not in drawing.pictures["pdf"] + drawing.pictures["svg"]
+
+
+def test_memory_over_a_step_is_drawn_where_it_was_recorded(maker: RunMaker) -> None:
+    folder = maker.add(maker.method("fft", 0.5), 0)
+    run = maker.finish()
+    assert "memory_over_step" not in drawn(read_run(run))
+    result = json.loads((folder / "result.json").read_text("utf-8"))
+    result["memory"]["step"] = {
+        "operations": [0, 7, 9],
+        "phases": ["forward", "backward", "update"],
+        "components": {"weights": [5, 5, 5], "of_another_name": [0, 9, 1]},
+    }
+    (folder / "result.json").write_text(json.dumps(result), "utf-8")
+    caption = drawn(read_run(run))["memory_over_step"].caption
+    assert "(forward → backward → update)" in caption
 
 
 @pytest.mark.parametrize("spacing", [1.0, 0.05])

@@ -19,7 +19,7 @@ NAMED = [
     *(f"tables.{section.table}" for section in SECTIONS if section.table),
     *(f"figures.{name}" for section in SECTIONS for name in section.figures),
 ]
-FLOORS = ("read", "numbers", "render", "tables", "figures", "paper", "")
+FLOORS = ("read", "numbers", "render", "tables", "figures", "html", "paper", "")
 """From the ground; "" is what lies in `reporting` itself. Tables and figures import each other not."""
 
 

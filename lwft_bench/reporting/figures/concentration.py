@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lwft_bench.reporting.figures.style import Drawn, Style, styles
+from lwft_bench.reporting.figures.style import (
+    Drawn,
+    Style,
+    beside_each_other,
+    legend_columns,
+    new_figure,
+    scaled,
+    spaced,
+    styles,
+)
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.selections import effective_units, of_row
 
@@ -34,19 +42,25 @@ def build(context: Context) -> Drawn | None:
     panels = [("effective number of units", numbers)]
     if ages:
         panels.append(("mean age of what scores rest on (steps)", ages))
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    columns = beside_each_other(len(panels), 4.0)
+    lines = -(-len(panels) // columns)
+    figure = new_figure(0.6 + 4.0 * lines)
     for axes, (title, found) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+        figure.subplots(lines, columns, squeeze=False).flat, panels, strict=True
     ):
-        for label, series in found.items():
-            _lines(axes, series, style[label])
-        axes.set_title(title, fontsize=11)
+        for place, (label, series) in enumerate(found.items()):
+            _lines(axes, series, style[label], place / len(found))
+        axes.set_title(title)
         axes.set_xlabel("step")
+    labels = [*dict.fromkeys([*numbers, *ages])]
     handles = [
-        Line2D([], [], color=style[label].color, ls=style[label].line, label=label)
-        for label in dict.fromkeys([*numbers, *ages])
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        Line2D(
+            [], [], color=style[label].color, ls=style[label].line, marker=style[label].marker,
+            ms=scaled(5), label=label,
+        )
+        for label in labels
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(labels))
     caption = (
         "Effective number of units: exp of the entropy of the probabilities, mean over seeds, band "
         "from the smallest to the largest seed."
@@ -56,12 +70,20 @@ def build(context: Context) -> Drawn | None:
     return figure, caption
 
 
-def _lines(axes: Axes, series: Series, style: Style) -> None:
+def _lines(axes: Axes, series: Series, style: Style, shift: float) -> None:
+    """shift: where the first marker is, as a share of the distance between two."""
     # A value holds until the next; seeds whose periods differ are compared at the steps of all.
     together = pd.concat(series, axis="columns").sort_index().ffill()
     steps = together.index.to_numpy()
     axes.plot(
-        steps, together.mean(axis="columns"), style.line, color=style.color, drawstyle="steps-post"
+        steps,
+        together.mean(axis="columns"),
+        color=style.color,
+        linestyle=style.line,
+        marker=style.marker,
+        markersize=scaled(5),
+        markevery=spaced(len(steps), shift),
+        drawstyle="steps-post",
     )
     axes.fill_between(
         steps,

@@ -3,45 +3,83 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from lwft_bench.reporting.figures.profile import profile_figure, profiles
-from lwft_bench.reporting.figures.style import DPI, STYLE, Drawn, fix_layout
+from lwft_bench.reporting.figures.style import DPI, PAGES, Drawn, fix_layout
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import RunRecords
+from lwft_bench.reporting.render.for_print import ForPrint
+
+_PRINT_DPI = 600
+"""Of what is rasterised within figures for print."""
+_UNDATED: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
+"""No dates and no versions: the same results give the same bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A finished figure: its name, the stem of its file's name, what it shows, and its PNG bytes."""
+    """A finished figure: its name, the stem of its files' names, what it shows, and its pictures'
+    bytes by format, a PNG one among them.
+    """
 
     name: str
     stem: str
     caption: str
-    png: bytes
+    pictures: dict[str, bytes]
+
+    @property
+    def png(self) -> bytes:
+        return self.pictures["png"]
 
 
-def draw(name: str, context: Context) -> Drawing | None:
+def draw(name: str, context: Context, for_print: ForPrint | None = None) -> Drawing | None:
     """The figure that the module of this name builds; None where it has no data."""
-    with rc_context(STYLE):
-        drawn: Drawn | None = import_module(f"lwft_bench.reporting.figures.{name}").build(context)
-        return Drawing(name, context.name(name), drawn[1], _png(drawn[0])) if drawn else None
+    build = import_module(f"lwft_bench.reporting.figures.{name}").build
+    return _drawing(name, context.name(name), partial(build, context), for_print or ForPrint())
 
 
-def draw_profile(runs: Sequence[RunRecords], methods: Collection[str] | None) -> Drawing | None:
+def draw_profile(
+    runs: Sequence[RunRecords], methods: Collection[str] | None, for_print: ForPrint | None = None
+) -> Drawing | None:
     """The profile by task over several runs; None where no cell has scores."""
-    with rc_context(STYLE):
-        drawn = profile_figure(profiles(runs, methods))
-        return Drawing("profile", "profile", drawn[1], _png(drawn[0])) if drawn else None
+    build = partial(profile_figure, profiles(runs, methods))
+    return _drawing("profile", "profile", build, for_print or ForPrint())
 
 
-def _png(figure: Figure) -> bytes:
+def _drawing(
+    name: str, stem: str, build: Callable[[], Drawn | None], for_print: ForPrint
+) -> Drawing | None:
+    """Built once for the screen, and once more where it is wanted for a page."""
+    with rc_context(PAGES["screen"].style):
+        drawn = build()
+        if drawn is None:
+            return None
+        pictures = _pictures(drawn[0], ["png"])
+    if for_print.formats:
+        with rc_context(PAGES[for_print.width].style):
+            printed = build()
+            assert printed is not None
+            pictures |= _pictures(printed[0], for_print.formats)
+    return Drawing(name, stem, drawn[1], pictures)
+
+
+def _pictures(figure: Figure, formats: Sequence[str]) -> dict[str, bytes]:
     fix_layout(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    pictures = {}
+    for one in formats:
+        buffer = io.BytesIO()
+        dpi = DPI if one == "png" else _PRINT_DPI
+        figure.savefig(buffer, format=one, dpi=dpi, metadata=_UNDATED[one])
+        pictures[one] = buffer.getvalue()
+    return pictures

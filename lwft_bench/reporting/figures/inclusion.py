@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lwft_bench.reporting.figures.style import NEUTRAL, Drawn, colors_of
+from lwft_bench.reporting.figures.style import (
+    NEUTRAL,
+    Drawn,
+    beside_each_other,
+    colors_of,
+    legend_columns,
+    new_figure,
+    scaled,
+)
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.selections import Draws, draws, of_row, unit_names
 
@@ -24,9 +31,9 @@ def build(context: Context) -> Drawn | None:
                 found[row.label] = (names, drawn)
     if not found:
         return None
-    columns = min(3, len(found))
+    columns = beside_each_other(len(found), 2.8)
     rows = -(-len(found) // columns)
-    figure = Figure(figsize=(10, 0.8 + 2.6 * rows), layout="constrained")
+    figure = new_figure(0.8 + 2.6 * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
     for panel in grid.flat[len(found) :]:
         panel.set_axis_off()
@@ -38,13 +45,13 @@ def build(context: Context) -> Drawn | None:
             yerr=2 * drawn.stderr / drawn.periods,
             fmt="_",
             color=NEUTRAL,
-            capsize=3,
-            markersize=9,
-            linewidth=1,
+            capsize=scaled(3),
+            markersize=scaled(9),
+            linewidth=scaled(1),
         )
-        panel.plot(units, drawn.observed / drawn.periods, "o", color=colors[label], markersize=5)
-        panel.set_title(label, fontsize=11, loc="left", color=colors[label])
-        panel.set_xticks(units, names, rotation=90 if len(names) > 16 else 0, fontsize=9)
+        panel.plot(units, drawn.observed / drawn.periods, "o", color=colors[label], ms=scaled(5))
+        panel.set_title(label, loc="left", color=colors[label])
+        panel.set_xticks(units, names, rotation=90 if len(names) > 16 else 0, fontsize="small")
         panel.set_ylim(bottom=0)
     for panel in grid[:, 0]:
         panel.set_ylabel("share of periods")
@@ -54,7 +61,7 @@ def build(context: Context) -> Drawn | None:
         Line2D([], [], linestyle="", marker="o", color=NEUTRAL, label="drawn"),
         Line2D([], [], linestyle="", marker="_", color=NEUTRAL, label="expected ± 2 SE"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns([""] * 2))
     caption = (
         "How often each unit was drawn, over all seeds, and what the recorded probabilities lead one "
         "to expect of draws by weight, ± two standard errors."

@@ -18,6 +18,35 @@ _ALIGN_X = {1: "left", 0: "center", -1: "right"}
 _ALIGN_Y = {1: "bottom", 0: "center", -1: "top"}
 
 
+def kept_apart(
+    points: Sequence[tuple[float, float]], bars: Sequence[float], distance: float
+) -> list[float]:
+    """How far to the right each point is to be drawn, so that those nearer than `distance` to each
+    other stand beside each other in place of on each other.
+
+    Args:
+        bars: how far each one's error bar reaches above and below it. All in the same units.
+    """
+
+    def touch(one: int, other: int) -> bool:
+        (x, y), (other_x, other_y) = points[one], points[other]
+        reach = max(distance, bars[one] + bars[other])
+        return abs(x - other_x) < distance and abs(y - other_y) < reach
+
+    shifts = [0.0] * len(points)
+    left = sorted(range(len(points)), key=lambda number: (points[number], number))
+    while left:
+        group = [left.pop(0)]
+        for member in group:  # which grows
+            near = [one for one in left if touch(one, member)]
+            group += near
+            left = [one for one in left if one not in near]
+        middle = sum(points[one][0] for one in group) / len(group)
+        for place, one in enumerate(group if len(group) > 1 else ()):
+            shifts[one] = middle + distance * (place - (len(group) - 1) / 2) - points[one][0]
+    return shifts
+
+
 def place_labels(
     axes: Axes,
     renderer: RendererBase,

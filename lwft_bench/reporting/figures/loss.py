@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from lwft_bench.reporting.figures.style import DPI, Drawn, styles
+from lwft_bench.reporting.figures.style import (
+    Drawn,
+    beside_each_other,
+    legend_columns,
+    new_figure,
+    scaled,
+    spaced,
+    styles,
+)
 from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import RunRecords
@@ -15,32 +22,49 @@ from lwft_bench.reporting.read.records import RunRecords
 def build(context: Context) -> Drawn | None:
     """None where no losses were recorded."""
     records, comparison, style = context.records, context.comparison, styles(context.comparisons)
-    rows = [row for row in comparison.trained if _curves(records.steps, row) is not None]
+    rows = [row for row in comparison.trained if curves(records.steps, row) is not None]
     if not rows:
         return None
-    validation = {row.label: points for row in rows if (points := _validation(records, row))}
-    figure = Figure(figsize=(10, 4.6), dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, 2 if validation else 1, sharey=True, squeeze=False)[0]
+    validation = {row.label: points for row in rows if (points := validation_losses(records, row))}
+    number = 2 if validation else 1
+    columns = beside_each_other(number, 4.0)
+    figure = new_figure(0.6 + 4.0 * (number // columns))
+    panels = figure.subplots(number // columns, columns, sharey=True, squeeze=False).flat
     window = 1
-    for row in rows:
-        curves, one = _curves(records.steps, row), style[row.label]
-        assert curves is not None
-        window = max(1, len(curves) // 20)
-        smooth = curves.rolling(window, min_periods=1, center=True).mean()
+    for place, row in enumerate(rows):
+        found, one = curves(records.steps, row), style[row.label]
+        assert found is not None
+        window = max(1, len(found) // 20)
+        smooth = found.rolling(window, min_periods=1, center=True).mean()
         mean = smooth.mean(axis="columns")
-        panels[0].plot(mean.index, mean, one.line, color=one.color, label=row.label)
+        panels[0].plot(
+            mean.index,
+            mean,
+            color=one.color,
+            linestyle=one.line,
+            marker=one.marker,
+            markersize=scaled(5),
+            markevery=spaced(len(mean), place / len(rows)),
+            label=row.label,
+        )
         low, high = smooth.min(axis="columns"), smooth.max(axis="columns")
         panels[0].fill_between(mean.index, low, high, color=one.color, alpha=0.15, linewidth=0)
         if row.label in validation:
             steps, losses = zip(*validation[row.label], strict=True)
             panels[1].plot(
-                steps, losses, one.line, color=one.color, marker=one.marker, markersize=4
+                steps,
+                losses,
+                color=one.color,
+                linestyle=one.line,
+                marker=one.marker,
+                markersize=scaled(4),
             )
     for panel, title in zip(panels, ("training loss", "validation loss"), strict=False):
-        panel.set_title(title, fontsize=11)
+        panel.set_title(title)
         panel.set_xlabel("step")
     panels[0].set_ylabel("loss per target token")
-    figure.legend(loc="outside lower center", ncols=4)
+    labels = [row.label for row in rows]
+    figure.legend(loc="outside lower center", ncols=legend_columns(labels))
     caption = (
         f"Loss per target token, mean over seeds. Training: smoothed over {window} steps, probing "
         "left out, band from the smallest to the largest seed."
@@ -48,7 +72,7 @@ def build(context: Context) -> Drawn | None:
     return figure, caption
 
 
-def _curves(steps: pd.DataFrame, row: Row) -> pd.DataFrame | None:
+def curves(steps: pd.DataFrame, row: Row) -> pd.DataFrame | None:
     """[steps, seeds] training losses; None where nothing was recorded."""
     own = steps[steps["cell"].isin([cell.id for cell in row.done]) & (steps["step"] >= 0)]
     if own.empty:
@@ -56,7 +80,7 @@ def _curves(steps: pd.DataFrame, row: Row) -> pd.DataFrame | None:
     return own.pivot(index="step", columns="cell", values="loss").astype(float)
 
 
-def _validation(records: RunRecords, row: Row) -> list[tuple[int, float]]:
+def validation_losses(records: RunRecords, row: Row) -> list[tuple[int, float]]:
     """(steps done, validation loss), mean over seeds, before and after training included."""
     losses: dict[int, dict[str, float]] = {}
     steps = records.steps

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lwft_bench.reporting.figures.style import NEUTRAL, Drawn, colors_of
+from lwft_bench.reporting.figures.style import (
+    NEUTRAL,
+    Drawn,
+    colors_of,
+    legend_columns,
+    new_figure,
+    scaled,
+)
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.planted import known, planted_cells, stderr
 
@@ -16,7 +22,7 @@ def build(context: Context) -> Drawn | None:
     found, colors = planted_cells(context.records), colors_of(context)
     if not found:
         return None
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    figure = new_figure(4.6)
     axes = figure.add_subplot()
     for place, (label, cells) in enumerate(found.items()):
         for shift, shares, filled in (
@@ -32,8 +38,8 @@ def build(context: Context) -> Drawn | None:
                 fmt="o",
                 color=colors[label],
                 markerfacecolor=colors[label] if filled else "white",
-                markersize=7,
-                capsize=3,
+                markersize=scaled(7),
+                capsize=scaled(3),
             )
         axes.hlines(
             100 * np.mean([one.uniform for one in cells]),
@@ -53,7 +59,8 @@ def build(context: Context) -> Drawn | None:
         ),
         Line2D([], [], color=NEUTRAL, linestyle=":", label="uniform"),
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    columns = legend_columns([str(handle.get_label()) for handle in handles], 3)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     caption = (
         "Share of draws on the layer that was drawn anew before fine-tuning, mean over planted layers "
         "and seeds ± one standard error; hollow: on the same layers of the undamaged model."

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lwft_bench.reporting.figures.style import NEUTRAL, Drawn, colors_of
+from lwft_bench.reporting.figures.style import (
+    NEUTRAL,
+    Drawn,
+    beside_each_other,
+    colors_of,
+    legend_columns,
+    new_figure,
+    scaled,
+)
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.selections import of_cell, probabilities, unit_names
 
@@ -31,9 +38,9 @@ def build(context: Context) -> Drawn | None:
             names[row.label] = unit_names(records, seeds[0])
     if not first_last:
         return None
-    columns = min(3, len(first_last))
+    columns = beside_each_other(len(first_last), 2.8)
     lines = -(-len(first_last) // columns)
-    figure = Figure(figsize=(10, 0.8 + 2.6 * lines), layout="constrained")
+    figure = new_figure(0.8 + 2.6 * lines)
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     for panel in grid.flat[len(first_last) :]:
         panel.set_axis_off()
@@ -48,21 +55,26 @@ def build(context: Context) -> Drawn | None:
                 fmt="o",
                 color=colors[label],
                 markerfacecolor=colors[label] if filled else "white",
-                markersize=5,
-                linewidth=1,
+                markersize=scaled(5),
+                linewidth=scaled(1),
             )
-        panel.axhline(1 / len(units), color=NEUTRAL, linestyle=":", linewidth=1)
-        panel.set_title(label, fontsize=11, loc="left", color=colors[label])
-        panel.set_xticks(units, names[label], rotation=90 if len(units) > 16 else 0, fontsize=9)
+        panel.axhline(1 / len(units), color=NEUTRAL, linestyle=":", linewidth=scaled(1))
+        panel.set_title(label, loc="left", color=colors[label])
+        panel.set_xticks(
+            units, names[label], rotation=90 if len(units) > 16 else 0, fontsize="small"
+        )
         panel.set_xlabel("unit")
     grid[0][0].set_ylim(bottom=0)
-    grid[0][0].set_ylabel("probability of being drawn")
+    figure.supylabel("probability of being drawn", fontsize="medium")
     handles = [
         Line2D([], [], linestyle="", marker="o", color=NEUTRAL, markerfacecolor=fill, label=text)
         for text, fill in (("first period", "white"), ("last period", NEUTRAL))
     ]
-    handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", linewidth=1, label="uniform"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    handles.append(
+        Line2D([], [], color=NEUTRAL, linestyle=":", linewidth=scaled(1), label="uniform")
+    )
+    columns = legend_columns([str(handle.get_label()) for handle in handles], 3)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     caption = (
         "Probability of each unit in the first and in the last period; mean over seeds, bars from "
         "the smallest to the largest seed, dotted: all alike."

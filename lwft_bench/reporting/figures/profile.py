@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lwft_bench.reporting.figures.style import COLORS, NEUTRAL, Drawn
+from lwft_bench.reporting.figures.style import (
+    NEUTRAL,
+    Drawn,
+    beside_each_other,
+    legend_columns,
+    new_figure,
+    scaled,
+    styled,
+)
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.selections import of_cell, unit_names
 from lwft_bench.reporting.read.records import RunRecords
-
-_COLUMNS = 3
 
 Profiles = dict[str, dict[str, tuple[list[str], np.ndarray]]]
 """Method -> model and task -> names of units, and [seeds, units] scores relative to their mean."""
@@ -65,15 +70,14 @@ def profile_figure(found: Profiles) -> Drawn | None:
     """A panel for each method with a line for each task; None where no method has scores."""
     if not found:
         return None
-    columns = min(_COLUMNS, len(found))
+    columns = beside_each_other(len(found), 2.8)
     rows = -(-len(found) // columns)
-    figure = Figure(figsize=(max(6.0, 10 * columns / _COLUMNS), 1.0 + 2.8 * rows))
-    figure.set_layout_engine("constrained")
+    figure = new_figure(1.0 + 2.8 * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
     for panel in grid.flat[len(found) :]:
         panel.set_axis_off()
     tasks = list(dict.fromkeys(task for own in found.values() for task in own))
-    color = {task: COLORS[number % len(COLORS)] for number, task in enumerate(tasks)}
+    style = {task: styled(number) for number, task in enumerate(tasks)}
     for panel, (label, own) in zip(grid.flat, found.items(), strict=False):
         for number, (task, (names, seeds)) in enumerate(own.items()):
             units = np.arange(len(names))
@@ -82,25 +86,29 @@ def profile_figure(found: Profiles) -> Drawn | None:
                 units + 0.06 * (number - (len(own) - 1) / 2),
                 seeds.mean(axis=0),
                 yerr=seeds.std(axis=0, ddof=1) / np.sqrt(len(seeds)) if several else None,
-                fmt="o-",
-                color=color[task],
-                markersize=4,
-                capsize=2,
-                linewidth=1.2,
+                color=style[task].color,
+                marker=style[task].marker,
+                linestyle=style[task].line,
+                markersize=scaled(4),
+                capsize=scaled(2),
+                linewidth=scaled(1.2),
             )
             every = max(1, len(names) // 12)
             panel.set_xticks(
-                units[::every], names[::every], rotation=90 if every > 1 else 0, fontsize=9
+                units[::every], names[::every], rotation=90 if every > 1 else 0, fontsize="small"
             )
-        panel.axhline(1, color=NEUTRAL, linestyle=":", linewidth=1)
-        panel.set_title(label, fontsize=11, loc="left")
+        panel.axhline(1, color=NEUTRAL, linestyle=":", linewidth=scaled(1))
+        panel.set_title(label, loc="left")
         panel.set_ylim(bottom=0)
     for panel in grid[:, 0]:
         panel.set_ylabel("score / mean over units")
     for panel in grid[-1]:
         panel.set_xlabel("unit")
-    handles = [Line2D([], [], marker="o", color=color[task], label=task) for task in tasks]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    handles = [
+        Line2D([], [], marker=one.marker, ls=one.line, color=one.color, ms=scaled(5), label=task)
+        for task, one in style.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(tasks, 2))
     caption = (
         "Scores that units were chosen by (of GRASS, greedy and permuted: the MGN), mean over "
         "periods, relative to their mean over units; mean over seeds ± one standard error. Where the "

@@ -9,7 +9,14 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 
-from lwft_bench.reporting.figures.style import Drawn, colors_of
+from lwft_bench.reporting.figures.style import (
+    SCALE,
+    Drawn,
+    beside_each_other,
+    colors_of,
+    page_width,
+    scaled,
+)
 from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.selections import (
@@ -25,8 +32,8 @@ from lwft_bench.reporting.render.formatting import listing
 
 _MOST_OCTAVES = 3.0
 _PROBABILITY_CAPTION = (
-    " Beside it each unit's probability relative to all alike (white); effectively: exp of the "
-    "entropy, first and last period."
+    " Beside or below it each unit's probability relative to all alike, the darker the smaller; "
+    "effectively: exp of the entropy, first and last period."
 )
 
 
@@ -53,25 +60,32 @@ def build(context: Context) -> Drawn | None:
             selected[list(units), period] = 1
         white_to_color = ListedColormap(["#F4F4F4", colors[row.label]])
         _heatmap(panels[0], edges, selected, white_to_color, (0, 1))
-        panels[0].set_title(row.label, fontsize=11, loc="left", color=colors[row.label])
+        panels[0].set_title(row.label, loc="left", color=colors[row.label])
         _name_units(panels[0], names)
         if row in probable:
             ratios = np.transpose(to_uniform[row.label])
-            mesh = _heatmap(panels[1], edges, ratios, "PuOr_r", (-limit, limit))
+            mesh = _heatmap(panels[1], edges, ratios, SCALE, (-limit, limit))
             effective = effective_units(selections)
+            _name_units(panels[1], names)
             panels[1].set_title(
                 f"probability, of effectively {effective[0]:.1f} → {effective[-1]:.1f} units",
-                fontsize=11,
                 loc="left",
             )
         elif probable:
             panels[1].set_axis_off()
-    for panel in grid[-1]:
+    beside_it = grid[-1][0].get_position().y0 == grid[-1][-1].get_position().y0
+    for panel in grid[-1] if beside_it else grid[-1][-1:]:
         panel.set_xlabel("step")
     if mesh is not None:
+        if beside_it:
+            for panel in grid[:, 1]:
+                panel.set(ylabel="", yticklabels=[])
         shown = [panels[1].get_position() for panels in grid if panels[1].axison]
         right, bottom, top = shown[-1].x1, shown[-1].y0, shown[0].y1
-        beside = figure.add_axes((right + 0.02, bottom, 0.015, top - bottom))
+        inch = 1 / page_width()
+        beside = figure.add_axes(
+            (right + scaled(0.2) * inch, bottom, scaled(0.15) * inch, top - bottom)
+        )
         beside.grid(visible=False)
         octaves = np.arange(-np.floor(limit), np.floor(limit) + 1)
         scale = figure.colorbar(mesh, cax=beside, ticks=octaves.tolist())
@@ -89,16 +103,21 @@ def build(context: Context) -> Drawn | None:
 
 
 def _panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
-    """Panels at places set in inches: for this many, matplotlib's own layout takes a second."""
-    width, height, gap = 10.0, 1.25 if rows <= 4 else 0.95, 0.45
-    left, right, top, bottom = 0.8, 1.1 if columns == 2 else 0.2, 0.35, 0.6
-    total = top + rows * height + (rows - 1) * gap + bottom
+    """[rows, columns] panels; on a narrow page those of a row stand below each other.
+
+    Their places are set in inches: for this many, matplotlib's own layout takes a second.
+    """
+    across = beside_each_other(columns, 4.0)
+    down = rows * columns // across
+    width, height, gap = page_width(), scaled(1.25 if rows <= 4 else 0.95), scaled(0.45)
+    left, right = scaled(0.8), scaled(1.1 if columns == 2 else 0.2)
+    top, bottom = scaled(0.35), scaled(0.6)
+    total = top + down * height + (down - 1) * gap + bottom
     figure = Figure(figsize=(width, total))
     grid = figure.subplots(
-        rows,
-        columns,
+        down,
+        across,
         sharex=True,
-        sharey="row",
         squeeze=False,
         gridspec_kw={
             "left": left / width,
@@ -109,7 +128,7 @@ def _panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
             "wspace": 0.08,
         },
     )
-    return figure, grid
+    return figure, grid.reshape(rows, columns)
 
 
 def _of_first_seed(records: RunRecords, row: Row) -> pd.DataFrame:
@@ -135,10 +154,13 @@ def _heatmap(
 ) -> QuadMesh:
     units = np.arange(values.shape[0] + 1) - 0.5
     axes.grid(visible=False)
-    return axes.pcolormesh(edges, units, values, cmap=colormap, vmin=limits[0], vmax=limits[1])
+    # Rasterised, since in print thin white lines would show between areas that only touch.
+    return axes.pcolormesh(
+        edges, units, values, cmap=colormap, vmin=limits[0], vmax=limits[1], rasterized=True
+    )
 
 
 def _name_units(axes: Axes, names: list[str]) -> None:
     every = max(1, len(names) // 8)
-    axes.set_yticks(range(0, len(names), every), names[::every], fontsize=9)
+    axes.set_yticks(range(0, len(names), every), names[::every], fontsize="small")
     axes.set_ylabel("unit")
