@@ -116,7 +116,8 @@ class Steps:
         ids = torch.randint(self._shape.vocabulary, size, generator=generator)
         places = torch.arange(ids.numel()).view(size)[:, :-1].flatten()
         tensors = (ids, places, ids[:, 1:].flatten())
-        return DeviceBatch(*(tensor.to(self._device) for tensor in tensors))
+        input_ids, positions, targets = (tensor.to(self._device) for tensor in tensors)
+        return DeviceBatch(input_ids, positions, targets)
 
     def result(self) -> list[torch.Tensor]:
         """Weights and optimizer state, on the CPU."""

@@ -43,9 +43,12 @@ class DeviceBatch:
         following[:, :-1] = batch.labels[:, 1:]
         flat = following.flatten()
         positions = (flat != IGNORED).nonzero().squeeze(1)
-        tensors = (batch.input_ids, positions, flat[positions])
+        input_ids, positions, targets = (
+            tensor.to(device, non_blocking=True)
+            for tensor in (batch.input_ids, positions, flat[positions])
+        )
         packing = batch.packing.to(device) if batch.packing else None
-        return cls(*(tensor.to(device, non_blocking=True) for tensor in tensors), packing)
+        return cls(input_ids, positions, targets, packing)
 
 
 class CausalLoss:

@@ -124,8 +124,8 @@ def _attention(
     """
     if packing is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    rows = [_rows(tensor, packing) for tensor in (query, key, value)]
-    attended, _ = sdpa_attention_forward(module, *rows, None, **options)
+    queries, keys, values = (_rows(tensor, packing) for tensor in (query, key, value))
+    attended, _ = sdpa_attention_forward(module, queries, keys, values, None, **options)
     return attended.flatten(0, 1).index_select(0, packing.back)[None], None
 
 
