@@ -5,8 +5,8 @@
 
 A marker is a comment, which a reader of the page does not see. `RUN` is a folder of reports/evidence/ or
 reports/examples/, `TABLE` a table of its report (as `lwft-bench table RUN --table TABLE` prints it; of
-several models and tasks with `--MODEL--TASK` after it), a row is named by its first column, or by its first
-two with a comma between them:
+several models and tasks with `--MODEL--TASK` after it), a row is named by its first column, or by its
+first two with a comma between them:
 
     <!-- evidence: RUN TABLE ROW COLUMN -->+3.7 [+0.1, +7.3]<!-- end -->
 
@@ -14,8 +14,9 @@ two with a comma between them:
     | ... |
     <!-- end -->
 
-    <!-- evidence: RUN loss ONE OTHER -->   validation loss of ONE minus that of OTHER, paired by seed, with
-                                            Student's 95 % interval over seeds
+    <!-- evidence: RUN loss ONE OTHER -->
+
+The last is the validation loss of ONE minus that of OTHER, paired by seed, with Student's 95 % interval.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from lwft_bench.reporting.numbers.statistics import CONFIDENCE, mean_over_seeds,
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render.formatting import BEST
 from lwft_bench.reporting.render.markdown import escape
-from lwft_bench.reporting.sections import tables_named
+from lwft_bench.reporting.sections import TABLE_NAMES, tables_named
 
 ROOT = Path(__file__).parents[1]
 PLACES = (ROOT / "reports" / "evidence", ROOT / "reports" / "examples")
@@ -56,7 +57,7 @@ def filled(text: str) -> str:
 
 def unmarked(text: str) -> list[str]:
     """Lines that have numbers outside of markers and of code, each with its number."""
-    bare = re.sub(r"```.*?```|`[^`\n]*`", "", MARKED.sub("", text), flags=re.DOTALL)
+    bare = re.sub(r"```.*?```|`[^`\n]*`|95 %", "", MARKED.sub("", text), flags=re.DOTALL)
     lines = enumerate(bare.splitlines(), 1)
     return [f"{number}: {line}" for number, line in lines if NUMBER.search(line)]
 
@@ -128,7 +129,8 @@ def _context(run: str) -> Context:
 
 @cache
 def _display(run: str, table: str) -> pd.DataFrame:
-    tables = tables_named(table.partition("--")[0], _context(run))
+    name = table.partition("--")[0]
+    tables = tables_named(name, _context(run)) if name in TABLE_NAMES else []
     for found in tables:
         if found.name == table:
             return found.display

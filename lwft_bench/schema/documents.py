@@ -103,7 +103,7 @@ def parse_document(text: str, name: str) -> Document:
         _require_depth(_Loader(text))
         loader = _Loader(text)
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_marked(error, name)]) from error
+        raise ConfigError([_marked(error, text, name)]) from error
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         raise ConfigError([_unmarked(error, text, name)]) from error
     try:
@@ -121,7 +121,7 @@ def parse_document(text: str, name: str) -> Document:
         # After construction, which has put the entries of merge keys (<<) in their places.
         lines = {(): node.start_mark.line + 1} | dict(_lines(node, ()))
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_marked(error, name)]) from error
+        raise ConfigError([_marked(error, text, name)]) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError([_unmarked(error, text, name)]) from error
     finally:
@@ -136,12 +136,13 @@ def shown_path(path: Path) -> str:
     return absolute if relative.startswith(os.pardir) else relative
 
 
-def _marked(error: yaml.MarkedYAMLError, name: str) -> Problem:
+def _marked(error: yaml.MarkedYAMLError, text: str, name: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
     # A quote or a bracket that is missing may be missed only where the text ends.
     began = error.context_mark.line + 1 if error.context_mark else line
-    inside = f" {error.context}, which begins on line {began}" if began != line else ""
+    elsewhere = began != line and "\n" in text.strip()
+    inside = f" {error.context}, which begins on line {began}" if elsewhere else ""
     return Problem(f"{name}:{line}", "", f"not YAML: {error.problem}{inside}")
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
 _Item = TypeVar("_Item")
 
 
@@ -34,6 +32,8 @@ def spread_over(weighted: Sequence[tuple[Chosen, int]], pairs: int, steps: int) 
     Args:
         weighted: Selections with the steps that they trained for.
     """
+    import numpy as np  # a process that runs suites never needs it
+
     ordered = sorted(weighted, key=lambda one: (min(one[0].units, default=-1), one[0].units))
     ends = np.cumsum([num_steps for _, num_steps in ordered])
     places = (np.random.default_rng(0).permutation(pairs) + 0.5) / pairs

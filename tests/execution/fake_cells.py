@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from lwft_bench.cell.outcomes import new_result
 from lwft_bench.cell.provenance import now, provenance
@@ -33,6 +33,7 @@ from lwft_bench.schema.events import Emit, PhaseBegan, StepsDone
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import CellResult, Training
 from lwft_bench.schema.suite import Published
+from lwft_bench.schema.timing import TimingConfig
 from lwft_bench.suites.tuning import Tuning
 from lwft_bench.training.errors import Diverged, Interrupted
 
@@ -54,6 +55,7 @@ class FakeSuite:
     published: Published | None = None
     tables: dict[str, Any] = field(default_factory=dict)
     claims: tuple[Any, ...] = ()
+    timing: ClassVar[TimingConfig] = TimingConfig(pairs=0)
     source_text: str = "name: fake\n"
     strategy_digest: str = "s1"
     training: dict[str, Any] = field(default_factory=dict)

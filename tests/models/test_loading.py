@@ -292,7 +292,7 @@ def test_wrong_config(change: dict[str, Any], message: str) -> None:
 
 
 def test_model_that_is_no_causal_language_model() -> None:
-    with pytest.raises(UserError, match="Unrecognized configuration class"):
+    with pytest.raises(UserError, match="no causal language model for model_type 't5'"):
         empty_model(built({"model_type": "t5"}), **FLOAT)
 
 

@@ -50,7 +50,7 @@ def test_report_is_complete_and_never_imports_torch(maker: RunMaker) -> None:
     ):
         assert re.search(f"^##+ {heading}", text, re.MULTILINE), heading
     linked = re.findall(r"!\[[^]]*\]\((\S+)\)", text)
-    assert len(linked) == 6
+    assert len(linked) == 8
     assert all((run / path).read_bytes().startswith(PNG) for path in linked)
     assert {path.suffix for path in (run / "tables").iterdir()} == {".md", ".tex", ".csv"}
     assert not list(run.rglob("*.partial"))
@@ -195,10 +195,11 @@ def test_four_reports_at_once_do_not_disturb_one_another(maker: RunMaker) -> Non
     # Drawn once each and written often, so that they do meet.
     program = (
         "import sys; from pathlib import Path; from lwft_bench.reporting import report\n"
+        "FILL = report._fill\n"
         "def once(make, made): return lambda given: made or made.append(make(given)) or made\n"
-        "context, fill = once(report.Context.of, []), once(report._fill, [])\n"
+        "context, fill = once(report.Context.of, []), once(lambda one: FILL(one, None), [])\n"
         "report.Context.of = lambda records: context(records)[0]\n"
-        "report._fill = lambda context: fill(context)[0]\n"
+        "report._fill = lambda context, for_print: fill(context)[0]\n"
         "for _ in range(10): report.write_report(Path(sys.argv[1]))\n"
     )
     command = [sys.executable, "-c", program, str(run)]

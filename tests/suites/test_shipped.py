@@ -77,7 +77,9 @@ def test_suites_of_the_published_comparison(
     suite = load_suite(name)
     assert suite.name == name.replace("/", "-")
     methods = list(dict.fromkeys(cell.method.name for cell in suite.cells))
-    assert " ".join(methods) == "base fft lora-r128 dora lisa ows-outlier ist lift grass"
+    assert (
+        " ".join(methods) == "base fft lora-r128 dora lisa ows-outlier ist lift grass-static grass"
+    )
     assert {cell.task.profile for cell in suite.cells} == {"published"}
     assert len(files) == len(card.benchmarks) == {"arith": 6, "commonsense": 8}[task]
     (training,) = {(one.training.steps, one.training.batch_size) for one in suite.cells}

@@ -79,9 +79,9 @@ def mean_of_means(folder: Path, ranks: Ranks) -> dict[str, Any]:
     step = run.assembly.step
     step_run = step.run
 
-    def own_mean(batches: Any, num_targets: int, lr: float | None) -> None:
+    def own_mean(batches: Any, num_targets: int, lr: float | None, *tell: Any) -> None:
         own = sum(batch.targets.numel() for batch in batches)
-        step_run(batches, own * ranks.world, lr)
+        step_run(batches, own * ranks.world, lr, *tell)
 
     step.run = own_mean  # type: ignore[method-assign]
     return finish(run)

@@ -156,9 +156,9 @@ def test_a_mean_of_means_is_another_loss(tmp_path: Path) -> None:
     total = [0]
     step_run = mutant.assembly.step.run
 
-    def run(batches, num_targets, lr):
+    def run(batches, num_targets, lr, *tell):
         total[0] = num_targets
-        step_run(batches, num_targets, lr)
+        step_run(batches, num_targets, lr, *tell)
 
     mutant.assembly.step.loss = mean_of_means
     mutant.assembly.step.run = run
