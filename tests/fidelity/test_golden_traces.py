@@ -14,7 +14,7 @@ from tests.training.small_cards import small_cards
 CARDS = small_cards()
 KERNELS_DIFFER = {"qlora": "AVX512"}
 """Cards whose libraries compute otherwise on other CPUs, and the one that their trace is of:
-bitsandbytes' weights of four bits are others without AVX-512 (losses up to 0.0044 apart on this trace)."""
+bitsandbytes' weights of four bits are others without AVX-512 (losses up to 0.0044 apart)."""
 
 
 @pytest.mark.parametrize("name", CARDS)
