@@ -40,6 +40,7 @@ from lwft_bench.reporting.sections import TABLE_NAMES, tables_named
 ROOT = Path(__file__).parents[1]
 PLACES = (ROOT / "reports" / "evidence", ROOT / "reports" / "examples")
 MARKED = re.compile(r"(<!-- evidence: (.*?) -->)(.*?)(<!-- end -->)", re.DOTALL)
+OPTION = re.compile("(columns|rows|as)=")
 NUMBER = re.compile(
     r"[+−±]\s?\d|\d\.\d|\d\s?(%|points?\b)|\b(one|two|three|four|five|six|seven|eight|nine|ten) points?"
 )
@@ -64,8 +65,8 @@ def unmarked(text: str) -> list[str]:
 
 def _named(marker: str) -> str:
     words = shlex.split(marker)
-    options = dict(word.split("=", 1) for word in words if "=" in word)
-    run, table, *place = [word for word in words if "=" not in word]
+    options = dict(word.split("=", 1) for word in words if OPTION.match(word))
+    run, table, *place = [word for word in words if not OPTION.match(word)]
     if table == "loss":
         return _loss(run, *place)
     display = _display(run, table)
@@ -113,7 +114,7 @@ def _loss(run: str, one: str, other: str) -> str:
     found = mean_over_seeds([losses[one][seed] - losses[other][seed] for seed in shared])
     half = student_quantile(CONFIDENCE, len(shared) - 1) * found.stderr
     mean, low, high = (
-        f"{value:+.3f}".replace("-", "−")
+        f"{value:+.4f}".replace("-", "−")
         for value in (found.mean, found.mean - half, found.mean + half)
     )
     return f"{mean} [{low}, {high}]"

@@ -1,4 +1,4 @@
-"""Every number in docs/findings.md is that of a run which is kept."""
+"""Every number in docs/findings.md, and those of runs elsewhere, are of a run which is kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lwft_bench.reporting.read.records import read_run
 
 ROOT = Path(__file__).parents[2]
 FINDINGS = ROOT / "docs" / "findings.md"
+PRECISION = ROOT / "docs" / "precision.md"
 SETTINGS = ("1.6 M parameters", "weight decay 0.01", "decay of 0.01 at a rate of 0.002")
 """Lines outside of markers that may have a number that looks like a result."""
 
@@ -25,8 +26,9 @@ def evidence() -> ModuleType:
     return module
 
 
-def test_numbers_are_those_of_their_runs(evidence: ModuleType) -> None:
-    text = FINDINGS.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", [FINDINGS, PRECISION], ids=lambda page: page.stem)
+def test_numbers_are_those_of_their_runs(evidence: ModuleType, page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     assert evidence.MARKED.search(text)
     assert evidence.filled(text) == text
 
