@@ -34,7 +34,8 @@ from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.statistics import CONFIDENCE, mean_over_seeds, student_quantile
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render.formatting import BEST
-from lwft_bench.reporting.render.markdown import escape
+from lwft_bench.reporting.render.markdown import to_markdown
+from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.sections import TABLE_NAMES, tables_named
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +84,7 @@ def _named(marker: str) -> str:
         display = display[_names(options["columns"])]
     if "as" in options:
         display = display.set_axis(_names(options["as"]), axis="columns")
-    return f"\n{_markdown(display)}\n"
+    return f"\n{to_markdown(Table(table, '', display, display))}"
 
 
 def _names(text: str) -> list[str]:
@@ -136,12 +137,6 @@ def _display(run: str, table: str) -> pd.DataFrame:
         if found.name == table:
             return found.display
     raise WrongMarker(f"{run} has no table {table}: {[one.name for one in tables]}")
-
-
-def _markdown(display: pd.DataFrame) -> str:
-    rows = [list(display.columns), [":---", *["---:"] * (display.shape[1] - 1)]]
-    rows += [[escape(str(value)) for value in row] for row in display.to_numpy()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def main() -> None:

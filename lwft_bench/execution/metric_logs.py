@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from lwft_bench.cell.outcomes import one_line
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import described
 from lwft_bench.schema.events import Event, StepsDone, Validated
 from lwft_bench.schema.rows import StepRow
 
@@ -81,10 +83,10 @@ class MetricLogs:
         for logger in list(self._loggers):
             try:
                 call(logger)
-            except Exception as error:
+            except Exception as error:  # whatever its package raises: no cell is lost to a logger
                 self._loggers.remove(logger)
-                text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-                self._say(f"warning: {logger.name} logs no more of this run ({text})")
+                why = one_line(described(error))
+                self._say(f"warning: {logger.name} logs no more of this run ({why})")
                 for cell_id in sorted(self._running):
                     with suppress(Exception):
                         logger.end(cell_id)

@@ -13,7 +13,7 @@ from lwft_bench.results.timing import read_timing, write_timing
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.run import Identity, trained_as
-from lwft_bench.schema.timing import TimedCell, TimedSet, TimingConfig, TimingHeader, TimingRow
+from lwft_bench.schema.timing import TimedSet, TimingConfig, TimingHeader, TimingRow
 from lwft_bench.timing.job import TimingJob
 from lwft_bench.timing.turns import Chosen
 
@@ -160,15 +160,7 @@ def _untimed(job: TimingJob, problem: str) -> TimedSet:
     return TimedSet(
         model=first.model.name,
         task=first.task.name,
-        cells=tuple(
-            TimedCell(
-                cell=cell.id,
-                method=cell.method.name,
-                digest=job.digests[cell.id],
-                selections="one",
-            )
-            for cell in job.cells
-        ),
+        cells=tuple(job.timed_cell(cell, "one") for cell in job.cells),
         device="",
         threads=job.threads,
         problem=problem,

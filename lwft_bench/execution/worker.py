@@ -28,7 +28,7 @@ from lwft_bench.cell.provenance import SHARED_DEVICE, accelerator, now
 from lwft_bench.execution.devices import Placement, device_is_broken
 from lwft_bench.results.store import write_result
 from lwft_bench.schema.cell import Cell
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, described
 from lwft_bench.schema.events import DeviceBroken, DiskFull, Emit, Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
 from lwft_bench.schema.run import CellRecord
@@ -188,8 +188,8 @@ def tell_timing(job: PlacedTiming, connection: Connection) -> None:
         from lwft_bench.timing.run import time_methods
 
         connection.send(time_methods(job.timing, connection.send))
-    except Exception as error:
-        text = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    except Exception as error:  # it costs the timing and never the run
+        text = error.message if isinstance(error, UserError) else described(error)
         connection.send(one_line(text))
 
 

@@ -17,6 +17,7 @@ from lwft_bench.models.loading import require_shape
 from lwft_bench.models.parts import find_parts
 from lwft_bench.planning.batches import PlannedBatch, planned_batch
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import described
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.groups import Groups, make_groups
 
@@ -122,7 +123,7 @@ class Planner:
             try:
                 self._known[key] = needed(cell, batch.shapes, drawn, total)
             except NOT_TRACEABLE as error:
-                self._known[key] = f"{type(error).__name__}: {error}"
+                self._known[key] = described(error)
         found = self._known[key]
         if isinstance(found, str):
             return CellPlan(cell, batch, drawn, None, found)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lwft_bench.reporting.numbers.comparability import hardware
 from lwft_bench.reporting.read.records import ReportedCell
-from lwft_bench.results.atomic import write_json_atomic, write_text_atomic
+from lwft_bench.results.atomic import require_empty, write_json_atomic, write_text_atomic
 from lwft_bench.results.correctness import CORRECTNESS
 from lwft_bench.results.store import CHECKPOINT, RunStore
 from lwft_bench.schema.errors import UserError
@@ -49,8 +49,7 @@ def merge_runs(runs: Sequence[Path], out: Path) -> list[str]:
     Raises:
         UserError: `out` has something in it, or these are not runs of one suite, not packed.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is not an empty folder", "give another with --out")
+    require_empty(out)
     suites = {run: RunStore(run).read_suite() for run in runs}
     _require_one_suite(suites)
     found = [cell for run, suite in suites.items() for cell in _finished(run, suite)]

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lwft_bench.schema.errors import UserError
+
 _STRING_OR_INFINITY = re.compile(r'"(?:[^"\\]|\\.)*"|Infinity')
 
 
@@ -56,6 +58,12 @@ def write_json_atomic(path: Path, value: Any) -> None:
         ValueError: If a number is NaN or infinite, which JSON cannot say.
     """
     write_text_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def require_empty(folder: Path) -> None:
+    """Raises UserError if there is something where a folder is to be written."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is not an empty folder", "give another with --out")
 
 
 def strict_json(text: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from lwft_bench.results.atomic import replace_file, write_text_atomic
+from lwft_bench.results.atomic import replace_file, require_empty, write_text_atomic
 from lwft_bench.results.correctness import write_correctness
 from lwft_bench.results.rows import PACKED
 from lwft_bench.results.store import RESULT, SELECTIONS, STEPS, RunStore
@@ -36,8 +36,7 @@ def pack_run(directory: Path, out: Path) -> int:
     """
     store = RunStore(directory)
     suite = store.read_suite()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is not an empty folder", "give another with --out")
+    require_empty(out)
     cells, trials = [c.id for c in suite.cells], [c.id for c in suite.trials]
     if missing := [name for name in cells if not store.has_result(name)]:
         names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")

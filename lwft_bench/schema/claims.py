@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from lwft_bench.schema.base import AVERAGE, Config, Name
+from lwft_bench.schema.labels import label_of
 from lwft_bench.schema.naming import unknown
 from lwft_bench.schema.problems import Locate, Problem
 
@@ -47,10 +48,7 @@ class ClaimSide(Config):
         return {"method": value} if isinstance(value, str) else value
 
     def __str__(self) -> str:
-        options = ", ".join(
-            f"{key.rpartition('.')[2]}={each}" for key, each in self.ablation.items()
-        )
-        return f"{self.method} ({options})" if options else self.method
+        return label_of(self.method, self.ablation)
 
 
 class Claim(Config):

@@ -23,7 +23,7 @@ def text_of(error: BaseException) -> str:
     """What an exception says of itself, cut where nobody reads on. Some cannot say it."""
     try:
         return str(error)[:LONGEST_TEXT]
-    except Exception:
+    except Exception:  # whatever its own __str__ raises
         return "its text cannot be had"
 
 

@@ -13,8 +13,7 @@ from lwft_bench.memory.load import LoadMeter
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.events import Emit, Progressed
-from lwft_bench.schema.run import plain_ablation
-from lwft_bench.schema.timing import TimedCell, TimedSet, TimingRow
+from lwft_bench.schema.timing import TimedSet, TimingRow
 from lwft_bench.timing.job import TimingJob
 from lwft_bench.timing.method import MethodSteps, TimedStep
 from lwft_bench.timing.turns import there_and_back
@@ -52,16 +51,7 @@ def time_methods(job: TimingJob, emit: Emit) -> tuple[TimedSet, list[TimingRow]]
     timed = TimedSet(
         model=first.model.name,
         task=first.task.name,
-        cells=tuple(
-            TimedCell(
-                cell=method.cell.id,
-                method=method.cell.method.name,
-                ablation=plain_ablation(method.cell.ablation),
-                digest=job.digests[method.cell.id],
-                selections=method.selections,
-            )
-            for method in methods
-        ),
+        cells=tuple(job.timed_cell(method.cell, method.selections) for method in methods),
         device=(accelerator() if device.type != "cpu" else None) or cpu(),
         threads=torch.get_num_threads(),
         load=meter.read(),

@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from lwft_bench.results.atomic import publish_folder
 from lwft_bench.results.store import TRACE
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, described
 from lwft_bench.training.appended import AppendedFile, Mark
 
 PREFIX = "checkpoint-"
@@ -116,7 +116,7 @@ class Checkpoints:
         except OSError as error:
             raise _Damaged(f"{Path(error.filename or SUMS).name}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            found = f"{type(error).__name__}: {error}"
+            found = described(error)
             raise _Damaged(f"{SUMS} holds no checksums: {found}") from None
         try:
             return self._rows.go_on_from(mark)

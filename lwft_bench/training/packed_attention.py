@@ -18,7 +18,7 @@ from transformers.masking_utils import sdpa_mask
 
 from lwft_bench.data.masks import unmasked
 from lwft_bench.data.micro_batches import Packing
-from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.errors import UserError, described
 from lwft_bench.training.causality import NOISE
 
 NAME = "sdpa_by_sequence"
@@ -91,7 +91,7 @@ def require_apart(model: nn.Module, device: torch.device) -> None:
             )
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise UserError(
-            f"training.batching: packed: the model cannot be run so ({type(error).__name__}: {error})",
+            f"training.batching: packed: the model cannot be run so ({described(error)})",
             _INSTEAD,
         ) from error
     finally:

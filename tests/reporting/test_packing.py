@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 from built import comparison_tables, run_tables
-from conftest import RunMaker
 
 from lwft_bench.reporting.numbers.comparison import compare
 from lwft_bench.reporting.read.records import RunRecords, read_run
@@ -18,6 +18,9 @@ from lwft_bench.results.frames import read_run as read_frames
 from lwft_bench.results.made_from import inputs_digest
 from lwft_bench.results.packing import pack_run
 from lwft_bench.schema.errors import UserError
+
+if TYPE_CHECKING:
+    from conftest import RunMaker
 
 
 def all_tables(records: RunRecords) -> dict[str, str]:
@@ -49,7 +52,7 @@ def test_to_the_same_bytes_each_time(run: Path, tmp_path: Path) -> None:
 
 
 def test_overlap_and_clusters_are_kept(maker: RunMaker, tmp_path: Path) -> None:
-    folder = maker.add(RunMaker.METHODS[1], 0)
+    folder = maker.add(maker.METHODS[1], 0)
     rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
     for number, row in enumerate(rows):
         row["overlap"] = ("exact", "near", None, "not sought")[number % 4]
@@ -61,7 +64,7 @@ def test_overlap_and_clusters_are_kept(maker: RunMaker, tmp_path: Path) -> None:
 
 
 def test_a_tuned_run_keeps_its_trials_results(maker: RunMaker, tmp_path: Path) -> None:
-    for method in RunMaker.METHODS[1:3]:
+    for method in maker.METHODS[1:3]:
         maker.add(method, 0)
         maker.tune(method, {1e-3: 0.7, 2e-3: 0.5, 4e-3: None}, 2e-3)
     run = maker.finish()
@@ -70,8 +73,8 @@ def test_a_tuned_run_keeps_its_trials_results(maker: RunMaker, tmp_path: Path) -
 
 
 def test_what_is_not_finished_or_in_the_way_is_refused(maker: RunMaker, tmp_path: Path) -> None:
-    maker.add(RunMaker.METHODS[1], 0)
-    maker.plan(maker.cell(RunMaker.METHODS[1], 1))
+    maker.add(maker.METHODS[1], 0)
+    maker.plan(maker.cell(maker.METHODS[1], 1))
     run = maker.finish()
     with pytest.raises(UserError, match=r"1 of 2 cells have no result: tiny--fft--arith--seed1"):
         pack_run(run, tmp_path / "packed")

@@ -20,6 +20,7 @@ from lwft_bench.reporting.figures.style import (
 )
 from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.schema.labels import short_options
 from lwft_bench.schema.suite import AVERAGE
 
 Curves = dict[tuple[str, str], dict[str, list[tuple[Any, Row]]]]
@@ -72,9 +73,7 @@ def _curves(rows: list[Row]) -> Curves:
         ablation = row.cells[0].ablation
         for option, value in ablation.items():
             others = ", ".join(
-                f"{key.rpartition('.')[2]}={other}"
-                for key, other in ablation.items()
-                if key != option
+                short_options({key: other for key, other in ablation.items() if key != option})
             )
             curve = found.setdefault((row.method, option), {}).setdefault(others, [])
             curve.append((value, row))

@@ -18,6 +18,7 @@ from lwft_bench.reporting.numbers.families import (
     MOST_SEEDS,
     detectable,
     judged_by,
+    smallest,
 )
 from lwft_bench.reporting.numbers.statistics import (
     Estimate,
@@ -89,7 +90,7 @@ def what_decides(paired: PairedDifference, bounds: Bounds, family: int = 1) -> W
         return detectable(stderr, degrees, family) <= distance
 
     return WouldDecide(
-        _smallest(lambda seeds: enough(seeds, 1.0), 2, MOST_SEEDS),
+        smallest(lambda seeds: enough(seeds, 1.0), 2, MOST_SEEDS),
         _least_factor(lambda items: enough(found.num_seeds, items)),
     )
 
@@ -123,18 +124,6 @@ class _Parts:
             (math.sqrt(FAMILY_SEEDS_PART) * of_seeds, seeds - 1),
         )
         return math.sqrt(variance), degrees
-
-
-def _smallest(enough: Callable[[float], bool], low: int, high: int) -> float:
-    """The smallest whole number that is enough; infinite if the largest is not."""
-    if not enough(high):
-        return math.inf
-    if enough(low):
-        return low
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
 
 
 def _least_factor(enough: Callable[[float], bool]) -> float:

@@ -109,20 +109,26 @@ class Judged:
         items = max(found.item_stderr**2 - found.rest_stderr**2, 0.0)
         per_seed = max(self.stderr**2 - items, 0.0) * seeds
 
-        def enough(number: int) -> bool:
+        def enough(number: float) -> bool:
             variance = items + per_seed / number
             degrees = satterthwaite(
                 variance, (items, found.item_degrees), (per_seed / number, number - 1)
             )
             return detectable(math.sqrt(variance), degrees, self.family) <= size
 
-        if not enough(MOST_SEEDS):
-            return math.inf
-        low, high = 1, MOST_SEEDS
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if middle > 1 and enough(middle) else (middle, high)
-        return high
+        return smallest(enough, 2, MOST_SEEDS)
+
+
+def smallest(enough: Callable[[float], bool], low: int, high: int) -> float:
+    """The smallest whole number that is enough; infinite if the largest is not."""
+    if not enough(high):
+        return math.inf
+    if enough(low):
+        return low
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def judge(

@@ -12,6 +12,7 @@ import numpy as np
 from lwft_bench.reporting.numbers.comparison import Comparison, Row
 from lwft_bench.reporting.numbers.statistics import CONFIDENCE, student_quantile
 from lwft_bench.reporting.read.timings import ReportedTiming
+from lwft_bench.schema.labels import label_of
 from lwft_bench.schema.run import trained_as
 from lwft_bench.schema.timing import TimedCell, TimedSet, TimingRow
 
@@ -193,17 +194,12 @@ def timed_alone(timing: ReportedTiming, baseline: str | None) -> list[TimedCompa
             label: TimedLine(label, cell, tuple(rows))
             for cell in measured.cells
             if (rows := [row for row in timing.rows if row.cell == cell.cell])
-            for label in [_label(cell)]
+            for label in [label_of(cell.method, cell.ablation)]
         }
         if lines and header is not None:
             base = baseline if baseline in lines else None
             found.append(TimedComparison(measured, header.pairs, header.steps, lines, base))
     return found
-
-
-def _label(cell: TimedCell) -> str:
-    options = ", ".join(f"{k.rpartition('.')[2]}={v}" for k, v in cell.ablation.items())
-    return f"{cell.method} ({options})" if options else cell.method
 
 
 def _row_of(rows: Sequence[Row], cell: TimedCell) -> Row | None:

@@ -22,6 +22,7 @@ from lwft_bench.results.store import RunStore
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.claims import Claim
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.labels import label_of, short_options
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
 from lwft_bench.schema.run import SuiteCell
@@ -61,12 +62,12 @@ class ReportedCell:
     @property
     def options(self) -> tuple[str, ...]:
         """The ablated options, short: `temperature=0.1`."""
-        return tuple(f"{key.rpartition('.')[2]}={value}" for key, value in self.ablation.items())
+        return short_options(self.ablation)
 
     @property
     def label(self) -> str:
         """How the method stands in tables: `grass (temperature=0.1)` if an option is ablated."""
-        return f"{self.method} ({', '.join(self.options)})" if self.options else self.method
+        return label_of(self.method, self.ablation)
 
 
 @dataclass(frozen=True)
