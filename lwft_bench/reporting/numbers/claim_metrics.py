@@ -41,14 +41,14 @@ class Assessed:
 
 
 @dataclass(frozen=True)
-class Measured:
+class RowsMeasured:
     """The rows of one model and task. turns: how they were timed against each other, if they were."""
 
     comparison: Comparison
     turns: TimedComparison | None = None
 
 
-def _accuracy_difference(claim: Claim, measured: Measured, rows: Sequence[Row]) -> Assessed:
+def _accuracy_difference(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:
     one, other = rows
     paired = differences(one, other).get(claim.benchmark)
     if paired is None:
@@ -97,7 +97,7 @@ def _by_interval(
     )
 
 
-def _throughput_ratio(claim: Claim, measured: Measured, rows: Sequence[Row]) -> Assessed:
+def _throughput_ratio(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:
     if claim.speed == "by_turns":
         return _by_turns(claim, measured.turns, rows)
     one, other = (_speeds(row, claim.speed) for row in rows)
@@ -140,7 +140,7 @@ def _speeds(row: Row, speed: str) -> dict[int, float]:
     return {seed: rate for seed, rate in found.items() if rate}
 
 
-def _memory(claim: Claim, measured: Measured, rows: Sequence[Row]) -> Assessed:
+def _memory(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:
     peaks = [[found.peak_bytes for found in memories(row)] for row in rows]
     if not all(peaks):
         return _open(claim, "no peak memory was recorded")
@@ -166,7 +166,7 @@ def by_peaks(claim: Claim, peaks: Sequence[Sequence[float]]) -> Assessed:
     return Assessed(claim, "", verdict_of(interval, claim.bounds), estimate, interval)
 
 
-def _rank(claim: Claim, measured: Measured, rows: Sequence[Row]) -> Assessed:
+def _rank(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:
     """By which others are better or worse beyond noise, in one family of all pairs."""
     assert claim.at_most is not None
     own, *others = rows
@@ -190,7 +190,7 @@ def _rank(claim: Claim, measured: Measured, rows: Sequence[Row]) -> Assessed:
     return replace(found, needed=WouldDecide(max(seeds), math.nan) if seeds else None)
 
 
-def _equal_weights(claim: Claim, measured: Measured, rows: Sequence[Row]) -> Assessed:
+def _equal_weights(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:
     del measured
     one, other = (
         {result.seed: result.weights_digest for result in row.results if result.weights_digest}
@@ -209,7 +209,7 @@ def _open(claim: Claim, why: str) -> Assessed:
     return Assessed(claim, "", "undecided", why=why)
 
 
-METRICS: Mapping[str, Callable[[Claim, Measured, Sequence[Row]], Assessed]] = {
+METRICS: Mapping[str, Callable[[Claim, RowsMeasured, Sequence[Row]], Assessed]] = {
     "accuracy_difference": _accuracy_difference,
     "memory_ratio": _memory,
     "memory_difference": _memory,

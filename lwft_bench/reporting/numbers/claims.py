@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lwft_bench.reporting.numbers.claim_metrics import METRICS, Assessed, Measured, by_peaks
+from lwft_bench.reporting.numbers.claim_metrics import METRICS, Assessed, RowsMeasured, by_peaks
 from lwft_bench.reporting.numbers.comparison import Comparison, Row
 from lwft_bench.reporting.numbers.deciding import Bounds, chance, what_decides
 from lwft_bench.reporting.numbers.families import holm
@@ -29,7 +29,7 @@ def assess(
     Args:
         timing: how the methods were timed against each other, where they were.
     """
-    measured = [Measured(one, timed(one, timing or ReportedTiming())) for one in comparisons]
+    measured = [RowsMeasured(one, timed(one, timing or ReportedTiming())) for one in comparisons]
     found = [one for claim in claims for one in _assess(claim, measured, plans)]
     noisy = [one.noisy for one in found if one.noisy is not None]
     adjusted = iter(holm([chance(*one) for one in noisy]) if noisy else [])
@@ -50,7 +50,7 @@ def _corrected(
 
 
 def _assess(
-    claim: Claim, measured: Sequence[Measured], plans: Sequence[PlannedPeak]
+    claim: Claim, measured: Sequence[RowsMeasured], plans: Sequence[PlannedPeak]
 ) -> Iterator[Assessed]:
     found = list(_measured(claim, measured)) if claim.evidence != "planned" else []
     decided = [one for one in found if one.estimate is not None or one.verdict != "undecided"]
@@ -72,7 +72,7 @@ def _lacking(claim: Claim, any_evidence: bool) -> str:
     return f"none of these has done cells of {names}{about}"
 
 
-def _measured(claim: Claim, measured: Sequence[Measured]) -> Iterator[Assessed]:
+def _measured(claim: Claim, measured: Sequence[RowsMeasured]) -> Iterator[Assessed]:
     for one in measured:
         model, task = one.comparison.model, one.comparison.task
         if claim.model in (None, model) and claim.task in (None, task):
