@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,9 +14,19 @@ from pydantic import ValidationError
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.regular_files import MAX_TEXT_BYTES, read_packed_record, read_record
-from lwft_bench.schema.rows import Row
+from lwft_bench.schema.rows import Row, SampleRow, SelectionHeader, SelectionRow, StepRow
 
 AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class CellRows:
+    """What a cell wrote down step by step and item by item."""
+
+    samples: list[SampleRow]
+    steps: list[StepRow]
+    header: SelectionHeader
+    selections: list[SelectionRow]
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -44,7 +44,7 @@ def planted_cells(records: RunRecords) -> dict[str, list[PlantedCell]]:
         if periods.empty or not chooses(records, periods):
             continue
         layers = cell.config.model.altered_layers
-        units = records.units[records.units["cell"] == cell.id]
+        units = records.units_by_cell.of(cell.id)
         planted = units["index"][units["depth"].isin(layers)].tolist()
         twin = _undamaged(records, cell)
         first = periods["scores"].iloc[0]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.read.statements import Quoted
 from lwft_bench.schema.suite import Published
 from lwft_bench.schema.tables import BlockKey, TableSpec

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from lwft_bench.reporting.numbers.comparison import Row, differences
 from lwft_bench.reporting.numbers.measurements import (
     memories,
     peak_bytes,
@@ -15,6 +14,7 @@ from lwft_bench.reporting.numbers.measurements import (
     trainings,
     whole_speed,
 )
+from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
 from lwft_bench.reporting.paper.lines import Line
 from lwft_bench.schema.result import CellResult

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.read.flat import flatten
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Table
