@@ -37,7 +37,8 @@ class Ended:
     exitcode: its exit status, or minus the signal that killed it; SERVER_DIED if nobody can tell.
     hung: it was killed for its silence. interrupted: it says that it stopped on request.
     out_of_memory: the kernel killed a process for memory while it ran. disk_full: what it says of a
-    disk that has no room. broken_device: what it says of a device that has failed.
+    disk that has no room. broken_device: what it says of a device that has failed. lost: why nobody
+    could see its end, on another machine.
     """
 
     exitcode: int
@@ -47,11 +48,12 @@ class Ended:
     out_of_memory: bool = False
     disk_full: str = ""
     broken_device: str = ""
+    lost: str = ""
 
     @property
     def killed_from_outside(self) -> bool:
         """Whether the cell has nothing to do with its end, and deserves another start."""
-        killed = self.exitcode in (-signal.SIGKILL, SERVER_DIED)
+        killed = self.exitcode in (-signal.SIGKILL, SERVER_DIED) and not self.lost
         return killed and self.hung_seconds is None and not self.out_of_memory
 
 
@@ -93,6 +95,8 @@ def died(cell: Cell, record: CellRecord, ended: Ended, log: Path, started: datet
         status, error = "out_of_memory", "killed by the kernel: out of host memory"
     elif ended.broken_device:
         error = f"the device failed, the second under this cell: {ended.broken_device}"
+    elif ended.lost:
+        error = f"what ran it was lost each time before it came any further, last: {ended.lost}"
     elif ended.exitcode == SERVER_DIED:
         error = f"the server of the cells' processes died, or exit code {SERVER_DIED}"
     elif ended.exitcode == -signal.SIGKILL:

@@ -60,13 +60,14 @@ def plan_command(
         str | None,
         typer.Option(
             "--tokens-per-second",
-            metavar="N|METHOD=N,...",
-            help="Tell device-hours at this throughput.",
+            metavar="N|METHOD=N,...|RUN",
+            help="Tell device-hours at this throughput, or as a run has timed its methods.",
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="Of which that is the throughput, such as h100.")
-    ] = "the device",
+        str | None,
+        typer.Option(metavar="NAME", help="Of which that is the throughput, such as h100."),
+    ] = None,
     num_devices: Annotated[
         int, typer.Option("--devices", metavar="N", min=1, help="For the length of the whole run.")
     ] = 1,

@@ -29,6 +29,17 @@ def job_options(out: Path, more: Sequence[str], *, gpus: int, **asked: Any) -> S
     return SlurmOptions(command=command, more=parameters, gpus=gpus, **asked)
 
 
+def whole(gpus: float | None) -> int:
+    """GPUs of a job; one where nothing is said.
+
+    Raises:
+        UserError: It is not a whole number.
+    """
+    if gpus is not None and gpus != int(gpus):
+        raise UserError(f"--gpus: a job has a whole number of them, found {gpus:g}")
+    return 1 if gpus is None else int(gpus)
+
+
 def job_arguments(arguments: Sequence[str], out: Path, gpus: int) -> list[str]:
     """The arguments of the run that a job is."""
     kept: list[str] = []

@@ -35,6 +35,7 @@ class _Where(StrEnum):
 
     LOCAL = "local"
     SLURM = "slurm"
+    RAY = "ray"
 
 
 @app.command("run")
@@ -67,15 +68,28 @@ def run_command(
         bool, typer.Option("--no-wait", help="Leave when other runs have all that is left.")
     ] = False,
     executor: Annotated[
-        _Where, typer.Option(help="Where cells run: here, or in jobs of a Slurm queue.")
+        _Where,
+        typer.Option(help="Where cells run: here, in jobs of a Slurm queue or on a Ray cluster."),
     ] = _Where.LOCAL,
+    address: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT", help="Ray: which cluster; auto finds this machine's."),
+    ] = "auto",
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Slurm: jobs at most.")] = 1,
     partition: Annotated[str | None, typer.Option(metavar="NAME", help="Slurm: of which.")] = None,
     minutes: Annotated[
         int, typer.Option("--time", metavar="MINUTES", min=5, help="Slurm: of a job.")
     ] = 60,
-    gpus: Annotated[int, typer.Option(metavar="N", min=0, help="Slurm: of a job.")] = 1,
-    cpus: Annotated[int, typer.Option(metavar="N", min=1, help="Slurm: cores of a job.")] = 8,
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N", min=0, help="Slurm: of a job (1). Ray: of a cell; 0.5 is shared."
+        ),
+    ] = None,
+    cpus: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Cores: of a job (8), or of a cell on Ray."),
+    ] = None,
     slurm: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="Slurm: account, qos, mem and so on. Repeatable."),
@@ -121,7 +135,7 @@ def run_command(
         seeds=numbers_in(seeds),
     )
     loaded.require_runnable()
-    from lwft_bench.cli.jobs import job_options
+    from lwft_bench.cli.jobs import job_options, whole
     from lwft_bench.execution.options import RunOptions
     from lwft_bench.execution.runner import run_suite
     from lwft_bench.planning.budget import parse_size
@@ -129,20 +143,21 @@ def run_command(
     directory = out or Path("reports", loaded.name)
     queue = None
     if executor is _Where.SLURM:
-        asked: dict[str, Any] = {
-            "partition": partition,
-            "minutes": minutes,
-            "gpus": gpus,
-            "cpus": cpus,
-        }
-        queue = job_options(directory, slurm or [], jobs=jobs, **asked)
+        asked: dict[str, Any] = {"partition": partition, "minutes": minutes, "cpus": cpus or 8}
+        queue = job_options(directory, slurm or [], gpus=whole(gpus), jobs=jobs, **asked)
         if dry_run:
             from lwft_bench.execution.slurm import JobArray
 
             typer.echo(JobArray(queue, directory).script())
             return
+    cluster = None
+    if executor is _Where.RAY:
+        from lwft_bench.execution.ray_cluster import RayOptions
+
+        cluster = RayOptions(address=address, gpus=gpus, cpus=cpus)
     options = RunOptions(
         slurm=queue,
+        ray=cluster,
         wait=not no_wait,
         workers=workers,
         devices=devices,

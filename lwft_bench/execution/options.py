@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lwft_bench.execution.ray_cluster import RayOptions
 from lwft_bench.execution.slurm import SlurmOptions
 from lwft_bench.results.claims import LEASE_SECONDS
 
@@ -37,6 +38,8 @@ class RunOptions:
     """Wait for cells that other runs of the directory have, to stand in for one that dies."""
     slurm: SlurmOptions | None = None
     """Have jobs in a Slurm queue run the cells; this run watches them."""
+    ray: RayOptions | None = None
+    """Have cells run as tasks of a Ray cluster, whose nodes share the directory."""
     run_cell: str = "lwft_bench.cell.run:run_cell"
     """The "module:function" that runs a cell."""
     visible: str = "lwft_bench.execution.devices:visible_devices"

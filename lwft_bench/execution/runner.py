@@ -15,10 +15,10 @@ from lwft_bench.execution.choice import Choice, choices, told
 from lwft_bench.execution.company import SharedRun, joined
 from lwft_bench.execution.conclusion import ALL_DONE, conclude, make_report
 from lwft_bench.execution.inventory import inventory
-from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.local_places import local_executor
 from lwft_bench.execution.loggers import make_loggers
 from lwft_bench.execution.options import RunOptions
+from lwft_bench.execution.places import executor_of, require_place
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.queue import CellQueue
@@ -138,6 +138,7 @@ class _Run:
         self._ranked: RankedCells | None = None
         if ranks.world > 1:
             self._ranked = RankedCells(ranks, store, options.run_cell, self._saves_weights, stops)
+        require_place(options)
         self._jobs = JobArray(options.slurm, store.directory) if options.slurm else None
         self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
         self._identities: dict[str, Identity] = {}
@@ -167,28 +168,30 @@ class _Run:
             self._ranked.dismiss()
         if self._jobs:
             self._jobs.close()
-        elif not self._ranked and self._options.timing and not self._stops.count:
+        elif self._options.timing and not self._stops.count:
             self._time(cells)
 
     def _time(self, cells: Sequence[Cell]) -> None:
         """Times the methods against each other, if no cell is left and no other runner does."""
+        if self._ranked or self._options.ray:
+            return
         ready = ready_to_time(self._store, cells, self._identities)
         if not self._suite.timing.pairs or not ready or not self._place.claims.acquire(".timing"):
             return
         stage = TimingStage(
             self._store,
             self._suite.timing,
-            lambda: self._executor()[0],
+            lambda: local_executor(
+                Server(self._options.preload), self._every_cell(), self._options
+            )[0],
             self._options,
             lambda: not self._stops.count,
             partial(_say, self._console),
         )
         stage.run(ready, self._identities, again=False)
 
-    def _executor(self) -> tuple[LocalExecutor, str]:
-        """For all cells and not those that are left, so that a resumed run computes like the first."""
-        every = [*self._trials, *self._suite.all_cells]
-        return local_executor(Server(self._options.preload), every, self._options)
+    def _every_cell(self) -> list[Cell]:
+        return [*self._trials, *self._suite.all_cells]
 
     def _check(self, decided: Sequence[Choice]) -> None:
         """Everything that will run and can be found wrong now.
@@ -196,7 +199,7 @@ class _Run:
         Raises:
             UserError: with all problems.
         """
-        known = (*self._trials, *self._suite.all_cells, *self._cells(decided))
+        known = (*self._every_cell(), *self._cells(decided))
         cells = {cell.id: cell for cell in known}  # those of the winners, where they are known
         to_do = tuple(cell for cell in cells.values() if self._is_left(cell))
         if not to_do or not self._options.check:
@@ -263,8 +266,8 @@ class _Run:
             self._in_processes(to_do, queue, waits or self._options.wait)
 
     def _in_processes(self, to_do: Sequence[Cell], queue: CellQueue, waits: bool) -> None:
-        executor, told = self._executor()
-        _say(self._console, told)
+        say = partial(_say, self._console)
+        executor = executor_of(self._place, self._every_cell(), self._options, say)
         limits = Limits(self._options.hang_seconds, self._options.stop_seconds, waits)
         store, claims = self._store, self._place.claims
         with progress_on(

@@ -66,7 +66,9 @@ def judge_claims(sources: Sequence[Path], file: str | None = None) -> Judgement:
             "There is no claim to judge.",
             "Give a file of claims, `--claims FILE`, or `claims:` in the suite.",
         )
-    return Judgement(tuple(assess(claims, compare(records) if records else [], plans)))
+    if records is None:
+        return Judgement(tuple(assess(claims, [], plans)))
+    return Judgement(tuple(assess(claims, compare(records), plans, records.timing)))
 
 
 def _lines(assessed: Sequence[Assessed]) -> Iterator[str]:

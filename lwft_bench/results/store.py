@@ -5,6 +5,7 @@ DIR/cells/<cell id>/           finished cells, failed ones too; a folder appears
 DIR/work/<cell id>/            cells that are running or were interrupted
 DIR/stale/<cell id>--<digest>/ results of another identity, replaced but not deleted
 DIR/claims/                    who runs what now (`claims.py`)
+DIR/attempts/                  what cells on other machines are to do (`execution/attempts.py`)
 DIR/correctness.csv            of a packed run: in place of each cell's samples.jsonl
 """
 

@@ -62,8 +62,8 @@ class Claim(Config):
     kind: ClaimKind
     """`accuracy_difference`: `of` minus `against`, in points. `memory_ratio`, `memory_difference`:
     peaks of `of` over, or minus, those of `against`. `memory`: the peak of `of`, in GB of 10^9 bytes.
-    `throughput_ratio`: tokens per second, paired by seed. `rank`: the place of `of` by accuracy
-    among `among`, 1 the best. `equal_weights`: the same weights, bit for bit."""
+    `throughput_ratio`: tokens per second of `of` over those of `against`. `rank`: the place of `of`
+    by accuracy among `among`, 1 the best. `equal_weights`: the same weights, bit for bit."""
     of: ClaimSide
     against: ClaimSide | None = None
     among: tuple[ClaimSide, ...] = ()
@@ -78,8 +78,10 @@ class Claim(Config):
     """Of a rank."""
     evidence: Literal["any", "measured", "planned"] = "any"
     """Of memory: what may be taken. `any`: what was measured, and what a plan says where nothing was."""
-    speed: Literal["end_to_end", "steady"] = "end_to_end"
-    """Of throughput: all that a method does while it trains, or training steps alone."""
+    speed: Literal["by_turns", "end_to_end", "steady"] = "by_turns"
+    """Of throughput. `by_turns`: training steps that the methods made by turns on the same batches,
+    paired by round. `end_to_end`: of each cell by itself, all that a method does while it trains,
+    paired by seed. `steady`: of each cell by itself, training steps alone."""
     source: str = ""
     """Where it stands."""
     ambiguous: str = ""
@@ -95,6 +97,12 @@ class Claim(Config):
     @property
     def unit(self) -> str:
         return _UNITS[self.kind]
+
+    @property
+    def repeated(self) -> str:
+        """What of more would make its interval narrower."""
+        by_turns = self.kind == "throughput_ratio" and self.speed == "by_turns"
+        return "pairs" if by_turns else "seeds"
 
     @property
     def sides(self) -> tuple[ClaimSide, ...]:

@@ -29,4 +29,6 @@ def text_of(error: BaseException) -> str:
 
 def described(error: BaseException) -> str:
     """Its type, and what it says if it says something."""
+    if isinstance(error, UserError) and error.hint is not None:
+        return f"{type(error).__name__}: {error.message.rstrip('.')}; {error.hint}"
     return ": ".join(filter(None, (type(error).__name__, text_of(error))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -14,7 +14,11 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 def unknown(what: str, name: str, names: Iterable[str]) -> str:
     """`unknown method 'grss'; did you mean 'grass'?`, or the valid names if none is near."""
-    valid = sorted(names)
-    close = nearest(name, valid)
-    wanted = f"did you mean {close!r}?" if close else f"expected one of {', '.join(valid)}"
-    return f"unknown {what} {name!r}; {wanted}"
+    return f"unknown {what} {name!r}; {wanted(name, sorted(names))}"
+
+
+def wanted(name: str, valid: Sequence[str]) -> str:
+    """The name that was probably meant, or all that there are."""
+    if close := nearest(name, valid):
+        return f"did you mean {close!r}?"
+    return f"expected one of {', '.join(valid)}" if valid else "there is none"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.naming import nearest
+from lwft_bench.schema.naming import nearest, wanted
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -117,10 +117,7 @@ def _describe(
         return "missing"
     if "extra_forbidden" in kinds:
         names = _field_names(model, path[:-1])
-        close = nearest(str(path[-1]), names)
-        return f"unknown {noun}; " + (
-            f"did you mean {close!r}?" if close else f"expected one of {', '.join(names)}"
-        )
+        return f"unknown {noun}; {wanted(str(path[-1]), names)}"
     if kinds == {"value_error"}:
         return errors[0]["msg"].removeprefix("Value error, ")
     expected = [_expected(details) for details in errors]

@@ -24,7 +24,7 @@ LAYER_BYTES = 4 * 202_383_360
     [
         pytest.param(LLAMA_2_7B, id="7B"),
         pytest.param(LLAMA_2_13B, id="13B", marks=pytest.mark.slow),
-        pytest.param(LLAMA_2_70B, id="70B"),
+        pytest.param(LLAMA_2_70B, id="70B", marks=pytest.mark.slow),
     ],
 )
 def test_offloaded_state_needs_little_memory_whatever_the_model(
@@ -37,8 +37,15 @@ def test_offloaded_state_needs_little_memory_whatever_the_model(
     assert "optimizer_state" not in peaks
 
 
-@pytest.mark.parametrize("update", ["after_backward", "in_backward"])
-@pytest.mark.parametrize("units", [(0, 31), (10, 20)])
+@pytest.mark.parametrize(
+    ("update", "units"),
+    [
+        ("after_backward", (0, 31)),
+        ("in_backward", (10, 20)),
+        pytest.param("after_backward", (10, 20), marks=pytest.mark.slow),
+        pytest.param("in_backward", (0, 31), marks=pytest.mark.slow),
+    ],
+)
 def test_no_more_time_is_exposed_than_must_be(update: str, units: tuple[int, ...]) -> None:
     cell = shaped_cell("grass", update=update)
     found = step_time(cell, BATCH, units, PCIE_4)

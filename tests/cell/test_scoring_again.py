@@ -35,7 +35,7 @@ def run(folder: Path, cell: Cell, digest: str = "0") -> tuple[CellResult, list[A
     return read_result_file(folder / "result.json"), phases
 
 
-@pytest.mark.parametrize("method", ["fft", "lora"])
+@pytest.mark.parametrize("method", ["fft", pytest.param("lora", marks=pytest.mark.slow)])
 def test_scores_are_those_of_a_run_that_had_both(tmp_path: Path, method: str) -> None:
     first, _ = run(tmp_path / "a", of(method, BOTH[:1]))
     (tmp_path / "a" / "result.json").rename(tmp_path / "a" / "trained.json")

@@ -151,7 +151,9 @@ def test_every_cell_exactly_once(tmp_path: Path, runners: int) -> None:
         if kills := repetition % 2:
             until(lambda out=out: len(list((out / "work").glob("*/starts"))) >= 2)
             time.sleep(draw.uniform(0.0, 2.0))
-            running.pop(draw.randrange(runners)).kill()
+            killed = running.pop(draw.randrange(runners))
+            killed.kill()
+            killed.communicate()
         printed = [_finished(one) for one in running]
         assert ends(out) == Counter({f"tiny--{fate}--task--seed0": 1 for fate in fates}), printed
         found = results(out)

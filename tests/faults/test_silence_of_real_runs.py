@@ -18,8 +18,8 @@ from lwft_bench.results.store import RunStore
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(0)]
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 5.0
-"""Seconds of silence."""
+LIMIT = 20.0
+"""Seconds of silence. On a busy machine imports alone are silent for five."""
 CELL = "embedded--fft--arith--seed0"
 SUITE = """\
 name: silence
@@ -49,7 +49,7 @@ def start(folder: Path, out: Path, steps: int, items: int) -> subprocess.Popen[s
 
 
 def test_an_evaluation_that_lasts_longer_than_the_limit(tmp_path: Path) -> None:
-    run = start(tmp_path, tmp_path / "run", steps=2, items=400)
+    run = start(tmp_path, tmp_path / "run", steps=2, items=1600)
     printed, _ = run.communicate()
     assert run.returncode == 0, printed
     (result,) = RunStore(tmp_path / "run").results()

@@ -210,6 +210,7 @@ def test_a_method_does_what_the_package_does(tmp_path: Path, name: str) -> None:
     assert max(found) <= TOLERANCE, [f"{difference / LR:.2g} lr" for difference in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_wrong_bias_correction_is_seen(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch

@@ -127,6 +127,7 @@ def test_the_shipped_tokenizer_is_the_one_the_script_builds(
     assert build_tokenizer().get_vocab() == tokenizer.get_vocab()
 
 
+@pytest.mark.slow
 def test_pretraining_runs_and_repeats_itself(tmp_path: Path) -> None:
     for name in ("first", "second"):
         pretrain(tmp_path / name, steps=2, seed=0)

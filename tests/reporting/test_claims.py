@@ -48,7 +48,7 @@ def judged(runs: list[Path], folder: Path, **claim: Any) -> Assessed:
         ({"kind": "memory_difference", "above": 0.02}, "supported"),
         ({"kind": "memory", "against": None, "below": 0.01}, "contradicted"),
         ({"kind": "throughput_ratio", "speed": "steady", "below": 0.9}, "supported"),
-        ({"kind": "throughput_ratio", "below": 0.9}, "undecided"),
+        ({"kind": "throughput_ratio", "speed": "end_to_end", "below": 0.9}, "undecided"),
         ({"kind": "equal_weights"}, "supported"),
         ({"kind": "rank", "against": None, "among": ["lisa", "lora"], "at_most": 1}, "supported"),
         (
@@ -82,7 +82,11 @@ def test_an_undecided_claim_says_what_it_would_take(run: Path, tmp_path: Path) -
         ({"against": "misa", "above": 0}, "none of these has done cells of fft and misa"),
         ({"model": "other", "above": 0}, "none of these has done cells of fft and lisa of other"),
         ({"of": "grass", "above": 0}, "grass is several rows"),
-        ({"kind": "throughput_ratio", "above": 1}, "no seed of which both have a speed"),
+        (
+            {"kind": "throughput_ratio", "speed": "end_to_end", "above": 1},
+            "no seed of which both have a speed",
+        ),
+        ({"kind": "throughput_ratio", "above": 1}, "not timed against each other"),
     ],
 )
 def test_what_is_missing_is_said(

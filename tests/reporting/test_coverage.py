@@ -131,7 +131,7 @@ def test_coverage_in_full(items: int, seeds: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize(("items", "seeds"), list(product((50, 600, 1319), SEEDS)))
+@pytest.mark.parametrize(("items", "seeds"), list(product(ITEMS, SEEDS)))
 def test_false_families_in_full(items: int, seeds: int) -> None:
     found = {}
     for deviation, against_first in product((0.5, 3.0), (False, True)):

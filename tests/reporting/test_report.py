@@ -186,6 +186,7 @@ def test_a_suite_that_has_a_cell_twice_is_damaged(maker: RunMaker) -> None:
         print_table(maker.folder, "markdown", "main")
 
 
+@pytest.mark.slow
 def test_four_reports_at_once_do_not_disturb_one_another(maker: RunMaker) -> None:
     for seed in (0, 1):
         maker.add(maker.method("fft", 0.5), seed)

@@ -2,15 +2,20 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lwft_bench.reporting.claims_of_runs import judge_claims
+from lwft_bench.reporting.numbers.merging import merged
 from lwft_bench.reporting.numbers.timing import Interval
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.report import print_timing, write_report
+from lwft_bench.reporting.tables.claims import would_take
+from lwft_bench.reporting.tables_over_runs import RunsRead, preset
 from lwft_bench.results.timing import TIMING, read_timing, write_timing
 from lwft_bench.schema.load import Load
 from lwft_bench.schema.run import trained_as
@@ -125,6 +130,55 @@ def test_drift_that_all_share_does_not_widen_the_ratio(maker: RunMaker) -> None:
     timing = tables_of(timed_run(maker))["timing"].values.set_index("method")
     low, high = timing.loc["lisa", ["speed_ratio_low", "speed_ratio_high"]]
     assert 1.4 < low < 0.20 / 0.13 < high < 1.7
+
+
+@pytest.mark.parametrize(
+    ("of", "bound", "verdict"),
+    [
+        ("lisa", {"above": 1.4}, "supported"),
+        ("lisa", {"below": 1.4}, "contradicted"),
+        ("lora", {"above": 1}, "undecided"),
+    ],
+)
+def test_a_claim_is_judged_by_rounds(
+    maker: RunMaker, tmp_path: Path, of: str, bound: dict[str, float], verdict: str
+) -> None:
+    claim = {"name": "c", "says": "so", "kind": "throughput_ratio", "of": of, "against": "fft"}
+    file = tmp_path / "claims.yaml"
+    file.write_text(json.dumps({"claims": [claim | bound]}))
+    (found,) = judge_claims([timed_run(maker)], str(file)).assessed
+    assert found.verdict == verdict
+    assert found.noisy is not None
+    assert found.noisy[0].estimate.num_seeds == PAIRS
+    if verdict == "undecided":
+        assert "pairs" in would_take(found)
+
+
+def test_a_table_for_papers_has_the_speed_by_turns_and_its_ratio(maker: RunMaker) -> None:
+    (grid,) = RunsRead.read([timed_run(maker, BUSY)]).grids(preset("efficiency"))
+    values = grid.values.set_index("method")
+    assert values.loc["lisa", "speed_ratio"] == pytest.approx(0.20 / 0.13, rel=0.05)
+    assert values["throughput_by_turns_marked"].to_dict() == {
+        "fft": False,
+        "lisa": True,
+        "lora": False,
+    }
+    assert any(f"{PAIRS} rounds" in note for note in grid.notes)
+    assert any("the machine had other work" in note for note in grid.notes)
+
+
+def test_runs_that_come_together_keep_what_each_has_timed(maker: RunMaker, tmp_path: Path) -> None:
+    """A second run of other cells, and one of the same ones, whose rounds are of another process."""
+    folder = timed_run(maker)
+    again = tmp_path / "again"
+    shutil.copytree(folder, again)
+    alone = read_run(folder)
+    for runs in ([alone, read_run(again)], [alone, read_run(again), alone]):
+        timing = merged(runs).timing
+        assert timing.sets == alone.timing.sets
+        assert timing.rows == alone.timing.rows
+    (again / TIMING).unlink()
+    assert merged([read_run(again), alone]).timing.rows == alone.timing.rows
 
 
 def test_methods_whose_interval_has_one_in_it_are_not_ranked(maker: RunMaker) -> None:

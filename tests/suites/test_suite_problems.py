@@ -43,6 +43,13 @@ def test_five_mistakes_are_five_messages(problems: Problems):
     ]
 
 
+def test_a_name_where_there_is_none_to_choose_from(problems: Problems):
+    assert problems(replaced(methods="[]", baseline="fft")) == [
+        "suite.yaml:3: methods: expected at least 1 entries, found a list",
+        "suite.yaml:7: baseline: unknown method of the suite 'fft'; there is none",
+    ]
+
+
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [

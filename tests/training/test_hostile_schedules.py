@@ -61,8 +61,22 @@ def test_only_methods_without_state_move_none() -> None:
     assert stateless == {"absignsgd", "block-sign-uniform"}
 
 
-@pytest.mark.parametrize("precision", ["bf16", "bf16-stochastic", "bf16-master"])
-@pytest.mark.parametrize("state_on_device", ["none", 30_000])
+@pytest.mark.parametrize(
+    ("precision", "state_on_device"),
+    [
+        ("bf16", "none"),
+        ("bf16-master", 30_000),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in [
+                ("bf16", 30_000),
+                ("bf16-stochastic", "none"),
+                ("bf16-stochastic", 30_000),
+                ("bf16-master", "none"),
+            ]
+        ),
+    ],
+)
 def test_a_precision_under_hostile_schedules(
     tmp_path: Path, precision: str, state_on_device: str | int
 ) -> None:

@@ -11,6 +11,7 @@ from lwft_bench.reporting.numbers.deciding import Bounds, Verdict, WouldDecide, 
 from lwft_bench.reporting.numbers.measurements import memories
 from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
+from lwft_bench.reporting.numbers.timing import TimedComparison
 from lwft_bench.reporting.numbers.verdicts import between
 from lwft_bench.schema.claims import Claim
 
@@ -40,11 +41,19 @@ class Assessed:
     needed: WouldDecide | None = None
 
 
-def _accuracy_difference(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
+@dataclass(frozen=True)
+class RowsMeasured:
+    """The rows of one model and task. turns: how they were timed against each other, if they were."""
+
+    comparison: Comparison
+    turns: TimedComparison | None = None
+
+
+def _accuracy_difference(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:
     one, other = rows
     paired = differences(one, other).get(claim.benchmark)
     if paired is None:
-        what = "no seed or item in common" if _alike(comparison) else "not comparable"
+        what = "no seed or item in common" if _alike(measured.comparison) else "not comparable"
         return _open(claim, f"{one.label} and {other.label}: {what}, or no score")
     return _by_interval(claim, paired, lambda share: 100 * share, 0.01)
 
@@ -89,17 +98,33 @@ def _by_interval(
     )
 
 
-def _throughput_ratio(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
+def _throughput_ratio(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:
+    if claim.speed == "by_turns":
+        return _by_turns(claim, measured.turns, rows)
     one, other = (_speeds(row, claim.speed) for row in rows)
     seeds = sorted(one.keys() & other.keys())
     if not seeds:
         return _open(claim, "no seed of which both have a speed")
-    if any("different numbers of threads" in warning for warning in comparison.warnings):
+    if any("different numbers of threads" in warning for warning in measured.comparison.warnings):
         return _open(claim, "measured with different numbers of threads")
     if not differences(rows[0], rows[1]):
         return _open(claim, "not comparable: see the warnings of the report")
     logs = mean_over_seeds([math.log(one[seed] / other[seed]) for seed in seeds])
     return _by_interval(claim, PairedDifference(logs), math.exp, to_scale=_log)
+
+
+def _by_turns(claim: Claim, turns: TimedComparison | None, rows: Sequence[Row]) -> Assessed:
+    lines = [turns.lines.get(row.label) if turns else None for row in rows]
+    one, other = lines
+    if turns is None or one is None or other is None:
+        why = "not timed against each other: `lwft-bench time`, or `speed: end_to_end`"
+        return _open(claim, why)
+    logs = mean_over_seeds(list(one.log_rates - other.log_rates))
+    found = _by_interval(claim, PairedDifference(logs), math.exp, to_scale=_log)
+    if found.interval is None:
+        return replace(found, why="one pair: nothing is known of how others differ")
+    told = f"under contention: {', '.join(turns.contention)}" if turns.contention else ""
+    return replace(found, why=told)
 
 
 def _log(bound: float) -> float:
@@ -116,7 +141,7 @@ def _speeds(row: Row, speed: str) -> dict[int, float]:
     return {seed: rate for seed, rate in found.items() if rate}
 
 
-def _memory(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
+def _memory(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:
     peaks = [[found.peak_bytes for found in memories(row)] for row in rows]
     if not all(peaks):
         return _open(claim, "no peak memory was recorded")
@@ -142,14 +167,14 @@ def by_peaks(claim: Claim, peaks: Sequence[Sequence[float]]) -> Assessed:
     return Assessed(claim, "", verdict_of(interval, claim.bounds), estimate, interval)
 
 
-def _rank(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
+def _rank(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:
     """By which others are better or worse beyond noise, in one family of all pairs."""
     assert claim.at_most is not None
     own, *others = rows
     key = claim.benchmark
     if any(key not in row.accuracy for row in rows):
         return _open(claim, f"not all have a score of {key}")
-    pairs = between(comparison, rows, key)
+    pairs = between(measured.comparison, rows, key)
     judged = [
         pairs[own.label, other.label] for other in others if (own.label, other.label) in pairs
     ]
@@ -166,8 +191,8 @@ def _rank(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed
     return replace(found, needed=WouldDecide(max(seeds), math.nan) if seeds else None)
 
 
-def _equal_weights(claim: Claim, comparison: Comparison, rows: Sequence[Row]) -> Assessed:
-    del comparison
+def _equal_weights(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:
+    del measured
     one, other = (
         {result.seed: result.weights_digest for result in row.results if result.weights_digest}
         for row in rows
@@ -185,7 +210,7 @@ def _open(claim: Claim, why: str) -> Assessed:
     return Assessed(claim, "", "undecided", why=why)
 
 
-METRICS: Mapping[str, Callable[[Claim, Comparison, Sequence[Row]], Assessed]] = {
+METRICS: Mapping[str, Callable[[Claim, RowsMeasured, Sequence[Row]], Assessed]] = {
     "accuracy_difference": _accuracy_difference,
     "memory_ratio": _memory,
     "memory_difference": _memory,

@@ -6,23 +6,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lwft_bench.reporting.numbers.claim_metrics import METRICS, Assessed, by_peaks
+from lwft_bench.reporting.numbers.claim_metrics import METRICS, Assessed, RowsMeasured, by_peaks
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.deciding import Bounds, chance, what_decides
 from lwft_bench.reporting.numbers.families import holm
 from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.statistics import CONFIDENCE, PairedDifference
+from lwft_bench.reporting.numbers.timing import timed
 from lwft_bench.reporting.read.plans import PlannedPeak
+from lwft_bench.reporting.read.timings import ReportedTiming
 from lwft_bench.schema.claims import Claim, ClaimSide
 
 
 def assess(
-    claims: Sequence[Claim], comparisons: Sequence[Comparison], plans: Sequence[PlannedPeak] = ()
+    claims: Sequence[Claim],
+    comparisons: Sequence[Comparison],
+    plans: Sequence[PlannedPeak] = (),
+    timing: ReportedTiming | None = None,
 ) -> list[Assessed]:
     """Every claim: one verdict for each model and task that has the cells of both sides, or one that
     none has. All that noise could decide are one family.
+
+    Args:
+        timing: how the methods were timed against each other, where they were.
     """
-    found = [one for claim in claims for one in _assess(claim, comparisons, plans)]
+    measured = [RowsMeasured(one, timed(one, timing or ReportedTiming())) for one in comparisons]
+    found = [one for claim in claims for one in _assess(claim, measured, plans)]
     noisy = [one.noisy for one in found if one.noisy is not None]
     adjusted = iter(holm([chance(*one) for one in noisy]) if noisy else [])
     return [
@@ -42,37 +51,36 @@ def _corrected(
 
 
 def _assess(
-    claim: Claim, comparisons: Sequence[Comparison], plans: Sequence[PlannedPeak]
+    claim: Claim, measured: Sequence[RowsMeasured], plans: Sequence[PlannedPeak]
 ) -> Iterator[Assessed]:
-    found = list(_measured(claim, comparisons)) if claim.evidence != "planned" else []
+    found = list(_measured(claim, measured)) if claim.evidence != "planned" else []
     decided = [one for one in found if one.estimate is not None or one.verdict != "undecided"]
     if claim.kind.startswith("memory") and claim.evidence != "measured" and not decided:
         found = [*_planned(claim, plans)] or found
     if found:
         yield from found
     else:
-        yield Assessed(claim, "", "undecided", why=_lacking(claim, comparisons, plans))
+        yield Assessed(claim, "", "undecided", why=_lacking(claim, bool(measured or plans)))
 
 
-def _lacking(claim: Claim, comparisons: Sequence[Comparison], plans: Sequence[PlannedPeak]) -> str:
+def _lacking(claim: Claim, any_evidence: bool) -> str:
     where = " on ".join(name for name in (claim.model, claim.task) if name)
     names = " and ".join(map(str, claim.sides))
     about = f" of {where}" if where else ""
     what = "run or plan" if claim.kind.startswith("memory") else "run"
-    if not comparisons and not plans:
+    if not any_evidence:
         return f"no {what} has {names}{about}"
     return f"none of these has done cells of {names}{about}"
 
 
-def _measured(claim: Claim, comparisons: Sequence[Comparison]) -> Iterator[Assessed]:
-    for one in comparisons:
-        if claim.model in (None, one.model) and claim.task in (None, one.task):
-            found = _rows(claim, one)
+def _measured(claim: Claim, measured: Sequence[RowsMeasured]) -> Iterator[Assessed]:
+    for one in measured:
+        model, task = one.comparison.model, one.comparison.task
+        if claim.model in (None, model) and claim.task in (None, task):
+            found, about = _rows(claim, one.comparison), f"{model} on {task}"
             if isinstance(found, str):
-                about = f"{one.model} on {one.task}"
                 yield Assessed(claim, about, "undecided", why=found)
             elif found:
-                about = f"{one.model} on {one.task}"
                 cells = tuple(cell.id for row in found for cell in row.done)
                 yield replace(METRICS[claim.kind](claim, one, found), about=about, cells=cells)
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lwft_bench.reporting.numbers.comparability import setting
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
+from lwft_bench.reporting.read.timings import ReportedTiming, joined_timings
 
 FRAMES = ("results", "samples", "steps", "selections", "units")
 _Point = tuple[str, str, str, int, str]
@@ -20,6 +21,7 @@ class _Merging:
     frames: dict[str, list[pd.DataFrame]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
+    timings: list[ReportedTiming] = field(default_factory=list)
 
 
 def merged(runs: Sequence[RunRecords]) -> RunRecords:
@@ -36,21 +38,23 @@ def merged(runs: Sequence[RunRecords]) -> RunRecords:
         return runs[0]
     merging = _Merging(frames={name: [] for name in FRAMES})
     taken: dict[str, str] = {}
-    done: set[tuple[_Point, str]] = set()
+    done: dict[tuple[_Point, str], str] = {}
     finished = {_point(cell) for run in runs for cell in run.cells if cell.done}
     for run in runs:
         names: dict[str, str] = {}
+        timed: dict[str, str] = {}
         for cell in run.cells:
             key = (_point(cell), _made_by(cell))
             if key in done or (not cell.done and key[0] in finished):
                 merging.again.append(f"{cell.id} of {run.folder.name}")
+                timed |= {cell.id: done[key]} if key in done else {}
                 continue
-            done.add(key)
             own = cell.id if cell.id not in taken else f"{cell.id} of {run.folder.name}"
-            taken[own] = names[cell.id] = own
+            done[key] = taken[own] = names[cell.id] = own
             merging.cells.append(replace(cell, id=own))
         for name in FRAMES:
             merging.frames[name].append(_renamed(getattr(run, name), names))
+        merging.timings.append(run.timing.renamed(names | timed))
         merging.warnings += [f"{run.folder.name}: {warning}" for warning in run.warnings]
     if merging.again:
         merging.warnings.append(
@@ -77,6 +81,7 @@ def merged(runs: Sequence[RunRecords]) -> RunRecords:
         tunings=tuple(tuning for run in runs for tuning in run.tunings),
         other_trials=tuple(trial for run in runs for trial in run.other_trials),
         warnings=tuple(merging.warnings),
+        timing=joined_timings(merging.timings),
     )
 
 

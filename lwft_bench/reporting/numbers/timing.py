@@ -57,6 +57,16 @@ class TimedLine:
         return self._log_rates(lambda row: row.seconds)
 
     @cached_property
+    def target_rates(self) -> dict[int, float]:
+        """Pair -> target tokens per second."""
+        totals: dict[int, list[float]] = {}
+        for row in self.rows:
+            total = totals.setdefault(row.pair, [0.0, 0.0])
+            total[0] += row.target_tokens
+            total[1] += row.seconds
+        return {pair: tokens / max(spent, 1e-9) for pair, (tokens, spent) in totals.items()}
+
+    @cached_property
     def _log_rates_by_processor(self) -> np.ndarray:
         return self._log_rates(lambda row: row.processor_seconds)
 
@@ -82,6 +92,11 @@ class TimedLine:
     def tokens_per_second(self) -> float:
         """All tokens but padding."""
         return sum(row.tokens for row in self.rows) / sum(row.seconds for row in self.rows)
+
+    @property
+    def num_pairs(self) -> int:
+        """Rounds that it had a turn in."""
+        return len({row.pair for row in self.rows})
 
     @property
     def by_depth(self) -> dict[int, list[float]]:
@@ -112,11 +127,19 @@ class TimedComparison:
     """
 
     measured: TimedSet
-    pairs: int
-    steps: int
     lines: Mapping[str, TimedLine]
     baseline: str | None
     stale: tuple[str, ...] = ()
+
+    @property
+    def pairs(self) -> int:
+        """Rounds of all methods."""
+        return max(line.num_pairs for line in self.lines.values())
+
+    @property
+    def batches(self) -> int:
+        """Timed steps of each method."""
+        return max(len(line.rows) for line in self.lines.values())
 
     @property
     def ratios(self) -> dict[str, Interval]:
@@ -159,7 +182,7 @@ class TimedComparison:
 def timed(comparison: Comparison, timing: ReportedTiming) -> TimedComparison | None:
     """What was timed of this model and task; None if nothing that stands in the comparison was."""
     measured = timing.of(comparison.model, comparison.task)
-    if measured is None or measured.problem or timing.header is None:
+    if measured is None or measured.problem:
         return None
     steps: dict[str, list[TimingRow]] = {}
     for row in timing.rows:
@@ -176,30 +199,22 @@ def timed(comparison: Comparison, timing: ReportedTiming) -> TimedComparison | N
     if not lines:
         return None
     base = comparison.baseline.label if comparison.baseline else None
-    return TimedComparison(
-        measured,
-        timing.header.pairs,
-        timing.header.steps,
-        lines,
-        base if base in lines else None,
-        tuple(stale),
-    )
+    return TimedComparison(measured, lines, base if base in lines else None, tuple(stale))
 
 
 def timed_alone(timing: ReportedTiming, baseline: str | None) -> list[TimedComparison]:
     """Everything that was timed, without a run to compare it with."""
-    header = timing.header
     found = []
-    for measured in header.sets if header else ():
+    for measured in timing.sets:
         lines = {
             label: TimedLine(label, cell, tuple(rows))
             for cell in measured.cells
             if (rows := [row for row in timing.rows if row.cell == cell.cell])
             for label in [label_of(cell.method, cell.ablation)]
         }
-        if lines and header is not None:
+        if lines:
             base = baseline if baseline in lines else None
-            found.append(TimedComparison(measured, header.pairs, header.steps, lines, base))
+            found.append(TimedComparison(measured, lines, base))
     return found
 
 

@@ -68,6 +68,7 @@ def footnotes(
             for comparison in comparisons:
                 found += _cannot_be_told(comparison, _rows(lines, comparison))
     found += _stands_for(lines, metrics)
+    found += _turns(lines, metrics, notes)
     found += _sources(lines)
     if notes == "full":
         found += _in_full(comparisons, accuracies, metrics, plus_minus)
@@ -152,6 +153,26 @@ def _stands_for(lines: Sequence[Line], metrics: Sequence[Metric]) -> Iterator[st
     averages = [metric for metric in metrics if metric.name == AVERAGE]
     if averages and len(tasks) > 1:
         yield f"Rows are of different tasks ({show.listing(sorted(tasks))}): averages, too."
+
+
+def _turns(lines: Sequence[Line], metrics: Sequence[Metric], notes: Notes) -> Iterator[str]:
+    """How speeds by turns were had; without notes, only where the machine had other work."""
+    if not {metric.name for metric in metrics} & {"throughput_by_turns", "speed_ratio"}:
+        return
+    known = {id(turns): turns for line in lines if (turns := line.measured and line.measured.turns)}
+    if notes != "none" and known:
+        rounds = show.spread([turns.pairs for turns in known.values()], str)
+        yield (
+            f"By turns: training steps of all methods on the same batches in one process, {rounds} "
+            "rounds; ± there is one standard error over rounds."
+        )
+    for turns in known.values():
+        if turns.contention:
+            about = f"{turns.measured.model} on {turns.measured.task}"
+            yield (
+                f"{about}: timed while the machine had other work "
+                f"({show.listing(turns.contention)})."
+            )
 
 
 def _sources(lines: Sequence[Line]) -> Iterator[str]:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.rows import Row
+from lwft_bench.reporting.numbers.timing import TimedComparison, timed
 from lwft_bench.reporting.read.statements import Quoted
 from lwft_bench.schema.suite import Published
 from lwft_bench.schema.tables import BlockKey, TableSpec
@@ -17,10 +19,11 @@ QUOTED = " ‡"
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """A row of a comparison."""
+    """A row of a comparison. turns: how its methods were timed against each other, if they were."""
 
     comparison: Comparison
     row: Row
+    turns: TimedComparison | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,13 @@ class Line:
         return self.method if key == "method" else self.options
 
 
-def lines_of(
-    spec: TableSpec, comparisons: Sequence[Comparison], quoted: Sequence[Quoted]
-) -> list[Line]:
+def lines_of(spec: TableSpec, context: Context, quoted: Sequence[Quoted]) -> list[Line]:
     """All that a table may show, in its order of models and methods, what is quoted last."""
-    lines = [line for one in comparisons for line in _measured(one)]
+    lines = [
+        line
+        for one in context.comparisons
+        for line in _measured(one, timed(one, context.records.timing))
+    ]
     lines += [line for one in quoted for line in _quoted(one)]
     for attribute, wanted in (
         ("model", spec.models),
@@ -78,11 +83,11 @@ def by_task(spec: TableSpec, blocks: Sequence[BlockKey], lines: list[Line]) -> l
     return [[line for line in lines if line.task in (task, None)] for task in tasks] or [lines]
 
 
-def _measured(comparison: Comparison) -> Iterator[Line]:
+def _measured(comparison: Comparison, turns: TimedComparison | None) -> Iterator[Line]:
     for row in comparison.rows:
         apart = row.label.removeprefix(row.cells[0].label)
         options = ", ".join(row.options)
-        measured = MeasuredRow(comparison, row)
+        measured = MeasuredRow(comparison, row, turns)
         yield Line(comparison.model, comparison.task, row.method, options, apart, measured)
 
 

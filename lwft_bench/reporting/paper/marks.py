@@ -16,8 +16,9 @@ from lwft_bench.reporting.numbers.verdicts import (
     lowest_losses,
     scores_in_pairs,
 )
+from lwft_bench.reporting.paper.amounts import Amount
 from lwft_bench.reporting.paper.lines import Line
-from lwft_bench.reporting.paper.metrics import Amount, Metric
+from lwft_bench.reporting.paper.metrics import Metric
 from lwft_bench.schema.tables import Highlight
 
 Found = Mapping[int, Amount]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
-from lwft_bench.reporting.numbers.measurements import (
-    memories,
-    peak_bytes,
-    speed,
-    trainings,
-    whole_speed,
-)
+from lwft_bench.reporting.numbers.measurements import memories, peak_bytes, trainings
 from lwft_bench.reporting.numbers.rows import Row, differences
-from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
+from lwft_bench.reporting.paper.amounts import Amount
 from lwft_bench.reporting.paper.lines import Line
-from lwft_bench.schema.result import CellResult
+from lwft_bench.reporting.paper.speeds import (
+    by_turns,
+    end_to_end,
+    speed_ratio,
+    steady,
+    training_time,
+)
 from lwft_bench.schema.suite import AVERAGE
 from lwft_bench.schema.tables import COLUMNS, ColumnSpec, Preset, TableSpec
 
@@ -30,8 +29,9 @@ _BY_PRESET: Mapping[Preset, tuple[str, ...]] = {
     "efficiency": (
         "average",
         "peak_memory",
+        "throughput_by_turns",
+        "speed_ratio",
         "end_to_end_throughput",
-        "throughput",
         "training_time",
         "flops",
         "trained_parameters",
@@ -44,6 +44,8 @@ _HEADINGS = {
     "peak_memory": "peak memory",
     "memory_ratio": "of the baseline's",
     "offloaded": "on the host",
+    "throughput_by_turns": "tokens/s, by turns",
+    "speed_ratio": "speed, of the baseline's",
     "throughput": "tokens/s, steps",
     "end_to_end_throughput": "tokens/s, end to end",
     "training_time": "training time",
@@ -51,16 +53,6 @@ _HEADINGS = {
     "trained_parameters": "trained",
     "active_parameters": "active",
 }
-
-
-@dataclass(frozen=True)
-class Amount:
-    """In basic units. by_seed: single values, where seeds differ in it."""
-
-    value: float
-    spread: Estimate | None = None
-    by_seed: Mapping[int, float] = field(default_factory=dict)
-    star: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,39 +190,6 @@ def _offloaded(line: Line) -> Amount | None:
     return Amount(float(max(one.offloaded_bytes for one in found))) if found else None
 
 
-def _rate(of_row: Callable[[Row], Estimate | None], key: str, line: Line) -> Amount | None:
-    estimate = of_row(line.measured.row) if line.measured else None
-    if estimate is None:
-        return None
-    return Amount(estimate.mean, estimate, dict(_by_seed(_row(line), key)))
-
-
-def _by_seed(row: Row, key: str) -> Iterator[tuple[int, float]]:
-    for result in row.results:
-        value = getattr(result.throughput, key, None)
-        if value is not None:
-            yield result.seed, value
-
-
-def _seconds(result: CellResult) -> float | None:
-    found = result.throughput
-    if found is None:
-        return None
-    others = found.probing_seconds + found.measuring_seconds + found.switching_seconds
-    return found.training_seconds + others
-
-
-def _training_time(line: Line) -> Amount | None:
-    if line.measured is None or not line.measured.row.trains:
-        return None
-    found = {result.seed: _seconds(result) for result in line.measured.row.results}
-    known = {seed: seconds for seed, seconds in found.items() if seconds is not None}
-    if not known:
-        return None
-    estimate = mean_over_seeds(list(known.values()))
-    return Amount(estimate.mean, estimate, known)
-
-
 def _training(name: str, line: Line) -> Amount | None:
     found = trainings(line.measured.row) if line.measured else []
     values = [getattr(one, name) for one in found if getattr(one, name) is not None]
@@ -243,56 +202,19 @@ def _seeds(line: Line) -> Amount | None:
     return Amount(float(len(line.measured.row.done)))
 
 
-_STEADY, _WHOLE = "target_tokens_per_second", "end_to_end_target_tokens_per_second"
 _OTHERS: Mapping[str, tuple[Callable[[Line], Amount | str | None], str, Better]] = {
     "difference": (_difference, "points", ""),
     "from_first": (lambda _: None, "points", ""),
     "peak_memory": (_peak, "bytes", "lower"),
     "memory_ratio": (_memory_ratio, "ratio", ""),
     "offloaded": (_offloaded, "bytes", ""),
-    "throughput": (partial(_rate, speed, _STEADY), "rate", "higher"),
-    "end_to_end_throughput": (partial(_rate, whole_speed, _WHOLE), "rate", "higher"),
-    "training_time": (_training_time, "seconds", "lower"),
+    "throughput_by_turns": (by_turns, "rate", "higher"),
+    "speed_ratio": (speed_ratio, "ratio", ""),
+    "throughput": (steady, "rate", "higher"),
+    "end_to_end_throughput": (end_to_end, "rate", "higher"),
+    "training_time": (training_time, "seconds", "lower"),
     "flops": (partial(_training, "flops"), "count", "lower"),
     "trained_parameters": (partial(_training, "trained_parameters"), "count", ""),
     "active_parameters": (partial(_training, "active_parameters_mean"), "count", ""),
     "seeds": (_seeds, "seeds", ""),
 }
-
-
-@dataclass(frozen=True)
-class ColumnUnit:
-    """What values of a column are divided by, its name for the heading, and decimals."""
-
-    size: float
-    name: str
-    decimals: int
-    signed: bool = False
-
-    def show(self, value: float, digits: int | None = None) -> str:
-        """Digits with a real minus."""
-        decimals = self.decimals if digits is None else digits
-        text = f"{value / self.size:{'+' if self.signed else ''},.{decimals}f}"
-        return text.replace("-", "−")
-
-
-_STEPS = {
-    "bytes": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")),
-    "count": ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")),
-    "seconds": ((3600.0, "h"), (60.0, "min"), (1.0, "s")),
-}
-
-
-def unit_of(kind: str, values: Sequence[float]) -> ColumnUnit:
-    """One unit for a column: that of its largest value, with three digits of its smallest."""
-    if kind in ("share", "points"):
-        return ColumnUnit(0.01, "", 1, kind == "points")
-    if kind == "ratio":
-        return ColumnUnit(1.0, "", 2)
-    if kind not in _STEPS:
-        return ColumnUnit(1.0, "", 0)
-    largest = max(map(abs, values), default=0.0)
-    size, name = next((step for step in _STEPS[kind] if largest >= step[0]), (1.0, ""))
-    smallest = min((abs(value) for value in values if value), default=1.0) / size
-    decimals = min(3, max(0, 2 - math.floor(math.log10(smallest)))) if largest / size < 100 else 0
-    return ColumnUnit(float(size), name or ("B" if kind == "bytes" else ""), min(decimals, 2))

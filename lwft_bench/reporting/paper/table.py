@@ -10,10 +10,11 @@ import pandas as pd
 from lwft_bench.reporting.numbers.cautions import cautions
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.statistics import CONFIDENCE, Estimate, student_quantile
+from lwft_bench.reporting.paper.amounts import Amount, ColumnUnit, unit_of
 from lwft_bench.reporting.paper.footnotes import NoteStyle, footnotes
 from lwft_bench.reporting.paper.lines import QUOTED, Line, by_task, lines_of
 from lwft_bench.reporting.paper.marks import Ties, marked
-from lwft_bench.reporting.paper.metrics import Amount, ColumnUnit, Metric, metrics_of, unit_of
+from lwft_bench.reporting.paper.metrics import Metric, metrics_of
 from lwft_bench.reporting.read.statements import Quoted
 from lwft_bench.reporting.render.grid import GridEntry, GridRow, Layout, PaperGrid
 from lwft_bench.schema.suite import AVERAGE
@@ -38,7 +39,7 @@ def grids(
 ) -> list[PaperGrid]:
     """The tables that a description gives: one, or one for each task; empty ones are left out."""
     blocks = _BLOCKS[spec.preset] if spec.blocks is None else spec.blocks
-    tables = by_task(spec, blocks, lines_of(spec, context.comparisons, quoted))
+    tables = by_task(spec, blocks, lines_of(spec, context, quoted))
     found = []
     for lines in tables:
         task = next((line.task for line in lines if line.task), None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 from lwft_bench.reporting.render.table import Table
+from lwft_bench.reporting.render.widths import LETTERS, POINTS, ems
 
 _SYMBOLS = {
     "\\": r"\textbackslash{}",
@@ -51,36 +53,78 @@ def _symbol(character: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A table float, shrunk to the text width where it is wider, its notes below.
+    """A table float, its notes below. Columns for which the text is too narrow follow below the others,
+    behind the first column again, so that nothing is shrunk.
 
-    The document needs `booktabs`, `graphicx` and the T1 font encoding.
+    The document needs `array`, `booktabs` and the T1 font encoding.
     """
-    columns = list(table.display.columns)
-    left = {columns[0], *table.text_columns}
-    alignment = "".join("l" if column in left else "r" for column in columns)
-    body = [_line(list(row)) for row in table.display.itertuples(index=False)]
     notes = " ".join(escaped(note) for note in table.notes)
+    parts = [line for columns in _folded(table) for line in (*_tabular(table, columns), _BELOW)]
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs,graphicx} and \usepackage[T1]{fontenc}",
+            r"% needs \usepackage{array,booktabs} and \usepackage[T1]{fontenc}",
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{escaped(table.title)}}}",
             rf"\label{{tab:{re.sub('[^A-Za-z0-9.-]', '-', table.name)}}}",
-            r"\setlength{\tabcolsep}{3pt}",
-            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{alignment}}}",
-            r"\toprule",
-            _ended(" & ".join(_header(column, column in left) for column in columns)),
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}}",
+            rf"{_SIZE}\setlength{{\tabcolsep}}{{{_GAP:g}pt}}",
+            *parts[:-1],
             rf"\par\smallskip\parbox{{\textwidth}}{{\footnotesize {notes}}}",
             r"\end{table}",
             "",
         ]
     )
+
+
+_SIZE, _GAP = r"\footnotesize", 3.0
+_ROOM = POINTS["article"]["text"]
+_POINTS = LETTERS["article"][_SIZE]
+_LONGEST = 0.55 * _ROOM
+"""Of a column of text, which is broken into lines."""
+_BELOW = r"\par\medskip"
+
+
+def _width(table: Table, column: str) -> float:
+    """In points, without the space around it."""
+    heads = re.split("[ -]", column) if len(column) >= 10 else [column]
+    texts = [*heads, *map(str, table.display[column])]
+    natural = _POINTS * max(map(ems, texts))
+    return min(natural, _LONGEST) if column in table.text_columns else natural
+
+
+def _folded(table: Table) -> Iterator[list[str]]:
+    """The columns of each part, as many as are no wider than the text; the first one in all."""
+    first, *others = table.display.columns
+    begin = _width(table, first)
+    part, width = [first], begin
+    for column in others:
+        own = _width(table, column) + 2 * _GAP
+        if len(part) > 1 and width + own > _ROOM:
+            yield part
+            part, width = [first], begin
+        part.append(column)
+        width += own
+    yield part
+
+
+def _tabular(table: Table, columns: Sequence[str]) -> Iterator[str]:
+    left = {columns[0], *table.text_columns}
+    kinds = "".join(_kind(table, column, column in left) for column in columns)
+    yield rf"\begin{{tabular}}{{@{{}}{kinds}@{{}}}}"
+    yield r"\toprule"
+    yield _ended(" & ".join(_header(column, column in left) for column in columns))
+    yield r"\midrule"
+    for row in table.display[list(columns)].itertuples(index=False):
+        yield _line(list(row))
+    yield r"\bottomrule"
+    yield r"\end{tabular}"
+
+
+def _kind(table: Table, column: str, left: bool) -> str:
+    width = _width(table, column)
+    if column in table.text_columns and width >= _LONGEST:
+        return rf">{{\raggedright\arraybackslash}}p{{{width:.0f}pt}}"
+    return "l" if left else "r"
 
 
 def _header(text: str, left: bool) -> str:

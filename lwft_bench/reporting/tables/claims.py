@@ -26,7 +26,8 @@ _WOULD_TAKE = (
 
 def build(context: Context) -> Table | None:
     """None without claims."""
-    return claims_table(assess(context.records.claims, context.comparisons))
+    records = context.records
+    return claims_table(assess(records.claims, context.comparisons, timing=records.timing))
 
 
 def claims_table(found: Sequence[Assessed]) -> Table | None:
@@ -104,10 +105,11 @@ def would_take(one: Assessed) -> str:
         return one.why or NOTHING
     parts = []
     if math.isfinite(found.seeds):
-        parts.append(f"{found.seeds:.0f} seeds")
+        parts.append(f"{found.seeds:.0f} {one.claim.repeated}")
     if math.isfinite(found.items):
         parts.append(f"{found.items:.1f} times the items")
-    return ", or ".join(parts) if parts else "more seeds and more items"
+    beyond = "more pairs" if one.claim.repeated == "pairs" else "more seeds and more items"
+    return ", or ".join(parts) or beyond
 
 
 def _rests_on(one: Assessed) -> str:

@@ -98,9 +98,10 @@ def _depths(found: dict[int, list[float]]) -> str:
 def _notes(found: TimedComparison) -> Iterator[str]:
     measured = found.measured
     yield (
-        f"Every method made the same {found.pairs * found.steps} batches' steps, by turns in one "
+        f"Every method made the same {found.batches} batches' steps, by turns in one "
         f"process on {measured.device} ({measured.threads} CPU threads): {found.pairs} pairs, each a "
-        f"round of all methods with {found.steps} steps each, the order turned round every time. "
+        f"round of all methods with {found.batches // found.pairs} steps each, the order turned round "
+        "every time. "
         "Tokens/s are without padding. Ratio: geometric mean over pairs and Student's 95 % interval "
         "of its logarithm. Order unknown: the interval of the ratio of the two has 1 in it, so that "
         "neither may be called faster."
