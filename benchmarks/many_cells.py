@@ -5,7 +5,8 @@
 
 `report` makes run directories of so many cells by copying those of a finished run under other models'
 and seeds' names, and has each report made in a process of its own. `expand` does the same with a suite.
-A line for each number of cells, at least as many as asked for: every model has the same methods and seeds.
+A line for each number of cells, at least as many as asked for: all models have the same methods and
+seeds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MODELS = 10
 
 
 def multiplied(source: Path, target: Path, num_cells: int) -> int:
-    """A run directory with so many copies of the cells of the source's first seed; how many there are."""
+    """A run directory of copies of the cells of the source's first seed; how many there are."""
     suite = json.loads((source / "suite.json").read_text())
     first = [cell for cell in suite["cells"] if cell["seed"] == suite["cells"][0]["seed"]]
     trained = sum("--seed" in cell["id"] for cell in first)
