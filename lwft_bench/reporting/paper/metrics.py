@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from lwft_bench.reporting.numbers.comparison import Row, differences
 from lwft_bench.reporting.numbers.measurements import memories, peak_bytes, trainings
+from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.paper.amounts import Amount
 from lwft_bench.reporting.paper.lines import Line
 from lwft_bench.reporting.paper.speeds import (
