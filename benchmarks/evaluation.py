@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/evaluation.py [MODEL] [ITEMS A BENCHMARK] [TURNS]
 
-All three answer the same prompts greedily with the same model in memory and the same stops, by turns,
+All answer the same prompts greedily with the same model in memory and the same stops, by turns,
 in batches of the same size; plain generate ends at the end-of-sequence token alone and its texts are cut
-at the stop afterwards. Prints medians of processor time, ratios to lm-eval's with Student's interval
-over turns, and the share of answers that are ours.
+at the stop afterwards. Where rows leave (leaving_rows.py), batches are larger too. Prints medians of
+processor time, ratios to lm-eval's with Student's interval over turns, and the share of answers that
+are ours.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from leaving_rows import RowsLeave
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
@@ -104,9 +106,15 @@ def main() -> None:
     with left_as_it_was(model, tokenizer) as inner:
         ours = ModelInMemory(inner, tokenizer, BATCH, lambda: None)
         theirs = HFLM(pretrained=inner, tokenizer=tokenizer, batch_size=BATCH)
+
+        def leaving(size: int) -> Callable[[], list[str]]:
+            rows = RowsLeave(inner, tokenizer, size, lambda: None)
+            return lambda: rows.generate_until(requests_of(items))
+
         ways: dict[str, Callable[[], list[str]]] = {
             "lm-eval's own": lambda: theirs.generate_until(requests_of(items), disable_tqdm=True),
             "ours": lambda: ours.generate_until(requests_of(items)),
+            **{f"rows leave, {size}": leaving(size) for size in (BATCH, 2 * BATCH, 4 * BATCH)},
             "plain generate": lambda: plain(inner, tokenizer, requests_of(items)),
         }
         answers = {way: run() for way, run in ways.items()}  # the warming turn
