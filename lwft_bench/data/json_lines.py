@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.regular_files import read_text
+from lwft_bench.schema.strict_reading import GivenTwice, each_once
 
 _Record = TypeVar("_Record")
 
@@ -172,19 +172,7 @@ def read_json(text: str, where: str, line: int | None = None) -> Any:
         raise RowError(f"{at}: {beyond_limits(error)}") from None
 
 
-class GivenTwice(ValueError):
-    """A key stands twice in one object; of such values Python keeps the last without a word."""
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        ((key, _), *_) = Counter(key for key, _ in pairs).most_common(1)
-        raise GivenTwice(f"the key {shown(key)} stands twice in one object")
-    return found
-
-
-DECODER = json.JSONDecoder(object_pairs_hook=_each_once)
+DECODER = json.JSONDecoder(object_pairs_hook=each_once)
 
 
 def beyond_limits(error: ValueError | RecursionError) -> str:

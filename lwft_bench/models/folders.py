@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import Unreadable, read_json_object
 
 ADAPTER = "adapter_config.json"
 
@@ -53,9 +53,6 @@ def _require_unquantised(name: str, folder: Path) -> None:
 
 def _read(name: str, file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"model {name}: {file} is no JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise UserError(f"model {name}: {file} is no JSON object")
-    return found
+        return read_json_object(file)
+    except Unreadable as error:
+        raise UserError(f"model {name}: {error.message}") from error

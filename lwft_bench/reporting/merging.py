@@ -15,7 +15,12 @@ from pathlib import Path
 
 from lwft_bench.reporting.numbers.comparability import hardware
 from lwft_bench.reporting.read.records import ReportedCell
-from lwft_bench.results.atomic import require_empty, write_json_atomic, write_text_atomic
+from lwft_bench.results.atomic import (
+    make_folder,
+    require_empty,
+    write_json_atomic,
+    write_text_atomic,
+)
 from lwft_bench.results.correctness import CORRECTNESS
 from lwft_bench.results.store import CHECKPOINT, RunStore
 from lwft_bench.schema.errors import UserError
@@ -63,7 +68,7 @@ def merge_runs(runs: Sequence[Path], out: Path) -> list[str]:
         differs = (cell.setting, cell.identity) != (first.setting, first.identity)
         if cell is not first and cell.done and differs:
             apart.append(cell)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for cell in taken.values():
         _copy(cell, RunStore(out).cell_folder(cell.cell_id))
     for cell in apart:

@@ -66,6 +66,16 @@ def require_empty(folder: Path) -> None:
         raise UserError(f"{folder} is not an empty folder", "give another with --out")
 
 
+def make_folder(folder: Path) -> None:
+    """The folder and those above it. Raises UserError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be made: {error.strerror}", "give another with --out"
+        ) from None
+
+
 def strict_json(text: str) -> str:
     """JSON text whose infinities are the constants that Python and pydantic write, with numbers
     beyond every float in their place: readers of strict JSON take these, and Python reads infinity.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from lwft_bench.results.atomic import replace_file, require_empty, write_text_atomic
+from lwft_bench.results.atomic import make_folder, replace_file, require_empty, write_text_atomic
 from lwft_bench.results.correctness import write_correctness
 from lwft_bench.results.rows import PACKED
 from lwft_bench.results.store import RESULT, SELECTIONS, STEPS, RunStore
@@ -45,7 +45,7 @@ def pack_run(directory: Path, out: Path) -> int:
             "lwft-bench run SUITE goes on with it",
         )
     samples = [(name, store.require_rows(name)) for name in cells]
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     _copy(directory, out, ("suite.yaml", "suite.json"))
     for name in [*cells, *(name for name in trials if store.has_result(name))]:
         source, target = store.cell_folder(name), RunStore(out).cell_folder(name)

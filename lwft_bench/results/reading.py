@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.regular_files import Unreadable, read_record
 from lwft_bench.schema.result import SCHEMA_VERSION, CellResult
 from lwft_bench.schema.run import CellRecord, SuiteRecord
+from lwft_bench.schema.strict_reading import others_from_json, record_from_json
 
 Versioned = TypeVar("Versioned", CellResult, SuiteRecord)
 Parsed = TypeVar("Parsed", Cell, CellRecord)
@@ -48,7 +48,7 @@ def validated(model: type[Versioned], path: Path) -> Versioned:
         UserError: It is of another schema version.
     """
     try:
-        values = json.loads(read_record(path))
+        values = record_from_json(read_record(path))
         version = values.get("schema_version")
     except Unreadable as error:
         raise Damaged(error.message) from None
@@ -72,8 +72,10 @@ def parsed(model: type[Parsed], path: Path) -> Parsed:
         Damaged: It cannot be read, or is no such record.
     """
     try:
-        return model.model_validate_json(read_record(path))
+        text = read_record(path)
+        others_from_json(text)  # one of before may have numbers that JSON has not
+        return model.model_validate_json(text)
     except Unreadable as error:
         raise Damaged(error.message) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Damaged(f"{path} cannot be read: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,8 @@ from pydantic import ValidationError
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.regular_files import MAX_TEXT_BYTES, read_packed_record, read_record
-from lwft_bench.schema.rows import Row
+from lwft_bench.schema.rows import Row, SelectionHeader, SelectionRow
+from lwft_bench.schema.strict_reading import record_from_json
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
@@ -23,6 +25,9 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     lines = (json.dumps(row.as_json(), allow_nan=False) + "\n" for row in rows)
     write_text_atomic(path, "".join(lines))
 
+
+_LARGE = re.compile(r"[eE]\+?\d{3}")
+"""What a number that no float holds has in it; to parse every line twice would take as long again."""
 
 PACKED = ".gz"
 """Added to the name of a file of rows that is compressed, as packed runs have them."""
@@ -51,6 +56,8 @@ def typed_rows(kind: type[AnyRow], path: Path, lines: list[str], first: int = 1)
     rows = []
     for number, line in enumerate(lines, first):
         try:
+            if _LARGE.search(line):
+                record_from_json(line)
             rows.append(kind.model_validate_json(line))
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
@@ -59,4 +66,24 @@ def typed_rows(kind: type[AnyRow], path: Path, lines: list[str], first: int = 1)
                 f"{path}:{number}: not a {kind.__name__}: {place}{': ' if place else ''}"
                 f"{problem['msg']}"
             ) from None
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: not a {kind.__name__}: {error}") from None
     return rows
+
+
+def read_selections(path: Path) -> tuple[SelectionHeader, list[SelectionRow]]:
+    """The header and one row a period; both empty where there is no such file.
+
+    Raises:
+        UserError: A line is none, or selects a unit that the header has not.
+    """
+    head, *lines = read_lines(path) or ["{}"]
+    (header,) = typed_rows(SelectionHeader, path, [head])
+    rows = typed_rows(SelectionRow, path, lines, first=2)
+    for number, row in enumerate(rows, 2):
+        if header.units and any(not 0 <= unit < len(header.units) for unit in row.units):
+            raise UserError(
+                f"{path}:{number}: not a SelectionRow: units: there are {len(header.units)} units in "
+                f"line 1, found {list(row.units)}"
+            )
+    return header, rows

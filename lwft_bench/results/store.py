@@ -32,7 +32,7 @@ from lwft_bench.results.reading import (
     read_result_file,
     validated,
 )
-from lwft_bench.results.rows import read_lines, typed_rows
+from lwft_bench.results.rows import read_lines, read_selections, typed_rows
 from lwft_bench.results.states import CellState as CellState
 from lwft_bench.results.states import State as State
 from lwft_bench.results.states import changed, difference, stale
@@ -275,10 +275,7 @@ class RunStore:
 
     def selections(self, cell_id: str) -> tuple[SelectionHeader, list[SelectionRow]]:
         """The header and one row a period; both empty without training."""
-        path = self.cell_folder(cell_id) / SELECTIONS
-        header, *lines = read_lines(path) or ["{}"]
-        (first,) = typed_rows(SelectionHeader, path, [header])
-        return first, typed_rows(SelectionRow, path, lines, first=2)
+        return read_selections(self.cell_folder(cell_id) / SELECTIONS)
 
 
 def write_result(folder: Path, result: CellResult) -> None:

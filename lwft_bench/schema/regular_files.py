@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import os
 import stat
 import zlib
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.strict_reading import GivenTwice, others_from_json
 
 MAX_TEXT_BYTES = 2**30
 """Of a data file, unpacked. The largest training sets of this field in text have a tenth of it."""
@@ -171,12 +172,14 @@ def read_json_object(path: Path, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """
     text = read_text(path, limit)
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
+        value = others_from_json(text)
+    except JSONDecodeError as error:
         reason = f"not JSON: {error.msg} (column {error.colno})"
         raise Unreadable(path, reason, error.lineno) from None
     except RecursionError:
         raise Unreadable(path, "nested too deeply") from None
+    except GivenTwice as error:
+        raise Unreadable(path, str(error)) from None
     except ValueError:
         raise Unreadable(path, "a number of thousands of digits") from None
     if not isinstance(value, dict):

@@ -52,7 +52,7 @@ class AppendedFile:
         found = hashlib.sha256(content)
         if len(content) != mark.size or found.hexdigest() != mark.sha256:
             raise ValueError(
-                f"the first {mark.size} bytes of {self._path.name} are not as they were"
+                f"the first {mark.size} bytes of {self._path.name} are not those that it was made with"
             )
         self._size, self._hash = mark.size, found
         return content.decode().splitlines()

@@ -121,7 +121,7 @@ class Checkpoints:
         try:
             return self._rows.go_on_from(mark)
         except (UserError, ValueError, TypeError) as error:
-            raise _Damaged(error) from None
+            raise _Damaged(f"by {SUMS}, {error}") from None
 
     def _complete(self) -> list[Path]:
         found = self._folder.glob(f"{PREFIX}[0-9]*")

@@ -56,6 +56,12 @@ def test_a_sound_model_is_used(folder: Path) -> None:
     used(folder)
 
 
+def test_a_key_that_stands_twice_with_one_value_is_no_matter(folder: Path) -> None:
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace("{", '{"num_hidden_layers": 2,', 1))
+    used(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
 @pytest.mark.parametrize(
     ("torn", "reason"),
@@ -66,6 +72,7 @@ def test_a_sound_model_is_used(folder: Path) -> None:
         (b'{"a":\n"\xff"}', "2: cannot be read: not UTF-8 text"),
         (b'{"a": %s}' % (b"9" * 5000), "a number of thousands of digits"),
         (b'{"a": %s' % (b"[" * 100_000), "nested too deeply"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', 'the key "c" stands twice, with different values'),
     ],
 )
 def test_what_is_no_json_object_is_told_by_its_line(

@@ -86,6 +86,8 @@ def test_what_cannot_be_merged_is_told(tmp_path: Path) -> None:
         merge_runs([one], other)
     with pytest.raises(UserError, match="is not a run directory"):
         merge_runs([one, tmp_path], tmp_path / "all")
+    with pytest.raises(UserError, match=r"cannot be made: Not a directory"):
+        merge_runs([one], suite / "all")
     (one / "correctness.csv").write_text("")
     with pytest.raises(UserError, match="is packed"):
         merge_runs([one], tmp_path / "all")

@@ -83,6 +83,11 @@ def test_what_is_not_finished_or_in_the_way_is_refused(maker: RunMaker, tmp_path
         pack_run(run, run)
 
 
+def test_a_folder_that_cannot_be_made_is_named(run: Path) -> None:
+    with pytest.raises(UserError, match=r"suite.json.packed cannot be made: Not a directory"):
+        pack_run(run, run / "suite.json" / "packed")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -236,6 +236,7 @@ def test_rows_are_valid_json_that_leaves_out_what_there_is_not(store: RunStore) 
         (b'{"step": 0}\n', "steps.jsonl:1: not a StepRow: lr: Field required"),
         (b"\n", "steps.jsonl:1: not a StepRow: Invalid JSON"),
         (b"\xff\n", "steps.jsonl:1: cannot be read: not UTF-8"),
+        (b'{"step": 0, "lr": 1e999}\n', "steps.jsonl:1: not a StepRow: 1e999 is larger than"),
     ],
 )
 def test_a_damaged_row_is_named(store: RunStore, content: bytes, told: str) -> None:
@@ -243,6 +244,16 @@ def test_a_damaged_row_is_named(store: RunStore, content: bytes, told: str) -> N
     (store.cell_folder(CELL.id) / "steps.jsonl").write_bytes(content)
     with pytest.raises(UserError, match=re.escape(told)):
         store.steps(CELL.id)
+
+
+def test_a_selection_of_a_unit_that_there_is_not_is_named(store: RunStore) -> None:
+    finish(store)
+    path = store.cell_folder(CELL.id) / "selections.jsonl"
+    unit = UnitRow(index=0, kind="layer", depth=0, num_parameters=8)
+    row = SelectionRow(step=0, num_steps=2, units=(1,))
+    write_rows(path, (SelectionHeader(units=(unit,)), row))
+    with pytest.raises(UserError, match=r"selections\.jsonl:2: .* there are 1 units in line 1"):
+        store.selections(CELL.id)
 
 
 EVALUATED = {"config": "1", "strategy": "1", "evaluation": "1"}
@@ -287,7 +298,19 @@ def test_where_evaluation_alone_changed_kept_weights_are_scored(store: RunStore)
     assert not (store.cell_folder(CELL.id) / "trained.json").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"schema_version": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"schema_version": 1}',
+        b'{"schema_version": 1, "seed": 0, "seed": 0}',
+        b'{"schema_version": 1, "average": 1e999}',
+        b'{"schema_version": 1, "average": NaN}',
+    ],
+)
 def test_a_damaged_result_is_set_aside_and_made_again(store: RunStore, content: bytes) -> None:
     finish(store)
     (store.cell_folder(CELL.id) / "result.json").write_bytes(content)

@@ -123,8 +123,8 @@ def test_damaged_rows_cost_the_checkpoints_that_have_them(
     path.write_bytes(content)
     found, told = loaded(tmp_path)
     assert found == number
-    assert told[0].startswith("checkpoint-000003 is damaged (the first ")
-    assert "trace.jsonl are not as they were" in told[0]
+    assert told[0].startswith("checkpoint-000003 is damaged (by sha256.json, the first ")
+    assert "trace.jsonl are not those that it was made with" in told[0]
 
 
 @pytest.mark.parametrize("how", ["gone", "a link", "a folder"])

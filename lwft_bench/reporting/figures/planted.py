@@ -22,9 +22,14 @@ def build(context: Context) -> Drawn | None:
     found, colors = planted_cells(context.records), colors_of(context)
     if not found:
         return None
-    figure = new_figure(4.6)
-    axes = figure.add_subplot()
-    for place, (label, cells) in enumerate(found.items()):
+    changes = list(dict.fromkeys(change for _, change in found))
+    labels = list(dict.fromkeys(label for label, _ in found))
+    figure = new_figure(2.2 + 2.4 * len(changes))
+    panels = dict(
+        zip(changes, figure.subplots(len(changes), sharex=True, squeeze=False)[:, 0], strict=True)
+    )
+    for (label, change), cells in found.items():
+        axes, place = panels[change], labels.index(label)
         for shift, shares, filled in (
             (-0.12, known(cells, lambda one: one.undamaged), False),
             (0.12, [one.share for one in cells], True),
@@ -48,11 +53,12 @@ def build(context: Context) -> Drawn | None:
             colors=NEUTRAL,
             linestyles=":",
         )
-    axes.set_xticks(range(len(found)), list(found), rotation=20, ha="right")
-    axes.set_ylabel("share of draws (%)")
-    axes.set_ylim(bottom=0)
+    for change, axes in panels.items():
+        axes.set_ylabel(f"draws (%), {change}")
+        axes.set_ylim(bottom=0)
+    panels[changes[-1]].set_xticks(range(len(labels)), labels, rotation=20, ha="right")
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=NEUTRAL, label="planted layer"),
+        Line2D([], [], linestyle="", marker="o", color=NEUTRAL, label="changed layer"),
         Line2D(
             [], [], linestyle="", marker="o", color=NEUTRAL, markerfacecolor="white",
             label="the same layer, undamaged",
@@ -62,7 +68,7 @@ def build(context: Context) -> Drawn | None:
     columns = legend_columns([str(handle.get_label()) for handle in handles], 3)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     caption = (
-        "Share of draws on the layer that was drawn anew before fine-tuning, mean over planted layers "
+        "Share of draws on the layer that was changed before fine-tuning, mean over changed layers "
         "and seeds ± one standard error; hollow: on the same layers of the undamaged model."
     )
     return figure, caption

@@ -1,4 +1,4 @@
-"""Do strategies find a layer that was drawn anew before fine-tuning?"""
+"""Do strategies find a layer that was changed before fine-tuning?"""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ import numpy as np
 import pandas as pd
 
 from lwft_bench.reporting.numbers.selections import chooses, draws, of_cell
+from lwft_bench.reporting.numbers.statistics import CONFIDENCE, student_quantile
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
+from lwft_bench.schema.cell import ModelConfig
 
 
 @dataclass(frozen=True)
 class PlantedCell:
-    """One cell with a planted model.
+    """One cell with a changed model.
 
-    share: of its draws, those on planted layers. uniform: their share of the units. undamaged: the
-    share of the same layers in the cell of the same method, task and seed whose model was left as
-    it is; None if the run has none. expected, expected_undamaged: the shares that the recorded
-    probabilities lead one to expect, which draws scatter about; None where there are none.
-    ranked_first: None where no scores were recorded.
+    change: what was done to it, in words. share: of its draws, those on changed layers. uniform: their
+    share of the units. undamaged: the share of the same layers in the cell of the same method, task and
+    seed whose model was left as it is; None if the run has none. expected, expected_undamaged: the
+    shares that the recorded probabilities lead one to expect, which draws scatter about; None where
+    there are none. ranked_first: None where no scores were recorded.
     """
 
     cell: ReportedCell
+    change: str
     layers: tuple[int, ...]
     share: float
     uniform: float
@@ -33,10 +36,23 @@ class PlantedCell:
     expected_undamaged: float | None
     ranked_first: bool | None
 
+    @property
+    def moved(self) -> float | None:
+        """By how much the layers' share is larger than in the undamaged model, of the expected shares
+        where there are any.
+        """
+        if self.expected is not None and self.expected_undamaged is not None:
+            return self.expected - self.expected_undamaged
+        return None if self.undamaged is None else self.share - self.undamaged
 
-def planted_cells(records: RunRecords) -> dict[str, list[PlantedCell]]:
-    """Method's label -> its done cells with a planted model, of methods that choose."""
-    found: dict[str, list[PlantedCell]] = {}
+
+Change = str
+"""What was done to a model's layers: `gain × 4`, `rescaled by 8`, `drawn anew`, or several of them."""
+
+
+def planted_cells(records: RunRecords) -> dict[tuple[str, Change], list[PlantedCell]]:
+    """Method's label and change -> its done cells with so changed a model, of methods that choose."""
+    found: dict[tuple[str, Change], list[PlantedCell]] = {}
     for cell in records.cells:
         if not (cell.done and cell.config and cell.config.model.altered_layers):
             continue
@@ -48,9 +64,11 @@ def planted_cells(records: RunRecords) -> dict[str, list[PlantedCell]]:
         planted = units["index"][units["depth"].isin(layers)].tolist()
         twin = _undamaged(records, cell)
         first = periods["scores"].iloc[0]
-        found.setdefault(cell.label, []).append(
+        change = _change(cell.config.model)
+        found.setdefault((cell.label, change), []).append(
             PlantedCell(
                 cell,
+                change,
                 layers,
                 _share(periods, planted),
                 len(planted) / len(units),
@@ -61,6 +79,17 @@ def planted_cells(records: RunRecords) -> dict[str, list[PlantedCell]]:
             )
         )
     return found
+
+
+def _change(model: ModelConfig) -> Change:
+    changes = []
+    if model.gain is not None:
+        changes.append(f"gain × {model.gain.factor:g}")
+    if model.rescale is not None:
+        changes.append(f"rescaled by {model.rescale.factor:g}")
+    if model.reinitialise:
+        changes.append("drawn anew")
+    return ", ".join(changes)
 
 
 def _undamaged(records: RunRecords, cell: ReportedCell) -> tuple[ReportedCell, pd.DataFrame] | None:
@@ -99,6 +128,14 @@ def losses(cells: Sequence[PlantedCell], when: str) -> list[float]:
     trainings = [one.cell.result.training for one in cells if one.cell.result]
     losses = [getattr(one, f"validation_loss_{when}") for one in trainings if one]
     return [loss for loss in losses if loss is not None]
+
+
+def interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Student's 95 % interval of the mean; None for a single value."""
+    if len(values) < 2:
+        return None
+    margin = student_quantile(CONFIDENCE, len(values) - 1) * stderr(values)
+    return float(np.mean(values)) - margin, float(np.mean(values)) + margin
 
 
 def stderr(values: Sequence[float]) -> float:

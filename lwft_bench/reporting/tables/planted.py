@@ -9,7 +9,9 @@ import numpy as np
 
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.planted import (
+    Change,
     PlantedCell,
+    interval,
     known,
     losses,
     planted_cells,
@@ -19,21 +21,25 @@ from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
 
 _NOTE = (
-    "Share of draws: of all units drawn in a cell, those that are the planted layer; mean over "
-    "planted layers and seeds ± its standard error. Undamaged: the share of the same layers where "
+    "Gain: damaged, so that training the layer repairs it. Rescaled: the same function, written with "
+    "other numbers; nothing needs repair. Drawn anew: it gets next to no gradient. "
+    "Share of draws: of all units drawn in a cell, those that are the changed layer; mean over "
+    "changed layers and seeds ± its standard error. Undamaged: the share of the same layers where "
     "the model was left as it is. Expected: what the recorded probabilities lead one to expect of "
-    "either, which is free of the chance of drawing. Ranked first: cells in which the planted layer "
+    "either, which is free of the chance of drawing. Minus undamaged: of expected shares where there "
+    "are any, else of shares, in points, paired by layer and seed, with Student's 95 % interval over "
+    "them, not corrected for the number of rows. Ranked first: cells in which the changed layer "
     "had the highest score in the first period. Validation loss: before and after training, mean, "
     "and the standard error of the latter."
 )
 
 
-Cells = tuple[str, Sequence[PlantedCell]]
-"""A method and its cells."""
+Cells = tuple[tuple[str, Change], Sequence[PlantedCell]]
+"""A method, what was changed, and its cells."""
 
 
 def build(context: Context) -> Table | None:
-    """A row for each method; None where no model is planted."""
+    """A row for each method and change; None where no model is changed."""
     found = planted_cells(context.records)
     if not found:
         return None
@@ -61,6 +67,15 @@ def _with_error(pick: Callable[[PlantedCell], float | None]) -> Callable[[Cells]
     return shown
 
 
+def _moved(of: Cells) -> str | None:
+    values = known(of[1], lambda one: one.moved)
+    if not values:
+        return None
+    ends = interval(values)
+    mean = show.points(float(np.mean(values)))
+    return mean if ends is None else f"{mean} [{show.points(ends[0])}, {show.points(ends[1])}]"
+
+
 def _ranked_first(of: Cells) -> str | None:
     ranked = [one.ranked_first for one in of[1] if one.ranked_first is not None]
     return f"{sum(ranked)} of {len(ranked)}" if ranked else None
@@ -85,19 +100,22 @@ def _loss(when: str) -> Callable[[PlantedCell], float | None]:
 
 
 _COLUMNS: list[Column[Cells]] = [
-    Column("method", lambda of: of[0]),
+    Column("method", lambda of: of[0][0]),
+    Column("changed layer", lambda of: of[0][1], text=True),
     Column("cells", lambda of: len(of[1])),
     Column("share of draws on it", _with_error(lambda one: one.share)),
     Column("expected", _with_error(lambda one: one.expected)),
     Column("uniform", lambda of: show.spread([one.uniform for one in of[1]], _percent)),
     Column("undamaged", _with_error(lambda one: one.undamaged)),
     Column("expected there", _with_error(lambda one: one.expected_undamaged)),
+    Column("− undamaged [95 %]", _moved),
     Column("ranked first", _ranked_first),
     Column("validation loss", _validation_loss),
 ]
 
 _LONG: list[Column[PlantedCell]] = [
     Column(None, lambda one: one.cell.id, plain="cell"),
+    Column(None, lambda one: one.change, plain="changed"),
     Column(None, lambda one: one.cell.label, plain="method"),
     Column(None, lambda one: " ".join(map(str, one.layers)), plain="layers"),
     Column(None, lambda one: one.cell.seed, plain="seed"),
