@@ -5,7 +5,8 @@
 
 `report` makes run directories of so many cells by copying those of a finished run under other models'
 and seeds' names, and has each report made in a process of its own. `expand` does the same with a suite.
-A line for each number of cells.
+A line for each number of cells, at least as many as asked for: all models have the same methods and
+seeds.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ MODELS = 10
 """Over which the cells are spread; the rest of their number is seeds."""
 
 
-def multiplied(source: Path, target: Path, num_cells: int) -> None:
-    """A run directory with so many copies of the cells of the source's first seed."""
+def multiplied(source: Path, target: Path, num_cells: int) -> int:
+    """A run directory of copies of the cells of the source's first seed; how many there are."""
     suite = json.loads((source / "suite.json").read_text())
     first = [cell for cell in suite["cells"] if cell["seed"] == suite["cells"][0]["seed"]]
-    seeds = -(-num_cells // (len(first) * MODELS))
+    trained = sum("--seed" in cell["id"] for cell in first)
+    untrained = MODELS * (len(first) - trained)
+    seeds = max(1, -(-(num_cells - untrained) // (trained * MODELS)))
     cells = []
     for model in (f"model{number}" for number in range(MODELS)):
         for cell in first:
@@ -37,6 +40,7 @@ def multiplied(source: Path, target: Path, num_cells: int) -> None:
                 cells.append(_copied(source, target, cell, model, seed))
     (target / "suite.json").write_text(json.dumps(suite | {"cells": cells}))
     (target / "suite.yaml").write_text((source / "suite.yaml").read_text())
+    return len(cells)
 
 
 def _copied(
@@ -60,8 +64,8 @@ def _copied(
     return cell | {"id": name, "model": model, "seed": seed}
 
 
-def written_suite(folder: Path, num_cells: int) -> Path:
-    """As many cells by methods, seeds and an ablated option."""
+def written_suite(folder: Path, num_cells: int) -> tuple[str, int]:
+    """As many cells by methods, seeds and an ablated option: the suite's file, and their number."""
     methods = ["fft", "lora", "lisa", "grass", "ows-norm"]
     seeds = -(-num_cells // (len(methods) * MODELS))
     path = folder / "many.yaml"
@@ -71,7 +75,7 @@ def written_suite(folder: Path, num_cells: int) -> Path:
         "training: {steps: 10}\n"
         f"ablate: {{training.lr: {[round(1e-4 * (k + 1), 7) for k in range(MODELS)]}}}\n"
     )
-    return path
+    return str(path), len(methods) * seeds * MODELS
 
 
 def measured(code: str, *arguments: str) -> tuple[float, float, float]:
@@ -100,12 +104,16 @@ print(len(load_suite(sys.argv[1]).all_cells))
 """
 
 
-def rows(numbers: list[int], make: Callable[[Path, int], str], code: str) -> Iterator[str]:
+def rows(
+    numbers: list[int], make: Callable[[Path, int], tuple[str, int]], code: str
+) -> Iterator[str]:
+    """make: gets a folder and a number of cells; returns what is measured and its number of cells."""
     yield "| cells | s | s of processor | peak, GiB |"
     yield "|---:|---:|---:|---:|"
     for number in numbers:
         with tempfile.TemporaryDirectory(dir=".") as folder:
-            seconds, processor, peak = measured(code, make(Path(folder), number))
+            path, number = make(Path(folder), number)
+            seconds, processor, peak = measured(code, path)
         yield f"| {number:,} | {seconds:.1f} | {processor:.1f} | {peak:.2f} |"
 
 
@@ -114,14 +122,13 @@ def main() -> None:
     if what == "report":
         source = Path(rest.pop(0))
 
-        def run(folder: Path, number: int) -> str:
-            multiplied(source, folder / "run", number)
-            return str(folder / "run")
+        def run(folder: Path, number: int) -> tuple[str, int]:
+            return str(folder / "run"), multiplied(source, folder / "run", number)
 
         found = rows([int(number) for number in rest], run, _REPORT)
     else:
         numbers = [int(number) for number in rest]
-        found = rows(numbers, lambda folder, n: str(written_suite(folder, n)), _EXPAND)
+        found = rows(numbers, written_suite, _EXPAND)
     for row in found:
         print(row, flush=True)
 

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import importlib
 import io
+import threading
 import warnings
 
 MODULES = (
@@ -34,6 +35,11 @@ with (
         # A module that cannot be imported fails again where it is used, in the cell's own row.
         with contextlib.suppress(Exception):
             importlib.import_module(_name)
+
+# Progress bars share a semaphore between processes, which one that is killed leaves behind: here each
+# process has its own bars.
+with contextlib.suppress(Exception):
+    importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
 
 # Collections in the children then leave these objects, and the pages they share, alone.
 gc.freeze()

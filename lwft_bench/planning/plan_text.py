@@ -18,7 +18,7 @@ from lwft_bench.planning.suite_plan import PlanRow, SuitePlan
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.markdown import to_titled_markdown
 from lwft_bench.reporting.render.table import Table
-from lwft_bench.reporting.tables.confounds import differences
+from lwft_bench.reporting.tables.confounds import what_differs
 from lwft_bench.schema.cell import Cell
 
 
@@ -176,7 +176,7 @@ def _confounds(plan: SuitePlan) -> Iterator[Table]:
             }
     for (model, task), methods in compared.items():
         if len(methods) > 1:
-            shown, notes = differences(methods)
+            shown, notes = what_differs(methods)
             yield Table(
                 name=f"plan-confounds-{model}-{task}",
                 title=f"{model} on {task}: what differs besides the method's name",

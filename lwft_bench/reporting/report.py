@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from lwft_bench.reporting.in_processes import in_processes, nothing_looked_through
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.timing import timed_alone
 from lwft_bench.reporting.read.records import RunRecords, read_run
@@ -16,7 +18,10 @@ from lwft_bench.reporting.render.latex import to_latex
 from lwft_bench.reporting.render.markdown import escape, to_titled_markdown
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.sections import (
+    SCOPES,
     SECTIONS,
+    Scope,
+    Section,
     build_table,
     contexts,
     tables_named,
@@ -29,7 +34,9 @@ from lwft_bench.schema.suite import AVERAGE
 
 if TYPE_CHECKING:
     from lwft_bench.reporting.document import Filled
+    from lwft_bench.reporting.figures.drawing import Drawing
 
+_Made: TypeAlias = "tuple[Table | None, tuple[Drawing, ...]]"
 _SUFFIXES: dict[Format, str] = {"markdown": "md", "latex": "tex", "csv": "csv", "html": "html"}
 
 
@@ -51,7 +58,8 @@ def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
     from lwft_bench.reporting.document import document
 
     context = Context.of(read_run(run))
-    sections = _fill(context, for_print)
+    with nothing_looked_through():
+        sections = _fill(context, for_print)
     for folder in (run / "figures", run / "tables"):
         if folder.is_symlink():
             raise UserError(f"{folder} is a symbolic link: a report is not written through it")
@@ -119,18 +127,31 @@ def _tables_of_the_suite(records: RunRecords, folder: Path) -> list[str]:
 def _fill(context: Context, for_print: ForPrint | None) -> list[Filled]:
     """Every section with its table and its figures, those of one model and task after the other."""
     from lwft_bench.reporting.document import Filled
+
+    abouts = {scope: list(contexts(context, scope)) for scope in SCOPES}
+    made = {
+        scope: in_processes(partial(_made, scope=scope, for_print=for_print), abouts[scope])
+        for scope in SCOPES
+    }
+    return [
+        Filled(section, about, *found[section])
+        for section in SECTIONS
+        for about, found in zip(abouts[section.scope], made[section.scope], strict=True)
+    ]
+
+
+def _made(about: Context, scope: Scope, for_print: ForPrint | None) -> dict[Section, _Made]:
+    """The sections of a model and task, or those of the run."""
     from lwft_bench.reporting.figures.drawing import draw
 
-    return [
-        Filled(
-            section,
-            about,
+    return {
+        section: (
             build_table(section.table, about) if section.table else None,
             tuple(drawing for name in section.figures if (drawing := draw(name, about, for_print))),
         )
         for section in SECTIONS
-        for about in contexts(context, section.scope)
-    ]
+        if section.scope == scope
+    }
 
 
 def print_timing(directory: Path, baseline: str | None) -> str:

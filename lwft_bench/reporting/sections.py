@@ -15,6 +15,7 @@ from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.render.table import Table
 
 Scope = Literal["comparison", "run"]
+SCOPES: tuple[Scope, ...] = ("comparison", "run")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def pack_run(directory: Path, out: Path) -> int:
             f"{directory}: {len(missing)} of {len(cells)} cells have no result: {names}",
             "lwft-bench run SUITE goes on with it",
         )
-    samples = [(name, store.require_rows(name)) for name in cells]
+    samples = [(name, store.rows(name).samples) for name in cells]
     make_folder(out)
     _copy(directory, out, ("suite.yaml", "suite.json"))
     for name in [*cells, *(name for name in trials if store.has_result(name))]:

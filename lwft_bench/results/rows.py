@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,10 +15,20 @@ from pydantic import ValidationError
 from lwft_bench.results.atomic import write_text_atomic
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.regular_files import MAX_TEXT_BYTES, read_packed_record, read_record
-from lwft_bench.schema.rows import Row, SelectionHeader, SelectionRow
+from lwft_bench.schema.rows import Row, SampleRow, SelectionHeader, SelectionRow, StepRow
 from lwft_bench.schema.strict_reading import record_from_json
 
 AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class CellRows:
+    """What a cell wrote down step by step and item by item."""
+
+    samples: list[SampleRow]
+    steps: list[StepRow]
+    header: SelectionHeader
+    selections: list[SelectionRow]
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

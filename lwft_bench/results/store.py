@@ -32,7 +32,7 @@ from lwft_bench.results.reading import (
     read_result_file,
     validated,
 )
-from lwft_bench.results.rows import read_lines, read_selections, typed_rows
+from lwft_bench.results.rows import CellRows, read_lines, read_selections, typed_rows
 from lwft_bench.results.states import CellState as CellState
 from lwft_bench.results.states import State as State
 from lwft_bench.results.states import changed, difference, stale
@@ -247,12 +247,10 @@ class RunStore:
         """
         return parsed(Cell, self.cell_folder(cell_id) / "config.json")
 
-    def require_rows(self, cell_id: str) -> list[SampleRow]:
-        """The cell's samples; raises UserError if a file of its rows is damaged."""
-        samples = self.samples(cell_id)
-        self.steps(cell_id)
-        self.selections(cell_id)
-        return samples
+    def rows(self, cell_id: str) -> CellRows:
+        """All rows of a cell; raises UserError if a file of them is damaged."""
+        samples, steps = self.samples(cell_id), self.steps(cell_id)
+        return CellRows(samples, steps, *self.selections(cell_id))
 
     def samples(self, cell_id: str) -> list[SampleRow]:
         """One row an item of each benchmark; none if the cell was not evaluated.

@@ -49,7 +49,7 @@ def start(folder: Path, out: Path, steps: int, items: int) -> subprocess.Popen[s
 
 
 def test_an_evaluation_that_lasts_longer_than_the_limit(tmp_path: Path) -> None:
-    run = start(tmp_path, tmp_path / "run", steps=2, items=1600)
+    run = start(tmp_path, tmp_path / "run", steps=2, items=400)
     printed, _ = run.communicate()
     assert run.returncode == 0, printed
     (result,) = RunStore(tmp_path / "run").results()

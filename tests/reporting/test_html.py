@@ -223,14 +223,21 @@ def _column(tab: Any, number: int) -> list[str]:
     return tab.locator(f"table[data-name=main] tbody td:nth-child({number})").all_inner_texts()
 
 
+def _head(place: int, order: str) -> str:
+    """Of the column once it is sorted: the click alone does not wait for that."""
+    return f"table[data-name=main] thead th:nth-child({place})[aria-sort={order}]"
+
+
 def _sorted(tab: Any) -> None:
     heads = tab.locator("table[data-name=main] thead th").all_inner_texts()
     place = next(number for number, head in enumerate(heads, 1) if "average" in head)
     head = tab.locator(f"table[data-name=main] thead th:nth-child({place})")
     head.click()
+    tab.wait_for_selector(_head(place, "ascending"))
     rising = [quantity(text) for text in _column(tab, place)]
     assert rising == sorted(rising) and len(rising) == 2
     head.click()
+    tab.wait_for_selector(_head(place, "descending"))
     assert [quantity(text) for text in _column(tab, place)] == rising[::-1]
 
 

@@ -18,8 +18,8 @@ from lwft_bench.reporting.figures.style import (
     scaled,
     styled,
 )
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.schema.labels import short_options
 from lwft_bench.schema.suite import AVERAGE
 

@@ -9,9 +9,9 @@ from matplotlib.transforms import Bbox, ScaledTranslation
 
 from lwft_bench.reporting.figures.labels import kept_apart, place_labels
 from lwft_bench.reporting.figures.style import Drawn, fix_layout, new_figure, scaled, styles
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import peak_bytes
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.schema.suite import AVERAGE
 
 _UNTRAINED = "#666666"

@@ -9,6 +9,7 @@ from functools import partial
 from importlib import import_module
 
 from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lwft_bench.reporting.figures.profile import profile_figure, profiles
@@ -79,7 +80,11 @@ def _pictures(figure: Figure, formats: Sequence[str]) -> dict[str, bytes]:
     pictures = {}
     for one in formats:
         buffer = io.BytesIO()
-        dpi = DPI if one == "png" else _PRINT_DPI
-        figure.savefig(buffer, format=one, dpi=dpi, metadata=_UNDATED[one])
+        if one == "png":
+            # `savefig` would draw everything twice, once for a layout that is final.
+            figure.set_dpi(DPI)
+            FigureCanvasAgg(figure).print_png(buffer, metadata=_UNDATED[one])
+        else:
+            figure.savefig(buffer, format=one, dpi=_PRINT_DPI, metadata=_UNDATED[one])
         pictures[one] = buffer.getvalue()
     return pictures

@@ -14,15 +14,20 @@ from lwft_bench.reporting.figures.style import (
     spaced,
     styles,
 )
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.read.records import RunRecords
 
 
 def build(context: Context) -> Drawn | None:
     """None where no losses were recorded."""
     records, comparison, style = context.records, context.comparison, styles(context.comparisons)
-    rows = [row for row in comparison.trained if curves(records.steps, row) is not None]
+    losses = {
+        row.label: found
+        for row in comparison.trained
+        if (found := curves(records, row)) is not None
+    }
+    rows = [row for row in comparison.trained if row.label in losses]
     if not rows:
         return None
     validation = {row.label: points for row in rows if (points := validation_losses(records, row))}
@@ -32,8 +37,7 @@ def build(context: Context) -> Drawn | None:
     panels = figure.subplots(number // columns, columns, sharey=True, squeeze=False).flat
     window = 1
     for place, row in enumerate(rows):
-        found, one = curves(records.steps, row), style[row.label]
-        assert found is not None
+        found, one = losses[row.label], style[row.label]
         window = max(1, len(found) // 20)
         smooth = found.rolling(window, min_periods=1, center=True).mean()
         mean = smooth.mean(axis="columns")
@@ -50,10 +54,10 @@ def build(context: Context) -> Drawn | None:
         low, high = smooth.min(axis="columns"), smooth.max(axis="columns")
         panels[0].fill_between(mean.index, low, high, color=one.color, alpha=0.15, linewidth=0)
         if row.label in validation:
-            steps, losses = zip(*validation[row.label], strict=True)
+            steps, values = zip(*validation[row.label], strict=True)
             panels[1].plot(
                 steps,
-                losses,
+                values,
                 color=one.color,
                 linestyle=one.line,
                 marker=one.marker,
@@ -72,20 +76,24 @@ def build(context: Context) -> Drawn | None:
     return figure, caption
 
 
-def curves(steps: pd.DataFrame, row: Row) -> pd.DataFrame | None:
+def curves(records: RunRecords, row: Row) -> pd.DataFrame | None:
     """[steps, seeds] training losses; None where nothing was recorded."""
-    own = steps[steps["cell"].isin([cell.id for cell in row.done]) & (steps["step"] >= 0)]
+    own = _steps(records, row)
+    own = own[own["step"] >= 0]
     if own.empty:
         return None
     return own.pivot(index="step", columns="cell", values="loss").astype(float)
 
 
+def _steps(records: RunRecords, row: Row) -> pd.DataFrame:
+    return records.steps_by_cell.of_all(cell.id for cell in row.done)
+
+
 def validation_losses(records: RunRecords, row: Row) -> list[tuple[int, float]]:
     """(steps done, validation loss), mean over seeds, before and after training included."""
     losses: dict[int, dict[str, float]] = {}
-    steps = records.steps
-    if "validation_loss" in steps:
-        own = steps[steps["cell"].isin([cell.id for cell in row.done])]
+    own = _steps(records, row)
+    if "validation_loss" in own:
         for found in own[own["validation_loss"].notna()].itertuples():
             losses.setdefault(found.step + 1, {})[found.cell] = found.validation_loss
     for result in row.results:

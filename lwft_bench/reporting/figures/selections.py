@@ -17,8 +17,8 @@ from lwft_bench.reporting.figures.style import (
     page_width,
     scaled,
 )
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.selections import (
     chooses,
     effective_units,

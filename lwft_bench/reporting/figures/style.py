@@ -136,6 +136,7 @@ def legend_columns(labels: Sequence[str], most: int = 4) -> int:
 
 def fix_layout(figure: Figure) -> None:
     """Lay the figure out now and for good: limits are final, and saving does not do it again."""
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
         figure.set_layout_engine("none")

@@ -8,9 +8,9 @@ import numpy as np
 
 from lwft_bench.reporting.figures.loss import curves, validation_losses
 from lwft_bench.reporting.figures.style import LINES, MARKERS, Style, styles
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import peak_bytes, speed
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.selections import chooses, of_row, period_edges, unit_names
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.schema.suite import AVERAGE
@@ -79,7 +79,7 @@ def _point(row: Row) -> dict[str, Any] | None:
 
 
 def _losses(context: Context, row: Row) -> dict[str, Any] | None:
-    found = curves(context.records.steps, row)
+    found = curves(context.records, row)
     if found is None:
         return None
     validation = validation_losses(context.records, row)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lwft_bench.reporting.numbers.comparison import Comparison, Row, differences
+from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.deciding import Bounds, Verdict, WouldDecide, verdict_of
 from lwft_bench.reporting.numbers.measurements import memories
+from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
 from lwft_bench.reporting.numbers.timing import TimedComparison
 from lwft_bench.reporting.numbers.verdicts import between

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from lwft_bench.reporting.numbers.claim_metrics import METRICS, Assessed, RowsMeasured, by_peaks
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.deciding import Bounds, chance, what_decides
 from lwft_bench.reporting.numbers.families import holm
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.statistics import CONFIDENCE, PairedDifference
 from lwft_bench.reporting.numbers.timing import timed
 from lwft_bench.reporting.read.plans import PlannedPeak

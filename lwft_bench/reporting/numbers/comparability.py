@@ -30,6 +30,15 @@ _Setting = dict[str, str | None]
 def setting(cell: ReportedCell) -> _Setting:
     """What a done cell ran on and with, a value for each of `AVERAGED`; None where not recorded."""
     assert cell.result is not None and cell.config is not None
+    return _grounds(cell) | {
+        "strategy source": cell.result.identity_components.get("strategy"),
+        "resolved config": cell.config.model_dump_json(exclude={"id", "seed", "plugins"}),
+    }
+
+
+def _grounds(cell: ReportedCell) -> _Setting:
+    """A value for each of `SUBTRACTED`."""
+    assert cell.result is not None
     components = cell.result.identity_components
     versions = sorted(f"{score.benchmark} {score.version}" for score in cell.result.scores)
     return {
@@ -40,8 +49,6 @@ def setting(cell: ReportedCell) -> _Setting:
         "evaluation": components.get("evaluation", "in the data's and the config's digest"),
         "model files": components.get("model"),
         "benchmark versions": ", ".join(versions),
-        "strategy source": components.get("strategy"),
-        "resolved config": cell.config.model_dump_json(exclude={"id", "seed", "plugins"}),
     }
 
 
@@ -91,8 +98,7 @@ def _apart(own: _Setting, first: _Setting) -> str:
 
 def comparable(one: ReportedCell, other: ReportedCell) -> bool:
     """Whether the difference of the two cells' scores means anything."""
-    left, right = setting(one), setting(other)
-    return all(left[name] == right[name] for name in SUBTRACTED)
+    return _grounds(one) == _grounds(other)
 
 
 def setting_warnings(representatives: dict[str, ReportedCell]) -> Iterator[str]:
@@ -101,7 +107,7 @@ def setting_warnings(representatives: dict[str, ReportedCell]) -> Iterator[str]:
     Args:
         representatives: row label -> one of its done cells.
     """
-    settings = {label: setting(cell) for label, cell in representatives.items()}
+    settings = {label: _grounds(cell) for label, cell in representatives.items()}
     for name in SUBTRACTED:
         values = {label: found[name] for label, found in settings.items()}
         if None in values.values():

@@ -2,75 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
-
 from lwft_bench.reporting.numbers.comparability import (
-    comparable,
     setting_warnings,
     split_by_setting,
 )
+from lwft_bench.reporting.numbers.correctness import Correctness
+from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.numbers.statistics import (
     Estimate,
-    Labels,
-    PairedDifference,
     crossed_mean,
-    paired_difference,
 )
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.reporting.read.tunings import ReportedTuning, edge_warnings
-from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.suite import AVERAGE
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method (or one value of an ablated option) over its seeds.
-
-    correct: benchmark -> [seeds, items] frame of correctness, from the done cells.
-    clusters: benchmark -> cluster of each item, by its id; only of benchmarks that have such.
-    accuracy: benchmark or `AVERAGE` -> estimate; empty when no cell is done.
-    differences: the same keys -> this row minus the baseline, where that can be taken.
-    over_untrained: this row's average minus that of the untrained model.
-    """
-
-    label: str
-    method: str
-    options: tuple[str, ...]
-    trains: bool
-    cells: tuple[ReportedCell, ...]
-    correct: dict[str, pd.DataFrame]
-    clusters: dict[str, pd.Series]
-    accuracy: dict[str, Estimate]
-    differences: dict[str, PairedDifference]
-    over_untrained: PairedDifference | None = None
-
-    def labels(self, benchmark: str, items: pd.Index) -> Labels | None:
-        """The clusters of these items, as numbers; None where each is one of its own."""
-        if benchmark not in self.clusters:
-            return None
-        numbers: Labels = pd.factorize(self.clusters[benchmark].loc[items])[0]
-        return numbers
-
-    @property
-    def done(self) -> list[ReportedCell]:
-        return [cell for cell in self.cells if cell.done]
-
-    @property
-    def results(self) -> list[CellResult]:
-        """Results of the done cells."""
-        return [cell.result for cell in self.done if cell.result is not None]
-
-    @property
-    def status(self) -> str:
-        """`done`, or how many cells have which status."""
-        counts = Counter(cell.status for cell in self.cells)
-        if len(counts) == 1:
-            return next(iter(counts))
-        return ", ".join(f"{number} {status}" for status, number in counts.items())
 
 
 @dataclass(frozen=True)
@@ -102,12 +49,12 @@ class Comparison:
 
 def compare(records: RunRecords) -> list[Comparison]:
     """One comparison for each model and task, in the order of the suite."""
-    samples = dict(list(records.samples.groupby("cell", sort=False)))
+    correctness = Correctness(records.samples)
     pairs = dict.fromkeys((cell.model, cell.task) for cell in records.cells)
     return [
         _compare(
             [cell for cell in records.cells if (cell.model, cell.task) == pair],
-            samples,
+            correctness,
             records.baseline,
             [one for one in records.tunings if (one.model, one.task) == pair],
             suffix="--{}--{}".format(*pair) if len(pairs) > 1 else "",
@@ -118,13 +65,13 @@ def compare(records: RunRecords) -> list[Comparison]:
 
 def _compare(
     cells: list[ReportedCell],
-    samples: dict[str, pd.DataFrame],
+    correctness: Correctness,
     baseline: str | None,
     tunings: Sequence[ReportedTuning],
     suffix: str,
 ) -> Comparison:
     rows = [
-        _row(f"{label} [{apart}]" if apart else label, members, samples)
+        _row(f"{label} [{apart}]" if apart else label, members, correctness)
         for label in dict.fromkeys(cell.label for cell in cells)
         for apart, members in split_by_setting([cell for cell in cells if cell.label == label])
     ]
@@ -154,20 +101,8 @@ def _compare(
     )
 
 
-def _row(label: str, cells: list[ReportedCell], samples: dict[str, pd.DataFrame]) -> Row:
-    found = [
-        samples[cell.id].assign(seed=cell.seed)
-        for cell in cells
-        if cell.done and cell.id in samples
-    ]
-    correct, clusters = {}, {}
-    if found:
-        for name, group in pd.concat(found).groupby("benchmark", sort=False):
-            table = group.pivot(index="seed", columns="id", values="correct").dropna(axis="columns")
-            correct[str(name)] = table.astype(float)
-            own = group.drop_duplicates("id").set_index("id")["cluster"]
-            if own.duplicated().any():
-                clusters[str(name)] = own
+def _row(label: str, cells: list[ReportedCell], correctness: Correctness) -> Row:
+    correct, clusters = correctness.of(cells)
     first = cells[0]
     row = Row(
         label, first.method, first.options, first.trains, tuple(cells), correct, clusters, {}, {}
@@ -183,38 +118,6 @@ def _accuracy(row: Row) -> dict[str, Estimate]:
     labels = {name: row.labels(name, table.columns) for name, table in row.correct.items()}
     single = {name: crossed_mean([table], [labels[name]]) for name, table in tables.items()}
     return single | {AVERAGE: crossed_mean([*tables.values()], [*labels.values()])}
-
-
-def differences(row: Row, reference: Row) -> dict[str, PairedDifference]:
-    """Benchmark or `AVERAGE` -> difference; empty if they share no seed or are not comparable."""
-    if not (row.correct and reference.correct):
-        return {}
-    if not comparable(row.done[0], reference.done[0]):
-        return {}
-    if row.trains and reference.trains:
-        seeds = sorted({cell.seed for cell in row.done} & {cell.seed for cell in reference.done})
-    else:  # the untrained model has no seed: its one table is paired with each seed of the other
-        seeds = []
-    pairs = {}
-    for name in row.correct:
-        if name not in reference.correct:
-            continue
-        left, right = row.correct[name], reference.correct[name]
-        items = left.columns.intersection(right.columns)
-        if row.trains and reference.trains:
-            left, right = left.loc[seeds], right.loc[seeds]
-        if len(items) and len(left) and len(right):
-            labels = row.labels(name, items)
-            pairs[name] = (left[items].to_numpy(), right[items].to_numpy(), labels)
-    num_seeded = row.trains + reference.trains
-    found = {
-        name: paired_difference([left], [right], [labels], num_seeded)
-        for name, (left, right, labels) in pairs.items()
-    }
-    if pairs and pairs.keys() == row.correct.keys():
-        tables, references, clusters = zip(*pairs.values(), strict=True)
-        found[AVERAGE] = paired_difference(tables, references, clusters, num_seeded)
-    return found
 
 
 def _left_out(rows: Sequence[Row]) -> Iterator[str]:

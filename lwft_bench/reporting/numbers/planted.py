@@ -60,7 +60,7 @@ def planted_cells(records: RunRecords) -> dict[tuple[str, Change], list[PlantedC
         if periods.empty or not chooses(records, periods):
             continue
         layers = cell.config.model.altered_layers
-        units = records.units[records.units["cell"] == cell.id]
+        units = records.units_by_cell.of(cell.id)
         planted = units["index"][units["depth"].isin(layers)].tolist()
         twin = _undamaged(records, cell)
         first = periods["scores"].iloc[0]

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lwft_bench.reporting.numbers import inclusion
-from lwft_bench.reporting.numbers.comparison import Row
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 
 _Floats = NDArray[np.float64]
@@ -46,7 +46,7 @@ class Draws:
 
 def of_cell(records: RunRecords, cell: str) -> pd.DataFrame:
     """The periods of one cell."""
-    return records.selections[records.selections["cell"] == cell]
+    return records.selections_by_cell.of(cell)
 
 
 def of_row(records: RunRecords, row: Row) -> list[tuple[ReportedCell, pd.DataFrame]]:
@@ -57,7 +57,7 @@ def of_row(records: RunRecords, row: Row) -> list[tuple[ReportedCell, pd.DataFra
 
 def unit_names(records: RunRecords, periods: pd.DataFrame) -> list[str]:
     """A layer's number, `embed`, `head`, or the number and path of a module in a layer."""
-    units = records.units[records.units["cell"] == periods["cell"].iloc[0]]
+    units = records.units_by_cell.of(periods["cell"].iloc[0])
     return [_unit_name(unit.kind, unit.depth) for unit in units.itertuples()]
 
 
@@ -70,9 +70,10 @@ def _unit_name(kind: str, depth: int) -> str:
 def chooses(records: RunRecords, periods: pd.DataFrame) -> bool:
     """Whether the selection ever changes or leaves a unit out."""
     distinct = {tuple(units) for units in periods["units"]}
-    return len(distinct) > 1 or any(
-        len(units) < len(unit_names(records, periods)) for units in distinct
-    )
+    if len(distinct) > 1:
+        return True
+    number = len(unit_names(records, periods))
+    return any(len(units) < number for units in distinct)
 
 
 def period_edges(periods: pd.DataFrame) -> list[int]:

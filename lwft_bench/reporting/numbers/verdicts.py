@@ -7,13 +7,14 @@ from itertools import combinations
 
 import numpy as np
 
-from lwft_bench.reporting.numbers.comparison import Comparison, Row, differences
+from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.families import (
     Judged,
     SeedVariance,
     judge,
     pooled_seed_variance,
 )
+from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
 from lwft_bench.schema.suite import AVERAGE
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lwft_bench.reporting.numbers.comparability import hardware
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.measurements import memories
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.verdicts import between
 from lwft_bench.reporting.paper.lines import QUOTED, Line
 from lwft_bench.reporting.paper.metrics import Metric

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.timing import TimedComparison, timed
 from lwft_bench.reporting.read.statements import Quoted
 from lwft_bench.schema.suite import Published

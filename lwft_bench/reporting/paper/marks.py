@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.measurements import DIFFERENT
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.statistics import PairedDifference
 from lwft_bench.reporting.numbers.verdicts import (
     Pair,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from lwft_bench.reporting.numbers.comparison import Row, differences
 from lwft_bench.reporting.numbers.measurements import memories, peak_bytes, trainings
+from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.paper.amounts import Amount
 from lwft_bench.reporting.paper.lines import Line
 from lwft_bench.reporting.paper.speeds import (
@@ -33,10 +33,9 @@ _BY_PRESET: Mapping[Preset, tuple[str, ...]] = {
         "speed_ratio",
         "end_to_end_throughput",
         "training_time",
-        "flops",
         "trained_parameters",
     ),
-    "ablation": ("average", "from_first", "peak_memory", "end_to_end_throughput"),
+    "ablation": ("average", "from_first", "peak_memory", "speed_ratio", "end_to_end_throughput"),
 }
 _HEADINGS = {
     "difference": "− baseline",
@@ -45,7 +44,7 @@ _HEADINGS = {
     "memory_ratio": "of the baseline's",
     "offloaded": "on the host",
     "throughput_by_turns": "tokens/s, by turns",
-    "speed_ratio": "speed, of the baseline's",
+    "speed_ratio": "speed ratio",
     "throughput": "tokens/s, steps",
     "end_to_end_throughput": "tokens/s, end to end",
     "training_time": "training time",
@@ -70,7 +69,7 @@ class Metric:
 
 def metrics_of(spec: TableSpec, lines: Sequence[Line]) -> list[Metric]:
     """The columns of a table of these lines."""
-    columns = spec.columns or _BY_PRESET[spec.preset]
+    columns = spec.columns or _of_preset(spec.preset, lines)
     found: list[Metric] = []
     for column in columns:
         one = ColumnSpec(show=column) if column in COLUMNS else column
@@ -78,6 +77,13 @@ def metrics_of(spec: TableSpec, lines: Sequence[Line]) -> list[Metric]:
             one = ColumnSpec(benchmark=one)
         found += _metrics(one, spec, lines)
     return found
+
+
+def _of_preset(preset: Preset, lines: Sequence[Line]) -> tuple[str, ...]:
+    """The cells' own speeds stand where methods were not timed against each other."""
+    timed = any(line.measured is not None and line.measured.turns for line in lines)
+    columns = _BY_PRESET[preset]
+    return tuple(name for name in columns if not (timed and name == "end_to_end_throughput"))
 
 
 def _metrics(column: ColumnSpec, spec: TableSpec, lines: Sequence[Line]) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pandas as pd
 from pydantic import ValidationError
 
 from lwft_bench.reporting.read.agreement import require_items, require_same
+from lwft_bench.reporting.read.by_cell import ByCell
 from lwft_bench.reporting.read.flat import flatten
+from lwft_bench.reporting.read.rows_of_cells import RowsOfCells
 from lwft_bench.reporting.read.timings import ReportedTiming, reported_timing
 from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.store import RunStore
@@ -28,9 +31,6 @@ from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
 from lwft_bench.schema.run import SuiteCell
 from lwft_bench.schema.suite import Published
 from lwft_bench.schema.tables import TableSpec
-
-_SAMPLE = ["cell", "benchmark", "id", "correct", "overlap", "cluster"]
-_NOT_RECORDED = {"probabilities": None, "scores": None, "ages": None}
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,22 @@ class RunRecords:
     warnings: tuple[str, ...] = ()
     timing: ReportedTiming = field(default_factory=ReportedTiming)
 
+    @cached_property
+    def samples_by_cell(self) -> ByCell:
+        return ByCell(self.samples)
+
+    @cached_property
+    def steps_by_cell(self) -> ByCell:
+        return ByCell(self.steps)
+
+    @cached_property
+    def selections_by_cell(self) -> ByCell:
+        return ByCell(self.selections)
+
+    @cached_property
+    def units_by_cell(self) -> ByCell:
+        return ByCell(self.units)
+
 
 def read_run(folder: Path) -> RunRecords:
     """Read a run directory, whatever its state.
@@ -117,7 +133,7 @@ def read_run(folder: Path) -> RunRecords:
     suite = store.read_suite()
     planned = {cell.id: cell for cell in suite.cells}
     waiting = undecided(suite)
-    read: _Samples = {}
+    read = RowsOfCells()
     cells = [_planned_cell(store, cell, read, waiting.get(cell.id, "")) for cell in suite.cells]
     known = planned.keys() | {trial.id for trial in suite.trials}
     found = sorted(path.parent.name for path in folder.glob("cells/*/result.json"))
@@ -126,7 +142,7 @@ def read_run(folder: Path) -> RunRecords:
     cells += added
     done = [cell.id for cell in cells if cell.done]
     timing = reported_timing(folder)
-    headers, selections = _selections(store, done)
+    frames = read.frames(done)
     return RunRecords(
         folder=folder,
         name=suite.name,
@@ -135,31 +151,24 @@ def read_run(folder: Path) -> RunRecords:
         baseline=suite.baseline,
         cells=tuple(cells),
         results=pd.DataFrame([_flat_result(cell) for cell in cells]),
-        samples=pd.DataFrame([row for name in done for row in read[name]], columns=_SAMPLE),
-        steps=_frame(
-            [{"cell": name, **row.as_json()} for name in done for row in store.steps(name)],
-            ("cell", "step", "loss"),
-        ),
-        selections=_frame(selections, ("cell", "step", "num_steps", "units", *_NOT_RECORDED)),
-        units=_frame(headers, ("cell", "index", "kind", "depth")),
+        samples=frames.samples,
+        steps=frames.steps,
+        selections=frames.selections,
+        units=frames.units,
         published=suite.published,
         tables=suite.tables,
         claims=suite.claims,
-        tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial, {})),
+        tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial, RowsOfCells())),
         other_trials=tuple(cell.id for cell in others if cell not in added),
         warnings=(*_warnings(cells, planned, added), *timing.warnings),
         timing=timing,
     )
 
 
-_Samples = dict[str, list[tuple[Any, ...]]]
-"""Of each cell's samples, what `_SAMPLE` names: they are read once, and texts stay on disk."""
-
-
 def _planned_cell(
-    store: RunStore, planned: SuiteCell, read: _Samples, waiting: str = ""
+    store: RunStore, planned: SuiteCell, read: RowsOfCells, waiting: str = ""
 ) -> ReportedCell:
-    """read: gets the cell's samples. waiting: why it cannot run yet."""
+    """read: gets the cell's rows. waiting: why it cannot run yet."""
     cell_id = planned.id
     if (store.cell_folder(cell_id) / "result.json").exists():
         return _finished_cell(store, cell_id, read, planned)
@@ -168,18 +177,15 @@ def _planned_cell(
 
 
 def _finished_cell(
-    store: RunStore, cell_id: str, read: _Samples, planned: SuiteCell | None = None
+    store: RunStore, cell_id: str, read: RowsOfCells, planned: SuiteCell | None = None
 ) -> ReportedCell:
     try:
         result, config = store.read_result(cell_id), store.config(cell_id)
         require_same(store.cell_folder(cell_id), result, config)
         if result.status == "done":
-            samples = store.require_rows(cell_id)
-            require_items(store.cell_folder(cell_id), result, samples)
-            read[cell_id] = [
-                (cell_id, one.benchmark, one.id, one.correct, one.overlap, one.cluster or one.id)
-                for one in samples
-            ]
+            rows = store.rows(cell_id)
+            require_items(store.cell_folder(cell_id), result, rows.samples)
+            read.add(cell_id, rows)
     except (UserError, ValidationError) as error:
         message = error.message if isinstance(error, UserError) else str(error.errors()[0])
         if planned is None:
@@ -274,20 +280,3 @@ def _flat_result(cell: ReportedCell) -> dict[str, Any]:
     for score in record.pop("scores"):
         row[f"scores.{score['benchmark']}"] = score["value"]
     return row | {key: value for key, value in flatten(record) if not isinstance(value, list)}
-
-
-def _selections(
-    store: RunStore, done: Sequence[str]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of the units and of the selections frame."""
-    units, selections = [], []
-    for name in done:
-        header, rows = store.selections(name)
-        units += [{"cell": name, **unit.as_json()} for unit in header.units]
-        selections += [{"cell": name, **_NOT_RECORDED} | row.as_json() for row in rows]
-    return units, selections
-
-
-def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """A frame that has `columns` even when there are no rows."""
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(columns))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lwft_bench.reporting.numbers.comparison import Row, differences
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.families import Judged, judge
 from lwft_bench.reporting.numbers.measurements import peak_bytes, speed
+from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.numbers.verdicts import seed_variance
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.read.flat import flatten
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Table
@@ -28,7 +28,7 @@ def build(context: Context) -> Table | None:
     if len(rows) < 2:
         return None
     recorded = {row.label: _confounds_by_seed(row) for row in rows}
-    shown, notes = differences(recorded)
+    shown, notes = what_differs(recorded)
     return Table(
         name=context.name("confounds"),
         title=context.title("what differs besides the method's name"),
@@ -39,7 +39,7 @@ def build(context: Context) -> Table | None:
     )
 
 
-def differences(
+def what_differs(
     recorded: dict[str, dict[int, dict[str, Any]]],
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """What differs, a line a key and a column a method; and notes on what does not.

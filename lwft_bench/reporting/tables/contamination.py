@@ -8,8 +8,8 @@ from functools import partial
 
 import pandas as pd
 
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.statistics import Estimate, crossed_mean
 from lwft_bench.reporting.read.records import NOT_SOUGHT
 from lwft_bench.reporting.render import formatting as show
@@ -84,9 +84,8 @@ def build(context: Context) -> Table | None:
 
 def _lines(context: Context) -> Iterator[_Line]:
     """One for each benchmark in whose items training examples were sought."""
-    samples = context.records.samples
     cells = [cell.id for row in context.comparison.scored for cell in row.done]
-    samples = samples[samples["cell"].isin(cells)]
+    samples = context.records.samples_by_cell.of_all(cells)
     samples = samples[samples["overlap"] != NOT_SOUGHT].drop_duplicates(["benchmark", "id"])
     kinds: Mapping[str, pd.Series] = {
         str(name): group.set_index("id")["overlap"] for name, group in samples.groupby("benchmark")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
 from lwft_bench.reporting.tables.leading import about
 from lwft_bench.schema.result import Check

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import DIFFERENT, trainings
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.statistics import mean_over_seeds
 from lwft_bench.reporting.numbers.verdicts import lowest_losses
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
@@ -122,7 +122,7 @@ def _reached(records: RunRecords, label: str, cell: ReportedCell, budget: int) -
     )
     if training.validation_loss_after is None:
         return without(missing="no validation loss; task.validation_examples gives one")
-    steps = records.steps[records.steps["cell"] == cell.id]
+    steps = records.steps_by_cell.of(cell.id)
     if "flops" not in steps or steps["flops"].isna().any():
         return without(missing="the operations of single steps are not recorded; run it again")
     # Of single steps they are rounded, so that their sum may pass the total by some operations.

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.measurements import DIFFERENT, memories, peak_bytes
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
 from lwft_bench.reporting.numbers.verdicts import Pair, between_in_both, not_separable
 from lwft_bench.reporting.render import formatting as show

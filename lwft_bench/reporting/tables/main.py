@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import (
     contention,
@@ -13,6 +13,7 @@ from lwft_bench.reporting.numbers.measurements import (
     trainings,
     whole_speed,
 )
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.timing import TimedComparison, timed
 from lwft_bench.reporting.numbers.verdicts import best_averages
 from lwft_bench.reporting.render import formatting as show

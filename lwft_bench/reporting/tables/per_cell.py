@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from lwft_bench.reporting.numbers.comparison import Row
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.read.flat import flatten
 from lwft_bench.schema.result import CellResult, Memory, Training
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lwft_bench.reporting.numbers.comparability import comparable
-from lwft_bench.reporting.numbers.comparison import Comparison, Row
+from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.families import (
     Judged,
@@ -22,6 +22,7 @@ from lwft_bench.reporting.numbers.robust import (
     interquartile_mean,
     probability_of_improvement,
 )
+from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
