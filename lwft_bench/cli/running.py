@@ -58,6 +58,12 @@ def run_command(
         str | None,
         typer.Option(metavar="0,1|all|cpu", help="Devices to share cells out on, one on each."),
     ] = None,
+    devices_per_cell: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Devices that train a cell together, a process on each."
+        ),
+    ] = 1,
     share: Annotated[
         str | None,
         typer.Option(
@@ -161,6 +167,7 @@ def run_command(
         wait=not no_wait,
         workers=workers,
         devices=devices,
+        devices_per_cell=devices_per_cell,
         share_bytes=None if share is None else parse_size(share),
         retry_failed=retry is Retry.FAILED,
         save_weights=save_weights,

@@ -54,12 +54,13 @@ def device_is_broken(error: BaseException) -> bool:
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where a cell computes. devices: none where it sees what there is. shared: others may compute
-    on them meanwhile, so that its speed says nothing.
+    on them meanwhile, so that its speed says nothing. processes: that train it together, one a device.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     shared: bool = False
+    processes: int = 1
 
 
 class Devices:
@@ -68,6 +69,7 @@ class Devices:
     Args:
         share_bytes: What cells may need of a device together; None: one cell a device at a time.
         need: Bytes that a cell needs; None if that is not known, and it has a device to itself.
+        per_cell: Devices that a cell has; several, it has to itself.
     """
 
     def __init__(
@@ -76,10 +78,12 @@ class Devices:
         chosen: Sequence[str],
         share_bytes: int | None = None,
         need: Callable[[Cell], int | None] = lambda cell: None,
+        per_cell: int = 1,
     ) -> None:
         self._variable = VARIABLES[visible.kind]
         self._share_bytes = share_bytes
         self._need = need
+        self._per_cell = per_cell
         self._cells: dict[str, dict[str, int | None]] = {device: {} for device in chosen}
 
     @property
@@ -87,18 +91,26 @@ class Devices:
         """Of those that have not failed."""
         return len(self._cells)
 
-    def device_for(self, cell: Cell) -> str | None:
-        """The device with the fewest cells that has room; None if none has."""
+    @property
+    def enough(self) -> bool:
+        """Whether so many are left as a cell has."""
+        return self.number >= self._per_cell
+
+    def devices_for(self, cell: Cell) -> tuple[str, ...]:
+        """Those with the fewest cells that have room; none if there are not enough of them."""
         fitting = [device for device in self._cells if self._fits(device, cell)]
-        return min(fitting, key=lambda device: len(self._cells[device]), default=None)
+        fitting.sort(key=lambda device: len(self._cells[device]))
+        return tuple(fitting[: self._per_cell]) if len(fitting) >= self._per_cell else ()
 
     def place(self, cell: Cell) -> Placement:
-        """Give the cell a device, which has room."""
-        device = self.device_for(cell)
-        assert device is not None
+        """Give the cell devices, which have room."""
+        devices = self.devices_for(cell)
+        assert devices
         need = self._share(cell)
-        self._cells[device][cell.id] = need
-        return Placement({self._variable: device}, (device,), need is not None)
+        for device in devices:
+            self._cells[device][cell.id] = need
+        environment = {self._variable: ",".join(devices)}
+        return Placement(environment, devices, need is not None, len(devices))
 
     def free(self, cell_id: str) -> None:
         """The cell has ended."""

@@ -40,12 +40,12 @@ class LocalExecutor:
 
     @property
     def works(self) -> bool:
-        return self._devices is None or self._devices.number > 0
+        return self._devices is None or self._devices.enough
 
     def has_room(self, cell: Cell) -> bool:
         if len(self._running) >= self._workers:
             return False
-        return self._devices is None or self._devices.device_for(cell) is not None
+        return self._devices is None or bool(self._devices.devices_for(cell))
 
     def submit(self, job: Job) -> Submitted:
         process = self._server.start(replace(job, placement=self.place(job.cell)))
@@ -73,4 +73,6 @@ class LocalExecutor:
             return None
         self._met_broken.add(cell_id)
         self._devices.retire(devices)
-        return f"device {', '.join(devices)} has failed and is left out: {ended.broken_device}"
+        which = "devices" if len(devices) > 1 else "device"
+        left = "have failed and are left out" if len(devices) > 1 else "has failed and is left out"
+        return f"{which} {', '.join(devices)} {left}: {ended.broken_device}"

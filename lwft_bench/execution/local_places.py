@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lwft_bench.execution.devices import HIDDEN, Devices, Placement, Visible, chosen_devices
 from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
+from lwft_bench.execution.ranked import require_shares
 from lwft_bench.execution.worker import PreflightJob
 from lwft_bench.memory.load import num_cores
 from lwft_bench.schema.cell import Cell
@@ -20,24 +22,41 @@ def local_executor(
     """What runs the cells here, and what it is in words.
 
     Raises:
-        UserError: A device is not there, or no device is named that could be shared.
+        UserError: A device is not there, no device is named that could be shared or a cell could have
+            several of, or batches are too small for them.
     """
+    each = options.devices_per_cell
+    if each > 1:
+        require_shares(cells, each)
     if options.devices in (None, "cpu"):
         if options.share_bytes is not None:
             raise UserError("--share is for devices", "name them with --devices, such as all")
         hidden = options.devices == "cpu"
-        workers = options.workers or _num_workers(cells, server, hidden)
+        if each > 1 and not hidden:
+            raise UserError(
+                "--devices-per-cell is for devices that are named",
+                "--devices all; --devices cpu has a cell trained by so many processes of the CPU",
+            )
+        workers = options.workers or max(1, _num_workers(cells, server, hidden) // each)
         threads = _threads(workers)
         text = f"{workers} at a time, {threads} CPU threads each; loading torch for all of them"
-        placement = HIDDEN if hidden else Placement()
+        placement = replace(HIDDEN, processes=each) if hidden else Placement()
         return LocalExecutor(server, workers, threads, placement=placement), text
     assert options.devices is not None
     visible: Visible = server.findings(PreflightJob((), options.visible))
     chosen = chosen_devices(options.devices, visible)
+    if each > 1 and (options.share_bytes is not None or len(chosen) < each):
+        raise UserError(
+            f"--devices-per-cell {each}: "
+            + (
+                f"there are {len(chosen)}" if options.share_bytes is None else "--share gives parts"
+            ),
+            "name as many with --devices, or give each cell fewer",
+        )
     if options.share_bytes is None:
-        workers = min(options.workers or len(chosen), len(chosen))
-        devices = Devices(visible, chosen)
-        how = "one cell at a time on each"
+        workers = min(options.workers or len(chosen), len(chosen) // each)
+        devices = Devices(visible, chosen, per_cell=each)
+        how = f"each cell on {each} of them" if each > 1 else "one cell at a time on each"
     else:
         needs: dict[str, int] = server.findings(PreflightJob(tuple(cells), options.needs))
         workers = options.workers or max(num_cores(), len(chosen))

@@ -22,6 +22,8 @@ class RunOptions:
     devices: str | None = None
     """Devices that cells are shared out on, one at a time on each, and seeing it alone: "0,1,2" or
     "all"; "cpu": cells see none. None: cells see all and run on the first."""
+    devices_per_cell: int = 1
+    """Devices that a cell has, which train it together, one process on each."""
     share_bytes: int | None = None
     """Several cells at once on a device, as long as their plans say that they need no more of it
     together. Their throughput is then marked as not comparable."""

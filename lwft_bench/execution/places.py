@@ -10,6 +10,7 @@ from lwft_bench.execution.executor import Executor
 from lwft_bench.execution.local_places import local_executor
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
+from lwft_bench.execution.ranked import require_shares
 from lwft_bench.execution.ray_cluster import Cluster, RayOptions
 from lwft_bench.execution.ray_executor import RayExecutor
 from lwft_bench.execution.worker import PreflightJob
@@ -45,9 +46,9 @@ def require_place(options: RunOptions) -> None:
     """
     if options.ray is None:
         return
-    if options.devices is not None or options.share_bytes is not None:
+    if options.devices is not None or options.share_bytes or options.devices_per_cell > 1:
         raise UserError(
-            "--devices and --share are for the devices of one machine",
+            "--devices, --devices-per-cell and --share are for the devices of one machine",
             "on a Ray cluster --gpus says how many a cell has; a half is one that two cells share",
         )
     Cluster(options.ray)
@@ -64,6 +65,7 @@ def _on_ray(
     for warning in cluster.require_fit([place.claims.own_file.resolve(), *_plugins(cells)]):
         say(f"warning: {warning}")
     share = cluster.share
+    require_shares(cells, int(share.gpus))
     needs: dict[str, int] = {}
     if not share.gpus:  # what is planned is a device's memory, which is then the host's
         server = Server(options.preload)

@@ -162,20 +162,20 @@ def threads_per_rank() -> int:
     return max(1, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def require_shares(cells: Iterable[Cell], ranks: Ranks) -> None:
-    """Each rank needs at least one sequence of a batch.
+def require_shares(cells: Iterable[Cell], world: int) -> None:
+    """Each of so many ranks needs at least one sequence of a batch.
 
     Raises:
         UserError: If a cell has fewer.
     """
     for cell in cells:
-        if cell.method.trains and cell.training.batch_size < ranks.world:
+        if cell.method.trains and cell.training.batch_size < world:
             raise UserError(
                 f"{cell.id}: training.batch_size is {cell.training.batch_size}, which "
-                f"{ranks.world} ranks cannot share",
-                "raise it, or start fewer processes with --nproc-per-node",
+                f"{world} ranks cannot share",
+                "raise it, or have fewer: --nproc-per-node of torchrun, or --devices-per-cell",
             )
-        if cell.training.max_tokens is not None and ranks.world > 1:
+        if cell.training.max_tokens is not None and world > 1:
             raise UserError(
                 f"{cell.id}: with training.max_tokens ranks would have unequal numbers of micro-batches",
                 "give training.micro_batch_size instead",

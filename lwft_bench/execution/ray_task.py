@@ -45,7 +45,7 @@ def run_hosted(hosted: HostedJob, devices: tuple[str, ...]) -> Iterator[bytes]:
     """Have a cell run by a host; gives what it tells, each a pickled `Told`.
 
     Args:
-        devices: The GPUs that Ray has given the task.
+        devices: The GPUs that Ray has given the task; several train the cell together.
     """
     runner = hosted.job.runner
     if runner is not None and not runner.exists():
@@ -54,7 +54,8 @@ def run_hosted(hosted: HostedJob, devices: tuple[str, ...]) -> Iterator[bytes]:
         return
     placement = HIDDEN
     if devices:
-        placement = Placement({VARIABLES["cuda"]: ",".join(devices)}, devices)
+        environment = {VARIABLES["cuda"]: ",".join(devices)}
+        placement = Placement(environment, devices, processes=len(devices))
     job = replace(hosted.job, placement=placement)
     connection = _host(hosted.preload)
     connection.send(replace(hosted, job=job))

@@ -281,7 +281,7 @@ class _Run:
         return Job(cell, record, folder, self._options.run_cell, saves, runner)
 
     def _on_ranks(self, ranked: RankedCells, to_do: Sequence[Cell], queue: CellQueue) -> None:
-        require_shares(to_do, self._ranks)
+        require_shares(to_do, self._ranks.world)
         world, threads = self._ranks.world, threads_per_rank()
         if to_do:
             _say(self._console, f"one at a time over {world} ranks, {threads} CPU threads each")

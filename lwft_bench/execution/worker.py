@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from multiprocessing import parent_process, util
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from lwft_bench.cell.outcomes import disk_is_full, one_line, raised
 from lwft_bench.cell.provenance import SHARED_DEVICE, accelerator, now
@@ -32,7 +32,8 @@ from lwft_bench.schema.errors import UserError, described
 from lwft_bench.schema.events import DeviceBroken, DiskFull, Emit, Event, PhaseBegan, Stopped
 from lwft_bench.schema.result import Phase
 from lwft_bench.schema.run import CellRecord
-from lwft_bench.training.errors import Interrupted
+from lwft_bench.training.errors import Diverged, Interrupted
+from lwft_bench.training.ranks import RankLost
 
 if TYPE_CHECKING:
     from lwft_bench.timing.job import TimingJob
@@ -84,13 +85,8 @@ def work(job: Job, connection: Connection) -> None:
     _log_to(job.folder / LOG)
     _settle_on(job.placement)
     stop = _stop_at_sigterm()
-    started = now()
-    phase: Phase = "load"
 
     def emit(event: Event) -> None:
-        nonlocal phase
-        if isinstance(event, PhaseBegan):
-            phase = event.phase
         if job.runner is not None and not job.runner.exists():
             os._exit(1)  # its runner was taken for dead, and another may run the cell
         try:
@@ -98,28 +94,60 @@ def work(job: Job, connection: Connection) -> None:
         except OSError:  # the parent is dead, and what is left to do is its successor's
             os._exit(1)
 
+    if job.placement.processes > 1:
+        from lwft_bench.execution.launching import launch
+
+        _end(connection, launch(job, emit, stop))
+    carry_out(job, emit, stop.is_set)
+    _end(connection)
+
+
+def carry_out(
+    job: Job, tell: Emit, should_stop: Callable[[], bool], ranks: Ranks | None = None
+) -> None:
+    """Run the cell, in a process that is its own or one of its own. Errors become its result.
+
+    Raises:
+        RankLost: Another process has ended, and says why itself.
+    """
+    started = now()
+    phase: Phase = "load"
+    follows = ranks is not None and ranks.rank > 0
+    together = {} if ranks is None else {"ranks": ranks}
+
+    def emit(event: Event) -> None:
+        nonlocal phase
+        if isinstance(event, PhaseBegan):
+            phase = event.phase
+        if not follows:
+            tell(event)
+
     emit(PhaseBegan(phase))
     try:
-        set_threads(job.record.threads)
+        set_threads(max(1, job.record.threads // (ranks.world if ranks else 1)))
         module, _, function = job.run_cell.partition(":")
         run_cell: RunCell = getattr(importlib.import_module(module), function)
-        run_cell(job.cell, job.folder, emit, stop.is_set, save=job.save_weights)
+        folder = Path(os.devnull) if follows else job.folder
+        run_cell(job.cell, folder, emit, should_stop, save=job.save_weights, **together)
     except Interrupted:
         emit(Stopped())
+    except RankLost:
+        raise
     except Exception as error:
         traceback.print_exc()
+        if follows and isinstance(error, Diverged):  # on all of them
+            return
         try:
             if disk_is_full(error):
                 raise
             if device_is_broken(error):
-                emit(DeviceBroken(one_line(str(error))))
-                _end(connection)
+                tell(DeviceBroken(one_line(str(error))))
+                return
             write_result(job.folder, raised(job.cell, job.record, error, phase, started))
         except Exception as last:
             if not disk_is_full(last):
                 raise
-            emit(DiskFull(one_line(str(last))))
-    _end(connection)
+            tell(DiskFull(one_line(str(last))))
 
 
 def _settle_on(placement: Placement) -> None:
@@ -134,14 +162,14 @@ def _settle_on(placement: Placement) -> None:
         os.environ[SHARED_DEVICE] = "1"
 
 
-def _end(connection: Connection) -> None:
+def _end(connection: Connection, code: int = 0) -> NoReturn:
     """Ends the process at once: threads that a library left behind would keep it."""
     connection.close()
     util._run_finalizers(0)  # type: ignore[attr-defined]  # semaphores would count as leaked
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def tell_accelerator(_: None, connection: Connection) -> None:

@@ -97,10 +97,10 @@ def test_what_is_too_large_to_share_has_a_device_to_itself() -> None:
     needs = {small.id: 40, large.id: 101}
     devices = Devices(four_devices(()), ["4"], 100, lambda cell: needs[cell.id])
     assert devices.place(large).shared is False
-    assert devices.device_for(small) is None
+    assert devices.devices_for(small) == ()
     devices.free(large.id)
     assert devices.place(small).shared is True
-    assert devices.device_for(large) is None
+    assert devices.devices_for(large) == ()
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_a_stop_leaves_a_checkpoint_and_the_same_command_goes_on(
 
 def test_every_rank_needs_a_sequence(first: FirstOfTwo, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="batch_size is 16, which 17 ranks cannot share"):
-        require_shares(FakeSuite(("ok",)).cells, Ranks(0, 17))
+        require_shares(FakeSuite(("ok",)).cells, 17)
     with pytest.raises(UserError, match="one at a time"):
         run(tmp_path, "ok", workers=2)
 

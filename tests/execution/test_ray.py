@@ -37,7 +37,7 @@ def test_an_extra_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_devices_of_one_machine_are_not_shared_out_on_a_cluster(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--devices and --share are for the devices of one"):
+    with pytest.raises(UserError, match="are for the devices of one machine"):
         run(FakeSuite(("ok",)), tmp_path, ray=RayOptions(), devices="all")
 
 

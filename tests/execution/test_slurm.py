@@ -47,8 +47,9 @@ def test_jobs_do_a_suite_together(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 @pytest.mark.faults
 def test_a_job_whose_time_is_over_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    fates = ("ok1", "ok2", "ok3")  # the local executor queues a job six times at most
-    jobs = queued(tmp_path, *fates, step_seconds=1.0, minutes=0.8, stop_seconds=20)
+    # 24 s of cells, and 16 s for a job; the local executor queues it six times at most.
+    fates = ("ok1", "ok2", "ok3")
+    jobs = queued(tmp_path, *fates, step_seconds=1.0, minutes=0.6, stop_seconds=20)
     assert run(FakeSuite(fates), tmp_path, slurm=jobs) == 0
     found = results(tmp_path)
     assert {result.weights_digest for result in found.values()} == {undisturbed_weights()}
