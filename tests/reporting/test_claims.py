@@ -147,6 +147,21 @@ def plan_of(folder: Path, **peaks: int) -> Path:
     return path
 
 
+def test_a_side_without_ablation_is_that_without_any_where_there_is_one(tmp_path: Path) -> None:
+    longer = {"training.max_length": 1792}
+    path = plan_of(tmp_path, fft=10**10, lisa=4 * 10**10)
+    plan = json.loads(path.read_text())
+    plan["cells"] += [
+        cell | {"id": f"{cell['id']}--long", "ablation": longer, "peak_bytes": 2 * 10**10}
+        for cell in plan["cells"]
+    ]
+    path.write_text(json.dumps(plan))
+    assert judged([path], tmp_path, kind="memory_ratio", below=0.3).estimate == 0.25
+    side = {"method": "lisa", "ablation": longer}
+    found = judged([path], tmp_path, kind="memory", of=side, against=None, below=24)
+    assert (found.verdict, found.estimate) == ("supported", 20.0)
+
+
 def test_memory_may_be_planned(run: Path, tmp_path: Path) -> None:
     plan = plan_of(tmp_path, fft=10**10, lisa=4 * 10**10)
     claim = {"kind": "memory_ratio", "below": 0.3}

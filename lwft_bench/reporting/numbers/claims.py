@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from lwft_bench.reporting.numbers.claim_metrics import METRICS, Assessed, RowsMeasured, by_peaks
 from lwft_bench.reporting.numbers.comparison import Comparison
@@ -16,6 +16,8 @@ from lwft_bench.reporting.numbers.timing import timed
 from lwft_bench.reporting.read.plans import PlannedPeak
 from lwft_bench.reporting.read.timings import ReportedTiming
 from lwft_bench.schema.claims import Claim, ClaimSide
+
+_AnyRow = TypeVar("_AnyRow")
 
 
 def assess(
@@ -89,7 +91,8 @@ def _rows(claim: Claim, comparison: Comparison) -> list[Row] | str:
     """The rows of all sides; none if one has no done cell; or why they cannot be told."""
     found: list[Row] = []
     for side in claim.sides:
-        rows = [row for row in comparison.rows if row.done and _matches(side, row)]
+        own = [row for row in comparison.rows if row.done and row.method == side.method]
+        rows = _named(side, own, lambda row: row.cells[0].ablation)
         if len(rows) > 1:
             labels = ", ".join(row.label for row in rows)
             return f"{side} is several rows ({labels}): say which by `ablation`"
@@ -97,8 +100,12 @@ def _rows(claim: Claim, comparison: Comparison) -> list[Row] | str:
     return found if len(found) == len(claim.sides) else []
 
 
-def _matches(side: ClaimSide, row: Row) -> bool:
-    return row.method == side.method and _holds(side.ablation, row.cells[0].ablation)
+def _named(
+    side: ClaimSide, found: Sequence[_AnyRow], ablation: Callable[[_AnyRow], Mapping[str, Any]]
+) -> list[_AnyRow]:
+    """Those that have just the side's ablated values, or else those that have these and others."""
+    having = [one for one in found if _holds(side.ablation, ablation(one))]
+    return [one for one in having if len(ablation(one)) == len(side.ablation)] or having
 
 
 def _holds(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
@@ -113,11 +120,11 @@ def _planned(claim: Claim, plans: Sequence[PlannedPeak]) -> Iterator[Assessed]:
             continue
         here = [one for one in plans if (one.model, one.task) == (model, task)]
         sides = [
-            [
-                one
-                for one in here
-                if one.method == side.method and _holds(side.ablation, one.ablation)
-            ]
+            _named(
+                side,
+                [one for one in here if one.method == side.method],
+                lambda one: one.ablation,
+            )
             for side in claim.sides
         ]
         if not all(sides):
