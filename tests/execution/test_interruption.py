@@ -80,7 +80,7 @@ def test_sigterm_does_the_same_and_what_is_done_is_reported(tmp_path: Path) -> N
 
 
 def test_a_terminal_that_closes_does_the_same(tmp_path: Path) -> None:
-    process = start(tmp_path, "ok", "slow")
+    process = start(tmp_path, "ok", "slow", step_seconds=1.0)
     until(lambda: both_in_the_middle(tmp_path))
     os.killpg(process.pid, signal.SIGHUP)
     code, printed = finish(process)

@@ -68,7 +68,9 @@ def _unit_name(kind: str, depth: int) -> str:
 
 
 def chooses(records: RunRecords, periods: pd.DataFrame) -> bool:
-    """Whether the selection ever changes or leaves a unit out."""
+    """Whether the selection ever changes or leaves a unit out; not where none was recorded."""
+    if periods.empty:
+        return False
     distinct = {tuple(units) for units in periods["units"]}
     if len(distinct) > 1:
         return True
