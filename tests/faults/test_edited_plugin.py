@@ -28,7 +28,7 @@ class Mine(Strategy):
 
     def select(self, step):
         file = Path(__file__)
-        if "# edited" not in file.read_text():
+        if not file.read_text().endswith("# edited\\n"):
             file.write_text(file.read_text().replace("units=[0]", "units=[1]") + "# edited\\n")
         return Selection(units=[0], num_steps=2)
 '''

@@ -63,23 +63,24 @@ def test_an_evaluation_that_lasts_longer_than_the_limit(tmp_path: Path) -> None:
 def test_a_process_suspended_for_longer_goes_on(tmp_path: Path, whom: str) -> None:
     """As by Ctrl-Z, or by a scheduler that hands its processor to another job."""
     out = tmp_path / "run"
-    run = start(tmp_path, out, steps=40, items=4)
-    until(lambda: any(out.glob(f"work/{CELL}/checkpoint-*")), seconds=300)
-    server = server_of(run.pid)
-    assert server is not None
-    cells = children_of(server)
-    suspended = cells if whom == "the cell" else [run.pid, server, *cells]
-    for process in suspended:
-        os.kill(process, signal.SIGSTOP)
-    time.sleep(2.5 * LIMIT)
-    for process in suspended:
-        os.kill(process, signal.SIGCONT)
-    printed, _ = run.communicate()
+    with start(tmp_path, out, steps=40, items=4) as run:
+        until(lambda: any(out.glob(f"work/{CELL}/checkpoint-*")), seconds=300)
+        server = server_of(run.pid)
+        assert server is not None
+        cells = children_of(server)
+        suspended = cells if whom == "the cell" else [run.pid, server, *cells]
+        for process in suspended:
+            os.kill(process, signal.SIGSTOP)
+        time.sleep(2.5 * LIMIT)
+        for process in suspended:
+            os.kill(process, signal.SIGCONT)
+        printed, _ = run.communicate()
     assert run.returncode == 0, printed
     assert "starting it again" not in printed
     assert printed.count(f"{CELL}: started") == 1
-    undisturbed = start(tmp_path, tmp_path / "undisturbed", steps=40, items=4)
-    assert undisturbed.wait() == 0
+    with start(tmp_path, tmp_path / "undisturbed", steps=40, items=4) as undisturbed:
+        printed, _ = undisturbed.communicate()
+    assert undisturbed.returncode == 0, printed
     digests = [
         RunStore(folder).results()[0].weights_digest for folder in (out, tmp_path / "undisturbed")
     ]
