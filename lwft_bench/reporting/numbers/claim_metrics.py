@@ -114,8 +114,7 @@ def _throughput_ratio(claim: Claim, measured: RowsMeasured, rows: Sequence[Row])
 
 
 def _by_turns(claim: Claim, turns: TimedComparison | None, rows: Sequence[Row]) -> Assessed:
-    lines = [turns.lines.get(row.label) if turns else None for row in rows]
-    one, other = lines
+    one, other = (turns.lines.get(row.label) if turns else None for row in rows)
     if turns is None or one is None or other is None:
         why = "not timed against each other: `lwft-bench time`, or `speed: end_to_end`"
         return _open(claim, why)

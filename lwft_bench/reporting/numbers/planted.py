@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from lwft_bench.reporting.numbers.selections import chooses, draws, of_cell
-from lwft_bench.reporting.numbers.statistics import CONFIDENCE, student_quantile
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.schema.cell import ModelConfig
 
@@ -128,14 +127,6 @@ def losses(cells: Sequence[PlantedCell], when: str) -> list[float]:
     trainings = [one.cell.result.training for one in cells if one.cell.result]
     losses = [getattr(one, f"validation_loss_{when}") for one in trainings if one]
     return [loss for loss in losses if loss is not None]
-
-
-def interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Student's 95 % interval of the mean; None for a single value."""
-    if len(values) < 2:
-        return None
-    margin = student_quantile(CONFIDENCE, len(values) - 1) * stderr(values)
-    return float(np.mean(values)) - margin, float(np.mean(values)) + margin
 
 
 def stderr(values: Sequence[float]) -> float:

@@ -59,24 +59,24 @@ class TimedLine:
     @cached_property
     def target_rates(self) -> dict[int, float]:
         """Pair -> target tokens per second."""
-        totals: dict[int, list[float]] = {}
-        for row in self.rows:
-            total = totals.setdefault(row.pair, [0.0, 0.0])
-            total[0] += row.target_tokens
-            total[1] += row.seconds
-        return {pair: tokens / max(spent, 1e-9) for pair, (tokens, spent) in totals.items()}
+        return self._rates(lambda row: row.target_tokens, lambda row: row.seconds)
 
     @cached_property
     def _log_rates_by_processor(self) -> np.ndarray:
         return self._log_rates(lambda row: row.processor_seconds)
 
     def _log_rates(self, seconds: Callable[[TimingRow], float]) -> np.ndarray:
-        pairs = sorted({row.pair for row in self.rows})
-        totals = {pair: [0.0, 0.0] for pair in pairs}
+        return np.log([*self._rates(lambda row: row.tokens, seconds).values()])
+
+    def _rates(
+        self, tokens: Callable[[TimingRow], int], seconds: Callable[[TimingRow], float]
+    ) -> dict[int, float]:
+        """Pair, ascending -> tokens over seconds, of all its steps."""
+        totals = {pair: [0.0, 0.0] for pair in sorted({row.pair for row in self.rows})}
         for row in self.rows:
-            totals[row.pair][0] += row.tokens
+            totals[row.pair][0] += tokens(row)
             totals[row.pair][1] += seconds(row)
-        return np.log([tokens / max(total, 1e-9) for tokens, total in totals.values()])
+        return {pair: number / max(spent, 1e-9) for pair, (number, spent) in totals.items()}
 
     @property
     def step_seconds(self) -> float:

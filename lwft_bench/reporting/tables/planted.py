@@ -11,12 +11,12 @@ from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.planted import (
     Change,
     PlantedCell,
-    interval,
     known,
     losses,
     planted_cells,
     stderr,
 )
+from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
 
@@ -71,8 +71,8 @@ def _moved(of: Cells) -> str | None:
     values = known(of[1], lambda one: one.moved)
     if not values:
         return None
-    ends = interval(values)
-    mean = show.points(float(np.mean(values)))
+    found = PairedDifference(mean_over_seeds(values))
+    ends, mean = found.interval, show.points(found.estimate.mean)
     return mean if ends is None else f"{mean} [{show.points(ends[0])}, {show.points(ends[1])}]"
 
 
