@@ -127,8 +127,7 @@ def carry_out(
         set_threads(max(1, job.record.threads // (ranks.world if ranks else 1)))
         module, _, function = job.run_cell.partition(":")
         run_cell: RunCell = getattr(importlib.import_module(module), function)
-        folder = Path(os.devnull) if follows else job.folder
-        run_cell(job.cell, folder, emit, should_stop, save=job.save_weights, **together)
+        run_cell(job.cell, job.folder, emit, should_stop, save=job.save_weights, **together)
     except Interrupted:
         emit(Stopped())
     except RankLost:

@@ -101,3 +101,31 @@ def test_the_same_command_goes_on_to_the_same_weights(
     assert "goes on from its checkpoint" in printed
     digests = [[r.weights_digest for r in RunStore(out).results()] for out in (whole, tmp_path)]
     assert digests[0] == digests[1]
+
+
+def test_a_cell_of_two_devices_has_the_weights_of_one_under_torchrun(
+    whole: Path, suite: Path, tmp_path: Path
+) -> None:
+    """Stopped in the middle, too."""
+    words = ["--out", str(tmp_path), "--devices", "cpu", "--devices-per-cell", "2", "--no-timing"]
+    command = [sys.executable, "-m", "lwft_bench", "run", str(suite), *words]
+
+    def begin() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    run = begin()
+    until(lambda: in_the_middle(tmp_path), seconds=300.0)
+    run.send_signal(signal.SIGINT)
+    printed, _ = run.communicate(timeout=120)
+    assert run.returncode == 130, printed
+    assert "interrupted, checkpoint written" in printed
+    run = begin()
+    printed, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, printed
+    assert "goes on from its checkpoint" in printed
+    here, there = RunStore(tmp_path).results(), RunStore(whole).results()
+    assert [one.weights_digest for one in here] == [one.weights_digest for one in there]
+    assert here[1].training is not None and here[1].training.num_ranks == 2
+    assert here[1].provenance["ranks"] == 2
