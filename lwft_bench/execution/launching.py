@@ -51,9 +51,7 @@ def launch(job: Job, emit: Emit, stop: threading.Event) -> int:
         finally:
             launcher.kill()
     if (code := launcher.returncode) < 0:
-        if code != -signal.SIGKILL:
-            signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
+        _die_of(-code)
     return code
 
 
@@ -80,11 +78,16 @@ def lead() -> None:
         codes = [failure.exitcode for failure in error.failures.values()]
         print(f"exit codes of {len(codes)} of {number} processes: {codes}", flush=True)
         if (worst := min(codes)) < 0:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {-worst})
-            if worst != -signal.SIGKILL:
-                signal.signal(-worst, signal.SIG_DFL)
-            os.kill(os.getpid(), -worst)
+            _die_of(-worst)
         sys.exit(max(codes))
+
+
+def _die_of(number: int) -> None:
+    """End this process by a signal, whatever it does with such otherwise."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def be_rank() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lwft_bench.reporting.render.grid import GridEntry, PaperGrid
-from lwft_bench.reporting.render.latex import begun, escaped
+from lwft_bench.reporting.render.latex import begun, escaped, heading_lines
 from lwft_bench.reporting.render.widths import LETTERS, POINTS, ems
 
 _NEEDS = r"% needs \usepackage{booktabs,multirow,siunitx,graphicx} and \usepackage[T1]{fontenc}"
@@ -123,17 +123,8 @@ def _headings(grid: PaperGrid) -> Iterator[str]:
         yield "{" + _over_lines(text) + "}"
 
 
-def _lines_of(text: str) -> list[str]:
-    """A heading on one line, or on two where it can be broken near its middle."""
-    breaks = [match.end() for match in re.finditer(r"[ -]", text)]
-    if len(text) < 10 or not breaks:
-        return [text]
-    middle = min(breaks, key=lambda place: abs(2 * place - len(text)))
-    return [text[:middle].rstrip(" "), text[middle:]]
-
-
 def _over_lines(text: str) -> str:
-    lines = [begun(escaped(line)) for line in _lines_of(text)]
+    lines = [begun(escaped(line)) for line in heading_lines(text)]
     return lines[0] if len(lines) == 1 else rf"\shortstack{{{lines[0]}\\{lines[1]}}}"
 
 
@@ -165,7 +156,7 @@ def _fit(grid: PaperGrid) -> _Fit:
     for size, points in sizes:
         width = points * leading
         for heading, entries in columns:
-            head = points * max(map(ems, _lines_of(heading)))
+            head = points * max(map(ems, heading_lines(heading)))
             width += max([head, *(_width(entry, points, tiny) for entry in entries)])
         for gap in _GAPS:
             if width + gaps * gap <= room:
@@ -177,7 +168,7 @@ def _leading(grid: PaperGrid) -> Iterator[list[str]]:
     """Lines of the names of blocks, which may be broken, and of the rows' labels, column by column."""
     for depth, heading in enumerate(grid.leading[:-1]):
         names = {row.blocks[depth] for row in grid.rows}
-        yield [heading, *(line for name in names for line in _lines_of(name))]
+        yield [heading, *(line for name in names for line in heading_lines(name))]
     yield [grid.leading[-1], *(row.label for row in grid.rows)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.render.widths import LETTERS, POINTS, ems
@@ -59,7 +59,10 @@ def to_latex(table: Table) -> str:
     The document needs `array`, `booktabs` and the T1 font encoding.
     """
     notes = " ".join(escaped(note) for note in table.notes)
-    parts = [line for columns in _folded(table) for line in (*_tabular(table, columns), _BELOW)]
+    widths = {column: _width(table, column) for column in table.display.columns}
+    parts = [
+        line for columns in _folded(widths) for line in (*_tabular(table, columns, widths), _BELOW)
+    ]
     return "\n".join(
         [
             r"% needs \usepackage{array,booktabs} and \usepackage[T1]{fontenc}",
@@ -81,6 +84,7 @@ _ROOM = POINTS["article"]["text"]
 _POINTS = LETTERS["article"][_SIZE]
 _LONGEST = 0.55 * _ROOM
 """Of a column of text, which is broken into lines."""
+_BROKEN = rf">{{\raggedright\arraybackslash}}p{{{_LONGEST:.0f}pt}}"
 _BELOW = r"\par\medskip"
 
 
@@ -92,24 +96,26 @@ def _width(table: Table, column: str) -> float:
     return min(natural, _LONGEST) if column in table.text_columns else natural
 
 
-def _folded(table: Table) -> Iterator[list[str]]:
+def _folded(widths: Mapping[str, float]) -> Iterator[list[str]]:
     """The columns of each part, as many as are no wider than the text; the first one in all."""
-    first, *others = table.display.columns
-    begin = _width(table, first)
-    part, width = [first], begin
+    first, *others = widths
+    part, width = [first], widths[first]
     for column in others:
-        own = _width(table, column) + 2 * _GAP
+        own = widths[column] + 2 * _GAP
         if len(part) > 1 and width + own > _ROOM:
             yield part
-            part, width = [first], begin
+            part, width = [first], widths[first]
         part.append(column)
         width += own
     yield part
 
 
-def _tabular(table: Table, columns: Sequence[str]) -> Iterator[str]:
+def _tabular(table: Table, columns: Sequence[str], widths: Mapping[str, float]) -> Iterator[str]:
     left = {columns[0], *table.text_columns}
-    kinds = "".join(_kind(table, column, column in left) for column in columns)
+    broken = {column for column in table.text_columns if widths[column] >= _LONGEST}
+    kinds = "".join(
+        _BROKEN if column in broken else "l" if column in left else "r" for column in columns
+    )
     yield rf"\begin{{tabular}}{{@{{}}{kinds}@{{}}}}"
     yield r"\toprule"
     yield _ended(" & ".join(_header(column, column in left) for column in columns))
@@ -120,21 +126,23 @@ def _tabular(table: Table, columns: Sequence[str]) -> Iterator[str]:
     yield r"\end{tabular}"
 
 
-def _kind(table: Table, column: str, left: bool) -> str:
-    width = _width(table, column)
-    if column in table.text_columns and width >= _LONGEST:
-        return rf">{{\raggedright\arraybackslash}}p{{{width:.0f}pt}}"
-    return "l" if left else "r"
+def heading_lines(text: str) -> list[str]:
+    """A heading on one line, or on two where it can be broken near its middle, so that figures set the
+    width of a column.
+    """
+    breaks = [match.end() for match in re.finditer(r"[ -]", text)]
+    if len(text) < 10 or not breaks:
+        return [text]
+    middle = min(breaks, key=lambda place: abs(2 * place - len(text)))
+    return [text[:middle].rstrip(" "), text[middle:]]
 
 
 def _header(text: str, left: bool) -> str:
-    """Over two lines where it can be broken near its middle, so that figures set the width."""
-    breaks = [match.end() for match in re.finditer(r"[ -]", text)]
-    if len(text) < 10 or not breaks:
-        return escaped(text)
-    middle = min(breaks, key=lambda position: abs(2 * position - len(text)))
-    upper, lower = escaped(text[:middle].rstrip(" ")), begun(escaped(text[middle:]))
-    return rf"\shortstack[{'l' if left else 'r'}]{{{upper}\\{lower}}}"
+    upper, *lower = heading_lines(text)
+    if not lower:
+        return escaped(upper)
+    below = begun(escaped(lower[0]))
+    return rf"\shortstack[{'l' if left else 'r'}]{{{escaped(upper)}\\{below}}}"
 
 
 def _line(cells: list[str]) -> str:
