@@ -90,7 +90,8 @@ _BELOW = r"\par\medskip"
 
 def _width(table: Table, column: str) -> float:
     """In points, without the space around it."""
-    texts = [*heading_lines(column), *map(str, table.display[column])]
+    heads = re.split("[ -]", column) if len(column) >= 10 else [column]
+    texts = [*heads, *map(str, table.display[column])]
     natural = _POINTS * max(map(ems, texts))
     return min(natural, _LONGEST) if column in table.text_columns else natural
 
