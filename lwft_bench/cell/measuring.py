@@ -60,6 +60,8 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
         count = partial(_arithmetic, loaded, trained, planned)
         arithmetic = _attempt("operations", missing, count)
     steps = trace.step_rows()
+    if unplannable := loaded.cell.training.unplannable:  # arithmetic is that of plain layers
+        missing["memory"], planned = unplannable, None
     peaks = memory_record(planned, trained.account, assembly, loaded.device)
     if planned is None and peaks is not None:
         missing["memory by component"] = missing.pop("memory")
