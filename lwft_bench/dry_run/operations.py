@@ -45,8 +45,8 @@ class Lengths:
 
 
 TRIALS = (Lengths(8, 16, BatchShape(3, 24, 24)), Lengths(64, 128, BatchShape(3, 96, 24)))
-"""The later ones where the first are further off than `TOLERANCE`."""
-TOLERANCE = 0.01
+"""The later ones where the first are further off than `_CLOSE`."""
+_CLOSE = 0.01
 
 
 class Selected(NamedTuple):
@@ -117,7 +117,7 @@ def count_operations(
             uncounted = tuple(sorted(counter.uncounted + Counter(planned.uncounted)))
             off = max([trial.deviation, *_deviations(costs, planned, longest)])
             found.append(StepCosts(costs, uncounted, off))
-            if off <= TOLERANCE:
+            if off <= _CLOSE:
                 break
     assembly.step.activate([])
     return min(found, key=lambda one: one.deviation)
