@@ -121,6 +121,6 @@ def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithm
         [Selected(row.units, row.observed or ()) for row in trace.selections],
         trained.strategy.needs,
         planned,
+        computed_extent(trained.order.largest_share()),
     )
-    longest = computed_extent(trained.order.largest_share())
-    return cell_arithmetic(trace, operations, planned, longest, assembly.ranks.world)
+    return cell_arithmetic(trace, operations, assembly.ranks.world)
