@@ -121,7 +121,8 @@ def _files(cell: Cell) -> Any:
 def _structural(cell: Cell) -> Any:
     """What decides how a cell's model is put together."""
     method, training = cell.method, cell.training
-    return method.adapter, method.always_train, method.units, training.attention, training.precision
+    how = training.attention, training.precision, training.sharded
+    return method.adapter, method.always_train, method.units, *how
 
 
 def _lengths(cell: Cell) -> Any:
