@@ -61,6 +61,8 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
         count = partial(_arithmetic, loaded, trained, planned)
         arithmetic = _attempt("operations", missing, count)
     steps = trace.step_rows()
+    if unplannable := loaded.cell.training.unplannable:  # arithmetic is that of plain layers
+        missing["memory"], planned = unplannable, None
     peaks = memory_record(planned, trained.account, assembly, loaded.device)
     if planned is None and peaks is not None:
         missing["memory by component"] = missing.pop("memory")
@@ -118,11 +120,12 @@ def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithm
     trace, assembly = trained.trace, trained.assembly
     selections = [Selected(row.units, row.observed or ()) for row in trace.selections]
     needs = trained.strategy.needs
+    longest = computed_extent(trained.order.largest_share())
     if assembly.shards.world > 1:
         shapes = [BatchShape.of(batch) for batch in trained.order.largest_share()]
         with fake_cell(loaded.cell, shapes, traits=trained.traits) as fake:
-            operations = count_operations(fake.assembly, CPU, selections, needs, planned)
+            operations = count_operations(fake.assembly, CPU, selections, needs, planned, longest)
     else:
-        operations = count_operations(assembly, loaded.device, selections, needs, planned)
-    longest = computed_extent(trained.order.largest_share())
-    return cell_arithmetic(trace, operations, planned, longest, assembly.ranks.world)
+        device = loaded.device
+        operations = count_operations(assembly, device, selections, needs, planned, longest)
+    return cell_arithmetic(trace, operations, assembly.ranks.world)

@@ -121,7 +121,8 @@ def _files(cell: Cell) -> Any:
 def _structural(cell: Cell) -> Any:
     """What decides how a cell's model is put together."""
     method, training = cell.method, cell.training
-    how = training.attention, training.precision, training.sharded
+    kernels = training.attention, training.kernels, training.compile, training.device
+    how = *kernels, training.precision, training.sharded
     return method.adapter, method.always_train, method.units, *how
 
 

@@ -16,6 +16,7 @@ from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.groups import make_groups
+from lwft_bench.training.kernels import require_kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,10 @@ class Structure:
 def structure_of(cell: Cell) -> Structure:
     """Raises:
     UserError: the model's config cannot be read, it lacks the attention that the cell asks for,
-        the adapter finds none of its targets, a unit has nothing to train, or the model cannot be
-        shared out as the cell asks.
+        the adapter finds none of its targets, a unit has nothing to train, its kernels need what is
+        not here, or the model cannot be shared out as the cell asks.
     """
+    require_kernels(cell.training)
     adapter, model = empty_adapted_model(cell)
     if cell.training.sharded and (problem := why_not_shared_out(model)):
         raise UserError(

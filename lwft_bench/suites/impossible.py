@@ -43,6 +43,13 @@ def impossible(
         )
     if training.sharded is not None:
         yield from _impossible_sharded(method, training, point, settings)
+    if training.compile and not {"layers", "embed", "head"}.issuperset(method.unit_kinds or ("",)):
+        yield Problem(
+            *settings.locate(("training", "compile")),
+            "a layer is compiled for all of its parameters or none of them training, and these units "
+            "train parts of layers: every other part would be compiled anew; expected false, or units "
+            "of whole layers",
+        )
     kind = point.components["optimizer"].kind
     if kind != "elementwise" and isinstance(method.units, ChunkUnits):
         yield Problem(
@@ -88,6 +95,8 @@ def _impossible_sharded(
             "units such as layers, modules or tensors",
         ),
         (training.batching == "packed", "batching: packed", "padded or by_length"),
+        (training.compile, "compile, which has not been tried", "false"),
+        (training.kernels != "torch", f"kernels: {training.kernels}, untried", "torch"),
         (
             training.max_tokens is not None,
             "max_tokens, with which processes would have unequal numbers of micro-batches",

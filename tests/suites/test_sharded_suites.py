@@ -34,6 +34,7 @@ def suite_of(method: str = "fft", more: str = "") -> str:
         ("fft", "batching: packed", "batching: packed; expected padded or by_length"),
         ("fft", "max_tokens: 64", "expected micro_batch_size"),
         ("fft", "update: in_backward", "expected after_backward"),
+        ("fft", "compile: true", "compile, which has not been tried; expected false"),
         ("fft", "batch_size: 1", "expected at least 2"),
     ],
 )
