@@ -1,10 +1,10 @@
-"""How long the answers of the six benchmarks take: ours, lm-eval's own model, and plain generate.
+"""How long the answers of the default suite's benchmarks take: ours, lm-eval's own model, and generate.
 
     OMP_NUM_THREADS=1 python benchmarks/evaluation.py [MODEL] [ITEMS A BENCHMARK] [TURNS]
 
 All answer the same prompts greedily with the same model in memory and the same stops, by turns,
 in batches of the same size; plain generate ends at the end-of-sequence token alone and its texts are cut
-at the stop afterwards. Where rows leave (leaving_rows.py), batches are larger too. Prints medians of
+at the stop afterwards. In `rows stay` they do not leave their batch as they end. Prints medians of
 processor time, ratios to lm-eval's with Student's interval over turns, and the share of answers that
 are ours.
 """
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from leaving_rows import RowsLeave
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
@@ -102,29 +101,60 @@ def main() -> None:
         load_suite("arith").cells[0].task.model_copy(update={"items_per_benchmark": number})
     )
     items = {load_benchmark(name): load_items(task, name) for name in task.benchmarks}
+    choices = choices_of(items)
     items = {one: its for one, its in items.items() if one.kind != "multiple_choice"}
     with left_as_it_was(model, tokenizer) as inner:
         ours = ModelInMemory(inner, tokenizer, BATCH, lambda: None)
         theirs = HFLM(pretrained=inner, tokenizer=tokenizer, batch_size=BATCH)
+        stays = ModelInMemory(inner, tokenizer, BATCH, lambda: None)
+        stays.rows_together = "any"
+        larger = ModelInMemory(inner, tokenizer, 4 * BATCH, lambda: None)
+        compare(
+            {
+                "lm-eval's own": lambda: theirs.generate_until(requests_of(items), True),
+                "ours": lambda: ours.generate_until(requests_of(items)),
+                "ours, rows stay": lambda: stays.generate_until(requests_of(items)),
+                f"ours, batches of {4 * BATCH}": lambda: larger.generate_until(requests_of(items)),
+                "plain generate": lambda: plain(inner, tokenizer, requests_of(items)),
+            },
+            turns,
+        )
+        compare(
+            {
+                "lm-eval's own": lambda: best(choices, theirs.loglikelihood(choices, True)),
+                "ours": lambda: best(choices, ours.loglikelihood(choices)),
+            },
+            turns,
+        )
 
-        def leaving(size: int) -> Callable[[], list[str]]:
-            rows = RowsLeave(inner, tokenizer, size, lambda: None)
-            return lambda: rows.generate_until(requests_of(items))
 
-        ways: dict[str, Callable[[], list[str]]] = {
-            "lm-eval's own": lambda: theirs.generate_until(requests_of(items), disable_tqdm=True),
-            "ours": lambda: ours.generate_until(requests_of(items)),
-            **{f"rows leave, {size}": leaving(size) for size in (BATCH, 2 * BATCH, 4 * BATCH)},
-            "plain generate": lambda: plain(inner, tokenizer, requests_of(items)),
-        }
-        answers = {way: run() for way, run in ways.items()}  # the warming turn
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        for turn in range(turns):
-            for way in list(ways)[:: 1 if turn % 2 == 0 else -1]:
-                started = time.process_time()
-                ways[way]()
-                seconds[way].append(time.process_time() - started)
-    print(f"{sum(map(len, items.values()))} answers, batches of {BATCH}, {turns} turns\n")
+def choices_of(items: dict[BenchmarkConfig, list[Item]]) -> list[Instance]:
+    """One request for each choice of each item; its number is the item's."""
+    every = [item for its in items.values() for item in its if item.choices]
+    return [
+        Instance("loglikelihood", {}, (item.prompt, choice), number)
+        for number, item in enumerate(every)
+        for choice in item.choices
+    ]
+
+
+def best(choices: list[Instance], found: list[tuple[float, bool]]) -> list[str]:
+    """The choice of each item that is most likely."""
+    chosen: dict[int, tuple[float, str]] = {}
+    for one, (value, _) in zip(choices, found, strict=True):
+        chosen[one.idx] = max(chosen.get(one.idx, (-np.inf, "")), (value, one.args[1]))
+    return [text for _, text in chosen.values()]
+
+
+def compare(ways: dict[str, Callable[[], list[str]]], turns: int) -> None:
+    answers = {way: run() for way, run in ways.items()}  # the warming turn
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(turns):
+        for way in list(ways)[:: 1 if turn % 2 == 0 else -1]:
+            started = time.process_time()
+            ways[way]()
+            seconds[way].append(time.process_time() - started)
+    print(f"\n{len(answers['ours'])} answers, batches of {BATCH}, {turns} turns\n")
     print("| | s of processor | ÷ lm-eval's own [95 %] | answers as ours |")
     print("|---|---:|---:|---:|")
     reference = np.log(seconds["lm-eval's own"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,12 +17,20 @@ from transformers import (
 )
 
 from lwft_bench.data.batching import encode_pair
+from lwft_bench.evaluation.leaving_rows import generate_leaving
 from lwft_bench.evaluation.left_padding import (
     Together,
     generated_without_padding,
+    rows_may_leave,
     rows_together,
 )
 from lwft_bench.evaluation.not_finite import NanWatch, NotFinite
+from lwft_bench.evaluation.shared_contexts import (
+    Choices,
+    LogLikelihood,
+    contexts_may_be_shared,
+    log_likelihoods,
+)
 from lwft_bench.evaluation.stopping import StopTexts
 
 
@@ -45,6 +53,7 @@ class ModelInMemory(HFLM):
         self.set_cache_hook(_AnswerHook(on_answer))
         self.rows_together: Together | None = None
         """Which rows are generated for at once; None before anything is generated."""
+        self._may_leave = False
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         return super().generate_until(requests, disable_tqdm=True)
@@ -58,6 +67,39 @@ class ModelInMemory(HFLM):
                 raise NotFinite(f"a log-likelihood is {value}")
         return answers
 
+    def _loglikelihood_tokens(
+        self,
+        requests: list[tuple[tuple[str, str], list[int], list[int]]],
+        disable_tqdm: bool = False,
+        override_bs: int | None = None,
+    ) -> list[LogLikelihood]:
+        """Contexts of several continuations are computed once; lm-eval answers the rest."""
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, (_, context, continuation) in enumerate(requests):
+            if 1 < len(continuation) <= self.max_length - len(context):
+                places.setdefault(tuple(context), []).append(place)
+        shared = [its for its in places.values() if len(its) > 1]
+        padding = self.tokenizer.pad_token_id
+        if shared and not contexts_may_be_shared(self.model, padding):
+            shared = []
+        found: dict[int, LogLikelihood] = {}
+        shared.sort(key=lambda its: -max(len(requests[k][1]) + len(requests[k][2]) for k in its))
+        for its_places in _batches(shared, self.batch_size):
+            batch = [
+                Choices(requests[its[0]][1], [requests[k][2] for k in its]) for its in its_places
+            ]
+            answered = log_likelihoods(self.model, batch, padding)
+            for its, answers in zip(its_places, answered, strict=True):
+                for place, answer in zip(its, answers, strict=True):
+                    found[place] = answer
+                    self.cache_hook.add_partial("loglikelihood", requests[place][0], answer)
+        rest = [place for place in range(len(requests)) if place not in found]
+        others = super()._loglikelihood_tokens(
+            [requests[place] for place in rest], disable_tqdm, override_bs
+        )
+        found |= dict(zip(rest, others, strict=True))
+        return [found[place] for place in range(len(requests))]
+
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
     ) -> torch.Tensor:
@@ -65,6 +107,9 @@ class ModelInMemory(HFLM):
         padding = self.tokenizer.pad_token_id
         if self.rows_together is None:
             self.rows_together = rows_together(self.model, padding)
+            self._may_leave = self.rows_together == "any" and rows_may_leave(
+                self.model, padding, generate_leaving
+            )
         if self.rows_together == "any":
             return self._generate(context, max_length, stop, **options)
         mask, longest = options.pop("attention_mask"), context.shape[1]
@@ -81,10 +126,13 @@ class ModelInMemory(HFLM):
     def _generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
     ) -> torch.Tensor:
-        """Greedy rows end one by one; beam search, which has rows to choose from, by its own end."""
+        """Greedy rows end and leave one by one; beam search has rows to choose from, and ends as one."""
         texts = [text for text in stop if text != self.tokenizer.eos_token]
         criteria = StoppingCriteriaList()
-        if texts and options.get("num_beams", 1) == 1:
+        greedy = options.get("num_beams", 1) == 1
+        if greedy and self._may_leave:
+            options["custom_generate"] = generate_leaving
+        if greedy and texts:
             rows, length = context.shape
             criteria.append(StopTexts(self.tokenizer, texts, prompt_length=length, batch_size=rows))
         options.pop("temperature", None)  # lm-eval's default, which nothing here samples with
@@ -103,6 +151,18 @@ class ModelInMemory(HFLM):
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         return encode_pair(self.tokenizer, context, continuation)
+
+
+def _batches(groups: list[list[int]], limit: int) -> Iterator[list[list[int]]]:
+    """Groups in their order, together as long as no more than `limit` places are in a batch."""
+    batch: list[list[int]] = []
+    for group in groups:
+        if batch and sum(map(len, batch)) + len(group) > limit:
+            yield batch
+            batch = []
+        batch.append(group)
+    if batch:
+        yield batch
 
 
 class _AnswerHook:

@@ -4,28 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Literal
+from unittest.mock import patch
 
 import torch
 from torch import nn
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 LENGTHS = (5, 11)
 """Tokens of the compared prompts."""
 NEW_TOKENS = 3
-_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-1}
-"""Of logits, in standard deviations of them: what rounding may do."""
 
 Together = Literal["any", "one length", "single"]
 """Prompts that may be in one batch."""
 
 _Generated = list[tuple[torch.Tensor, int]]
-"""For each new token of the first row: the logits, and which was chosen."""
+"""For each new token of the first row: the logits in float32, and which was chosen."""
 
 
 def rows_together(model: nn.Module, padding: int) -> Together:
     """Compares a short row's logits alone with those beside a longer row, and beside a like one."""
-    causal_lm: Any = model
+    short, rows, mask = _prompts(model, padding)
+    alone = _generated(model, short, torch.ones_like(short), padding)
+    if _alike(model, alone, _generated(model, rows, mask, padding)):
+        return "any"
+    twice = short.repeat(2, 1)
+    beside_itself = _generated(model, twice, torch.ones_like(twice), padding)
+    return "one length" if _alike(model, alone, beside_itself) else "single"
+
+
+def rows_may_leave(model: nn.Module, padding: int, loop: Callable[..., torch.Tensor]) -> bool:
+    """Compares a short row's logits alone with those after a longer row has left the batch.
+
+    Args:
+        loop: what `generate` takes as `custom_generate`. It may raise anything at all where a model's
+            cache cannot be taken apart by rows, or is kept elsewhere: then its rows stay.
+    """
+    short, rows, mask = _prompts(model, padding)
+    alone = _generated(model, short, torch.ones_like(short), padding)
+    ends = StoppingCriteriaList([_OthersEnd()])
+    try:
+        found = _generated(model, rows, mask, padding, custom_generate=loop, stopping_criteria=ends)
+    except Exception:
+        return False
+    return _alike(model, alone, found)
+
+
+def rounding(model: nn.Module) -> float:
+    """What rounding may do to logits of a model in its dtype, in standard deviations of them."""
+    return 1e-3 if next(model.parameters()).dtype == torch.float32 else 1e-1
+
+
+def _prompts(model: Any, padding: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A short prompt, [1, length]; it with a longer one in one batch; that batch's mask."""
     device = next(model.parameters()).device
-    size = causal_lm.get_input_embeddings().weight.shape[0]
+    size = model.get_input_embeddings().weight.shape[0]
     prompts = [(torch.arange(length, device=device) * 7 + 5) % size for length in LENGTHS]
     longest = max(LENGTHS)
     rows = torch.full((len(prompts), longest), padding, device=device)
@@ -33,40 +71,57 @@ def rows_together(model: nn.Module, padding: int) -> Together:
     for row, prompt in enumerate(prompts):
         rows[row, longest - len(prompt) :] = prompt
         mask[row, longest - len(prompt) :] = 1
-    short = prompts[0][None]
-    alone = _generated(causal_lm, short, torch.ones_like(short), padding)
-    if _alike(alone, _generated(causal_lm, rows, mask, padding)):
-        return "any"
-    twice = short.repeat(2, 1)
-    beside_itself = _generated(causal_lm, twice, torch.ones_like(twice), padding)
-    return "one length" if _alike(alone, beside_itself) else "single"
+    return prompts[0][None], rows, mask
 
 
-def _alike(one: _Generated, other: _Generated) -> bool:
+def _alike(model: nn.Module, one: _Generated, other: _Generated) -> bool:
     """Whether the logits are the same, as long as they follow the same tokens."""
+    share = rounding(model)
     for (left, chosen), (right, chosen_too) in zip(one, other, strict=False):
-        allowed = _TOLERANCE.get(left.dtype, 1e-1) * float(left.float().std())
-        if float((left.float() - right.float()).abs().max()) > allowed:
+        if float((left - right).abs().max()) > share * float(left.std()):
             return False
         if chosen != chosen_too:
             break
     return True
 
 
-def _generated(model: Any, rows: torch.Tensor, mask: torch.Tensor, padding: int) -> _Generated:
-    with torch.no_grad():
-        generated = model.generate(
+class _Remembers(LogitsProcessor):
+    """Keeps the first row's logits of every step."""
+
+    def __init__(self) -> None:
+        self.seen: _Generated = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.seen.append((scores[0].float(), int(scores[0].argmax())))
+        return scores
+
+
+class _OthersEnd(StoppingCriteria):
+    """Ends every row but the first after its first token."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.BoolTensor:
+        ended = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        ended[0] = False
+        return ended  # type: ignore[return-value]
+
+
+def _generated(
+    model: Any, rows: torch.Tensor, mask: torch.Tensor, padding: int, **options: Any
+) -> _Generated:
+    """No end-of-sequence token ends what is compared."""
+    watch = _Remembers()
+    with torch.no_grad(), patch.object(model, "generation_config", GenerationConfig()):
+        model.generate(
             input_ids=rows,
             attention_mask=mask,
             max_new_tokens=NEW_TOKENS,
             do_sample=False,
             pad_token_id=padding,
-            return_dict_in_generate=True,
-            output_logits=True,
+            logits_processor=LogitsProcessorList([watch]),
             use_cache=True,
+            **options,
         )
-    chosen = generated.sequences[0, rows.shape[1] :].tolist()
-    return [(logits[0], token) for logits, token in zip(generated.logits, chosen, strict=True)]
+    return watch.seen
 
 
 def generated_without_padding(

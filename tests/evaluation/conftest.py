@@ -39,9 +39,11 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture
 def only_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model makes no forward passes but for benchmarks: whether padding changes its answers is
-    taken to be known."""
+    """The model makes no forward passes but for benchmarks: whether padding, rows that leave and shared
+    contexts change its answers is taken to be known."""
     monkeypatch.setattr(language_model, "rows_together", lambda model, padding: "any")
+    monkeypatch.setattr(language_model, "rows_may_leave", lambda model, padding, loop: True)
+    monkeypatch.setattr(language_model, "contexts_may_be_shared", lambda model, padding: True)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from lwft_bench.reporting.read.records import read_run
 ROOT = Path(__file__).parents[2]
 FINDINGS = ROOT / "docs" / "findings.md"
 PRECISION = ROOT / "docs" / "precision.md"
+MODELS = ROOT / "docs" / "models.md"
 SETTINGS = ("1.6 M parameters", "weight decay 0.01", "decay of 0.01 at a rate of 0.002")
 """Lines outside of markers that may have a number that looks like a result."""
 
@@ -26,7 +27,7 @@ def evidence() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", [FINDINGS, PRECISION], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [FINDINGS, PRECISION, MODELS], ids=lambda page: page.stem)
 def test_numbers_are_those_of_their_runs(evidence: ModuleType, page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert evidence.MARKED.search(text)

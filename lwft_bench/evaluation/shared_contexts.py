@@ -1,0 +1,108 @@
+"""Log-likelihoods of several continuations of one context, which is computed once.
+
+lm-eval computes the context of a multiple-choice item anew for each of its choices. Here the context's
+keys and values serve all of them. Whether log-likelihoods stay the same is looked at once a model.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from lwft_bench.evaluation.left_padding import rounding
+
+LogLikelihood = tuple[float, bool]
+"""Of a continuation, in nats; and whether each of its tokens is the most likely one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Token ids of a context and of what may follow it; none of them is empty."""
+
+    context: Sequence[int]
+    continuations: Sequence[Sequence[int]]
+
+
+def log_likelihoods(
+    model: Any, batch: Sequence[Choices], padding: int
+) -> list[list[LogLikelihood]]:
+    """For each of the batch's contexts those of its continuations, in their order."""
+    device = next(model.parameters()).device
+    contexts = [torch.tensor(one.context, device=device) for one in batch]
+    answers = [torch.tensor(a, device=device) for one in batch for a in one.continuations]
+    counts = torch.tensor([len(one.continuations) for one in batch], device=device)
+    rows = torch.arange(len(batch), device=device).repeat_interleave(counts)
+    tokens = pad_sequence(contexts, True, padding, padding_side="left")
+    mask = pad_sequence([torch.ones_like(one) for one in contexts], True, 0, padding_side="left")
+    padded = pad_sequence(answers, True, padding)
+    with torch.inference_mode():
+        outputs = _forward(model, tokens, mask, None, logits_to_keep=1)
+        logits = outputs.logits[rows, -1:]
+        if padded.shape[1] > 1:
+            given = padded[:, :-1]
+            outputs.past_key_values.batch_select_indices(rows)
+            mask = torch.cat([mask[rows], torch.ones_like(given)], 1)
+            later = _forward(model, given, mask, outputs.past_key_values).logits
+            logits = torch.cat([logits, later], 1)
+        found = functional.log_softmax(logits, -1, dtype=torch.float32)
+        values = found.gather(2, padded[..., None])[..., 0]
+        likely = logits.argmax(-1) == padded
+    each = iter(
+        (float(value[: len(answer)].sum()), bool(same[: len(answer)].all()))
+        for value, same, answer in zip(values, likely, answers, strict=True)
+    )
+    return [[next(each) for _ in one.continuations] for one in batch]
+
+
+def contexts_may_be_shared(model: Any, padding: int) -> bool:
+    """Compares log-likelihoods of continuations beside one another and beside another context with those
+    of each alone.
+
+    A model whose cache cannot be taken apart by rows, takes one token at a time or is kept elsewhere may
+    raise anything at all: its contexts are not shared.
+    """
+    size = model.get_input_embeddings().weight.shape[0]
+    ids = [(number * 7 + 5) % size for number in range(24)]
+    batch = [Choices(ids[:4], [ids[4:7], ids[7:12]]), Choices(ids[12:21], [ids[21:], ids[:2]])]
+    try:
+        shared = log_likelihoods(model, batch, padding)
+        alone = [[_whole(model, one.context, a) for a in one.continuations] for one in batch]
+    except Exception:
+        return False
+    return all(
+        abs(value - expected) <= scale * rounding(model)
+        for one, its in zip(shared, alone, strict=True)
+        for (value, _), (expected, scale) in zip(one, its, strict=True)
+    )
+
+
+def _whole(model: Any, context: Sequence[int], continuation: Sequence[int]) -> tuple[float, float]:
+    """The log-likelihood from one row without a cache, and the spread of the logits times its tokens."""
+    device = next(model.parameters()).device
+    tokens = torch.tensor([[*context, *continuation]], device=device)
+    with torch.inference_mode():
+        logits = model(input_ids=tokens[:, :-1]).logits[:, len(context) - 1 :].float()
+    values = functional.log_softmax(logits, -1).gather(2, tokens[:, len(context) :, None])
+    return float(values.sum()), len(continuation) * float(logits.std())
+
+
+def _forward(
+    model: Any, tokens: torch.Tensor, mask: torch.Tensor, cache: Any, **options: Any
+) -> Any:
+    """tokens: [rows, new]; mask: [rows, cached and new]."""
+    takes = inspect.signature(model.forward).parameters
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
+    options = {"position_ids": positions, **options}
+    return model(
+        input_ids=tokens,
+        attention_mask=mask,
+        past_key_values=cache,
+        use_cache=True,
+        **{name: value for name, value in options.items() if name in takes},
+    )
