@@ -13,7 +13,7 @@ from typing import Any, NotRequired, get_type_hints
 from pydantic import ConfigDict, TypeAdapter
 from typing_extensions import TypedDict
 
-from lwft_bench.results.rows import LARGE, read_lines, typed_rows
+from lwft_bench.results.rows import LARGE_NUMBER, read_lines, typed_rows
 from lwft_bench.results.store import SAMPLES, STEPS, RunStore
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.rows import Row, SampleRow, SelectionHeader, SelectionRow, StepRow
@@ -120,7 +120,7 @@ def _at_once(kind: type[Row], lines: Sequence[str]) -> list[dict[str, Any]] | No
     try:
         if _may_have_large(text):
             for line in lines:
-                if LARGE.search(line):
+                if LARGE_NUMBER.search(line):
                     record_from_json(line)
         values: list[dict[str, Any]] = _adapter(kind).validate_json(text)
     except ValueError:
@@ -129,9 +129,9 @@ def _at_once(kind: type[Row], lines: Sequence[str]) -> list[dict[str, Any]] | No
 
 
 def _may_have_large(text: str) -> bool:
-    """Whether `LARGE` may be found in it, in a fourth of the time."""
+    """Whether `LARGE_NUMBER` may be found in it, in a fourth of the time."""
     if not text.isascii():
-        return LARGE.search(text) is not None
+        return LARGE_NUMBER.search(text) is not None
     return _LARGE_BYTES.search(text.encode("ascii").translate(_AS_LARGE)) is not None
 
 

@@ -59,6 +59,12 @@ def test_an_error_in_a_process_is_the_same_message() -> None:
 
 
 @pytest.mark.usefixtures("forked")
+def test_a_mistake_in_a_process_is_shown_with_its_place() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)in <lambda>.*ZeroDivisionError"):
+        list(in_processes(lambda item: 1 // item, [1, 2, 0, 3]))
+
+
+@pytest.mark.usefixtures("forked")
 def test_a_process_that_is_ended_is_told() -> None:
     with pytest.raises(UserError, match="was ended from outside"):
         list(in_processes(lambda item: os.kill(os.getpid(), signal.SIGKILL), [1, 2, 3, 4]))
