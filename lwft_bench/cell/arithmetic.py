@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lwft_bench.dry_run.dry_run import MEASURING, PROBING, DryRun, cost_class
+from lwft_bench.dry_run.dry_run import MEASURING, PROBING, cost_class
 from lwft_bench.dry_run.operations import StepCosts
 from lwft_bench.schema.extents import Extent
 from lwft_bench.schema.result import Operations
@@ -57,11 +57,14 @@ class CellArithmetic:
 def cell_arithmetic(
     trace: Trace,
     operations: StepCosts,
-    planned: DryRun,
-    longest: Extent,
     num_ranks: int,
 ) -> CellArithmetic:
-    """longest: of the batch that was planned. num_ranks: each of them updates."""
+    """Each of `num_ranks` updates.
+
+    Raises:
+        ValueError: A step would have fewer operations than none, as those of a model can that
+            do not grow with its tokens.
+    """
     sizes = [unit.num_parameters for unit in trace.units]
     costs = operations.costs
     measured: defaultdict[int, Extent] = defaultdict(Extent)
@@ -85,12 +88,12 @@ def cell_arithmetic(
         if row.step in measured:
             found["measuring"] = costs[MEASURING].passes(measured[row.step])
         steps.append(found)
-    deviations = (
-        abs(cost.passes(longest) + cost.update - planned.flops[kind]) / planned.flops[kind]
-        for kind, cost in costs.items()
-        if planned.flops.get(kind)
-    )
-    return CellArithmetic(steps, operations.uncounted, max([operations.deviation, *deviations]))
+    if any(min(step.values(), default=0) < 0 for step in steps):
+        raise ValueError(
+            "the operations of small batches, up to "
+            f"{100 * operations.deviation:.0f} % off on larger ones, say nothing of a step's"
+        )
+    return CellArithmetic(steps, operations.uncounted, operations.deviation)
 
 
 def _known(extent: Extent | None) -> Extent:

@@ -60,6 +60,8 @@ def measure(loaded: Loaded, trained: Trained) -> Measured:
         count = partial(_arithmetic, loaded, trained, planned)
         arithmetic = _attempt("operations", missing, count)
     steps = trace.step_rows()
+    if unplannable := loaded.cell.training.unplannable:  # arithmetic is that of plain layers
+        missing["memory"], planned = unplannable, None
     peaks = memory_record(planned, trained.account, assembly, loaded.device)
     if planned is None and peaks is not None:
         missing["memory by component"] = missing.pop("memory")
@@ -119,6 +121,6 @@ def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithm
         [Selected(row.units, row.observed or ()) for row in trace.selections],
         trained.strategy.needs,
         planned,
+        computed_extent(trained.order.largest_share()),
     )
-    longest = computed_extent(trained.order.largest_share())
-    return cell_arithmetic(trace, operations, planned, longest, assembly.ranks.world)
+    return cell_arithmetic(trace, operations, assembly.ranks.world)

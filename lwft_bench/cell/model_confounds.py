@@ -6,6 +6,7 @@ from typing import Any
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.adapters.reach import adapter_reach, unquantised
+from lwft_bench.models.loading import COUNTED_AS_SDPA
 from lwft_bench.models.parts import ModelParts, find_parts
 from lwft_bench.plugins.registry import optimizers
 from lwft_bench.schema.cell import Cell
@@ -32,7 +33,7 @@ def model_confounds(cell: Cell, traits: Traits) -> dict[str, Any]:
     found: dict[str, Any] = {
         "adapter.reach": _share(adapter_reach(model, adapter)),
         "optimizer.reach": _share(_optimizer_reach(cell, adapter, parts, traits)),
-        "training.attention": traits.attention or cell.training.attention,
+        "training.attention": _attention(cell, traits),
         "training.router_loss": router_loss_weight(model, cell.training.router_loss) or "none",
     }
     if (left := unquantised(model, adapter)) is not None:
@@ -48,6 +49,12 @@ def model_confounds(cell: Cell, traits: Traits) -> dict[str, Any]:
         unreached = sum(parameters[name].numel() for name in traits.without_gradient)
         found["weights.without_gradient"] = unreached
     return found
+
+
+def _attention(cell: Cell, traits: Traits) -> str:
+    """Kernels that plans count as sdpa are what they are."""
+    asked = cell.training.attention
+    return asked if asked in COUNTED_AS_SDPA else traits.attention or asked
 
 
 def _share(value: float) -> str:

@@ -51,8 +51,9 @@ def scored_alike(
 
 def _is_same_model(cell: Cell, other: Cell) -> bool:
     """Whether equal weights make equal models."""
-    return (cell.method.adapter, cell.training.precision, cell.training.attention) == (
-        other.method.adapter,
-        other.training.precision,
-        other.training.attention,
-    )
+    return _evaluated_as(cell) == _evaluated_as(other)
+
+
+def _evaluated_as(cell: Cell) -> tuple[object, ...]:
+    training = cell.training
+    return cell.method.adapter, training.precision, training.attention, training.kernels

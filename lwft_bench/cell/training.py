@@ -20,6 +20,8 @@ from lwft_bench.schema.events import Emit, seldom
 from lwft_bench.schema.load import Load
 from lwft_bench.strategies.base import Strategy
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble
+from lwft_bench.training.compiling import compile_ahead
+from lwft_bench.training.kernels import require_kernels
 from lwft_bench.training.loss import DeviceBatch
 from lwft_bench.training.packed_attention import require_apart
 from lwft_bench.training.ranks import ALONE, Ranks
@@ -96,6 +98,7 @@ def prepare(loaded: Loaded, ranks: Ranks = ALONE) -> Prepared:
     cell, device = loaded.cell, loaded.device
     account: Account = NoAccount() if device.type == "cpu" else PhasePeaks(device)
     order = _order(loaded, "data", ranks)
+    require_kernels(cell.training, ranks)
     traits = traits_of(cell, longest([BatchShape.of(batch) for batch in order.longest_batch()]))
     check_model(loaded.model, traits, order, device)
     assembly = assemble(
@@ -110,6 +113,8 @@ def prepare(loaded: Loaded, ranks: Ranks = ALONE) -> Prepared:
     if cell.training.batching == "packed":
         with undisturbed(device):
             require_apart(loaded.model, device)
+    if cell.training.compile and strategies.get(cell.method.strategy.name).varies is not False:
+        compile_ahead(assembly, order.longest_batch())
     return Prepared(assembly, order, account, traits)
 
 

@@ -135,14 +135,18 @@ _OWN: dict[Any, Formula] = {
     _aten.vdot: lambda result, left, right, **_: 2 * left.numel(),
     _aten.addr: lambda result, addend, left, right, **_: 2 * left.numel() * right.numel(),
     _aten.addr_: lambda result, addend, left, right, **_: 2 * left.numel() * right.numel(),
+    _aten.linalg_solve_triangular: lambda result, matrix, *_, **__: (
+        result.numel() * matrix.shape[-1]
+    ),
     _aten._int_mm: lambda result, left, right, **_: _mm(left, right),
     _aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     _aten._scaled_dot_product_fused_attention_overrideable: _attention,
     _aten._scaled_dot_product_fused_attention_overrideable_backward: _attention_backward,
 }
-"""What torch 2.13's registry lacks: products in place, of vectors, of experts, and the attention
-kernels of the CPU and of other devices, counted as torch counts those of CUDA: all pairs of tokens,
+"""What torch 2.13's registry lacks: products in place, of vectors, of experts, triangular systems (for
+each element of the solution a product with a row, half of which is empty), and the attention kernels
+of the CPU and of other devices, counted as torch counts those of CUDA: all pairs of tokens,
 masked or not; in the backward pass the scores again and four gradients."""
 
 for _name in ("_grouped_mm", "_scaled_grouped_mm"):

@@ -45,6 +45,8 @@ SHAPE_FIELDS = (
 """Without these a config says nothing about a model's size."""
 
 
+COUNTED_AS_SDPA = ("flash_attention_2", "flex_attention")
+"""Attention that cannot be built without its package or device; like sdpa it keeps no scores."""
 _ANY_TEXT = "The answer is 5."
 TOKENIZER_JSON = (
     "tokenizer.json",
@@ -149,7 +151,8 @@ def load_model(
 def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
     """The model on the meta device: names, shapes and dtypes as of `load_model`, no memory.
 
-    Where the weights are on this machine, what they tie is tied, whatever the config says.
+    Kernels that need a device are sdpa here, which keeps as much. Where the weights are on this machine,
+    what they tie is tied, whatever the config says.
 
     Raises:
         UserError: as `load_model`.
@@ -161,7 +164,7 @@ def empty_model(config: ModelConfig, dtype: torch.dtype, attention: str) -> PreT
     # Without weights and memory, nothing else than the config can be at fault.
     every = not config.trust_remote_code  # or the code that came with it
     with user_errors(config, config_place(config), every=every), torch.device("meta"):
-        model = _build(config, dtype, attention)
+        model = _build(config, dtype, "sdpa" if attention in COUNTED_AS_SDPA else attention)
     if config.path is not None and config_has_weights(config):
         with user_errors(config):
             untie_as_in(model_folder(config), model)

@@ -114,8 +114,8 @@ class Planner:
         """
         batch, drawn = self._batch(cell), self.draws(cell)
         traits = traits_of(cell, longest(batch.shapes))
-        if traits.problem is not None:
-            return CellPlan(cell, batch, drawn, None, traits.problem)
+        if problem := traits.problem or cell.training.unplannable:
+            return CellPlan(cell, batch, drawn, None, problem)
         total = self._groups(cell)[1]
         of_draws = [drawn.selections, drawn.visited, drawn.observed, drawn.needs]
         key = _text([_relevant(cell), batch.shapes, *of_draws])

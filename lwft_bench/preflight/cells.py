@@ -121,7 +121,8 @@ def _files(cell: Cell) -> Any:
 def _structural(cell: Cell) -> Any:
     """What decides how a cell's model is put together."""
     method, training = cell.method, cell.training
-    return method.adapter, method.always_train, method.units, training.attention, training.precision
+    kernels = training.attention, training.kernels, training.compile, training.device
+    return method.adapter, method.always_train, method.units, kernels, training.precision
 
 
 def _lengths(cell: Cell) -> Any:

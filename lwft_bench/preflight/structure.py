@@ -14,6 +14,7 @@ from lwft_bench.models.parts import find_parts
 from lwft_bench.schema.cell import Cell
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.groups import make_groups
+from lwft_bench.training.kernels import require_kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,10 @@ class Structure:
 def structure_of(cell: Cell) -> Structure:
     """Raises:
     UserError: the model's config cannot be read, it lacks the attention that the cell asks for,
-        the adapter finds none of its targets, or a unit has nothing to train.
+        the adapter finds none of its targets, or a unit has nothing to train; or its kernels need
+        what is not here.
     """
+    require_kernels(cell.training)
     adapter, model = empty_adapted_model(cell)
     if cell.method.trains:
         make_groups(model, find_parts(model), cell.method, adapter)

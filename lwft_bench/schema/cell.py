@@ -176,8 +176,14 @@ class TrainingConfig(Config):
     clip: ClipConfig = ClipConfig()
     checkpointing: bool = False
     """Recompute each layer's activations in the backward pass."""
-    attention: Literal["auto", "eager", "sdpa"] = "auto"
-    """`auto`: sdpa where the model has it, else what it has."""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"] = "auto"
+    """`auto`: sdpa where the model has it, else what it has. `flash_attention_2` needs the extra
+    `flash`, `flex_attention` torch's compiler; both need a CUDA device, and plans count them as sdpa."""
+    compile: bool = False
+    """Compile each decoder layer by itself for training; evaluation is not compiled. What a compiled
+    step needs of memory is measured on a device and not planned."""
+    kernels: Literal["torch", "liger"] = "torch"
+    """`liger`: fused norms and MLPs of the extra `liger`, on a CUDA device; not planned either."""
     dropout: bool = True
     """Keep the model's own dropout, and the noise of its routers, on while training."""
     router_loss: Literal["auto", "on", "off"] = "auto"
@@ -202,9 +208,31 @@ class TrainingConfig(Config):
     def _can_be_split(self) -> Self:
         if self.max_tokens is not None and self.micro_batch_size is not None:
             raise ValueError("micro_batch_size and max_tokens say the same: give one of them")
-        if self.batching == "packed" and self.attention == "eager":
+        if self.batching == "packed" and self.attention not in ("auto", "sdpa"):
             raise ValueError("batching: packed needs attention: sdpa (or auto)")
         return self
+
+    @model_validator(mode="after")
+    def _has_the_kernels_dtype(self) -> Self:
+        if self.attention == "flash_attention_2" and self.precision == "float32":
+            raise ValueError(
+                "attention: flash_attention_2 is for half precision: expected precision bf16, "
+                "bf16-stochastic or bf16-master"
+            )
+        return self
+
+    @property
+    def unplannable(self) -> str | None:
+        """Why a step on fake tensors does not tell what this one needs; None: it does."""
+        if self.compile:
+            return (
+                "training.compile: compiled layers keep other tensors than those that are counted"
+            )
+        if self.kernels != "torch":
+            return (
+                f"training.kernels: {self.kernels}'s keep other tensors than those that are counted"
+            )
+        return None
 
     def as_recorded(self, exclude: Collection[str] = ()) -> dict[str, Any]:
         """The settings as identities and confounds have them.
@@ -228,7 +256,12 @@ class TrainingConfig(Config):
         return self
 
 
-_BEFORE: dict[str, Any] = {"batching": "padded", "max_tokens": None}
+_BEFORE: dict[str, Any] = {
+    "batching": "padded",
+    "max_tokens": None,
+    "compile": False,
+    "kernels": "torch",
+}
 """What settings that came later say of what was done before."""
 
 

@@ -41,6 +41,13 @@ def impossible(
             *settings.locate(("training", "steps")),
             "expected at least 1, found 0: the untrained model is the method base",
         )
+    if training.compile and not {"layers", "embed", "head"}.issuperset(method.unit_kinds or ("",)):
+        yield Problem(
+            *settings.locate(("training", "compile")),
+            "a layer is compiled for all of its parameters or none of them training, and these units "
+            "train parts of layers: every other part would be compiled anew; expected false, or units "
+            "of whole layers",
+        )
     kind = point.components["optimizer"].kind
     if kind != "elementwise" and isinstance(method.units, ChunkUnits):
         yield Problem(

@@ -24,6 +24,7 @@ from lwft_bench.state.engine import Engine, SynchronousEngine
 from lwft_bench.state.precision import precision_of
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Groups, UnitGroup, make_groups
+from lwft_bench.training.kernels import use_kernels
 from lwft_bench.training.loss import CausalLoss, router_loss_weight
 from lwft_bench.training.packed_attention import attend_by_sequence, require_no_balance
 from lwft_bench.training.ranks import ALONE, Ranks
@@ -96,6 +97,8 @@ def assemble(
     if config.batching == "packed":
         attend_by_sequence(model)
         require_no_balance(router_loss_weight(model, config.router_loss))
+    if not surroundings.fake:
+        use_kernels(model, parts.layers, config)
     if config.checkpointing:
         for layer in parts.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)

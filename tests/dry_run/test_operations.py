@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from lwft_bench.cell.arithmetic import CellArithmetic, cell_arithmetic
-from lwft_bench.dry_run.dry_run import DryRun, dry_run
-from lwft_bench.dry_run.operations import Selected, count_operations
-from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.dry_run.dry_run import DryRun, cost_class, dry_run
+from lwft_bench.dry_run.operations import Cost, Selected, count_operations
+from lwft_bench.dry_run.steps import BatchShape, batch_of
 from lwft_bench.memory.accounting import MemoryReport
 from lwft_bench.memory.flops import FlopCount
 from lwft_bench.plugins.registry import strategies
@@ -165,7 +166,7 @@ def trained(
     for row in trace.measurements:
         index = min(row.step, trace.steps[-1].step) - trace.steps[0].step
         steps[index]["measuring"] += form.forward(row.computed)
-    return cell_arithmetic(trace, operations, planned, Extent(), 1), steps
+    return cell_arithmetic(trace, operations, 1), steps
 
 
 def angles_are_products() -> bool:
@@ -227,14 +228,61 @@ def test_the_optimizers_own_products(card: str, products: int, tmp_path: Path) -
 
 
 def test_a_batch_that_costs_otherwise_is_told(tmp_path: Path) -> None:
-    """A model whose arithmetic jumps with the length: costs from small batches do not hold."""
+    """A model whose arithmetic jumps twice with the length: costs from small batches do not hold."""
     run = make_run(tmp_path, CARDS["fft"], training(1), "llama")
     layer = run.model.get_submodule("model.layers.0.mlp")
     inner = layer.forward
-    layer.forward = lambda x: inner(inner(x)) if x.shape[1] > 16 else inner(x)  # type: ignore[method-assign]
+
+    def jumps(x: torch.Tensor) -> torch.Tensor:
+        for _ in range((x.shape[1] > 16) + (x.shape[1] > 70)):
+            x = inner(x)
+        return inner(x)
+
+    layer.forward = jumps
     planned = DryRun(NO_MEMORY, {})
     found = count_operations(run.assembly, CPU, [Selected(tuple(LAYERS))], Needs(), planned)
     assert found.deviation > 0.01
+
+
+@pytest.mark.parametrize("length", [40, 64, 96, 128, 250])
+def test_operations_in_chunks_come_close(length: int, tmp_path: Path) -> None:
+    """Layers that fill each row up to a multiple of 64 tokens, as linear attention does: costs from rows
+    of 8 and 16 tokens are negative for longer ones."""
+    run = make_run(tmp_path, CARDS["fft"], training(1), "llama")
+    for layer in LAYERS:
+        mlp = run.model.get_submodule(f"model.layers.{layer}.mlp")
+
+        def chunked(x: torch.Tensor, inner: Any = mlp.forward) -> torch.Tensor:
+            return inner(torch.nn.functional.pad(x, (0, 0, 0, -x.shape[1] % 64)))[:, : x.shape[1]]
+
+        mlp.forward = chunked
+    shape = BatchShape(2, length, length)
+    run.assembly.step.activate(run.assembly.groups.units)
+    with FlopCount() as counter:
+        run.assembly.step.run([batch_of(shape, CPU)], length, lr=None)
+    every = tuple(LAYERS)
+    kind = cost_class(every, [unit.num_parameters for unit in run.assembly.groups.units])
+    planned = DryRun(NO_MEMORY, {kind: counter.total})
+    found = count_operations(
+        run.assembly, CPU, [Selected(every)], Needs(), planned, longest=shape.extent
+    )
+    assert 0.01 < found.deviation < 0.25
+    cost = found.costs[kind].passes(shape.extent)
+    assert cost == pytest.approx(counter.total, rel=found.deviation)
+
+
+def test_costs_below_nothing_are_no_result(tmp_path: Path) -> None:
+    run = make_run(tmp_path, CARDS["fft"], training(2), "llama")
+    run.trainer.run()
+    selections = [Selected(tuple(LAYERS))]
+    found = count_operations(run.assembly, CPU, selections, Needs(), DryRun(NO_MEMORY, {}))
+    (kind,) = found.costs
+    wrong = replace(
+        found,
+        costs={kind: Cost((Fraction(0), Fraction(-1), *[Fraction(0)] * 2), (Fraction(0),) * 4)},
+    )
+    with pytest.raises(ValueError, match="say nothing of a step"):
+        cell_arithmetic(run.trainer.trace, wrong, 1)
 
 
 def test_counting_leaves_no_trace(tmp_path: Path) -> None:

@@ -56,6 +56,13 @@ PRODUCT = 2 * 3 * 4 * 5
 @pytest.mark.parametrize(
     ("name", "call", "expected"),
     [
+        (
+            "linalg_solve_triangular",
+            lambda: torch.linalg.solve_triangular(
+                torch.eye(3).expand(2, 3, 3), torch.ones(2, 3, 5), upper=False
+            ),
+            2 * 3 * 3 * 5,
+        ),
         ("addmm_", lambda: torch.zeros(3, 5).addmm_(torch.ones(3, 4), torch.ones(4, 5)), PRODUCT),
         (
             "addmm.out",

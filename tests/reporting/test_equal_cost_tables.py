@@ -112,3 +112,21 @@ def test_the_best_within_each_methods_memory(maker: RunMaker) -> None:
     assert values["methods"].to_dict() == {"lisa": "lisa", "fft": "lisa, fft"}
     assert values["lowest_validation_loss_of"].to_dict() == {"lisa": "lisa", "fft": "fft"}
     assert values.loc["lisa", "budget_bytes"] == 20 * 2**20
+
+
+def test_operations_that_are_not_exact_are_told(maker: RunMaker) -> None:
+    for name, deviation, uncounted in [
+        ("fft", 0.0, []),
+        ("lisa", 0.0623, []),
+        ("grass", 0.5, ["x"]),
+    ]:
+        add(maker, name, 1000)
+        (path,) = maker.folder.glob(f"cells/*{name}*/result.json")
+        result = json.loads(path.read_text())
+        purposes = ("useful", "padding", "recomputation", "updates", "probing", "measuring")
+        counted = dict.fromkeys(purposes, 0) | {"deviation": deviation, "uncounted": uncounted}
+        result["training"]["operations"] = counted
+        path.write_text(json.dumps(result))
+    notes = tables(maker)["training"].notes
+    assert any(note.startswith("FLOP of lisa and grass: up to 50 % off") for note in notes)
+    assert "FLOP of grass: too few, no formula is known for x." in notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import mean_or_none, trainings
@@ -18,6 +18,8 @@ _NOTE = (
     "update elements that changed the stored weight. FLOP: forward and backward passes, probing "
     "included, from torch's counter on the traced step."
 )
+_EXACT = 0.01
+"""Relative; counts that are no further off are not spoken of."""
 
 
 def build(context: Context) -> Table | None:
@@ -30,9 +32,30 @@ def build(context: Context) -> Table | None:
         context.title("training"),
         rows,
         [*_COLUMNS, *_LEFT_OUT * _any_left_out(rows)],
-        notes=[_NOTE],
+        notes=[_NOTE, *_inexact(rows)],
         values=per_cell(context, rows, lambda result: result.training),
     )
+
+
+def _inexact(rows: list[Row]) -> Iterator[str]:
+    """What is known of counts of operations that are not exact."""
+    counted = {
+        row.label: [one.operations for one in trainings(row) if one.operations] for row in rows
+    }
+    off = {
+        label: max((one.deviation for one in its), default=0.0) for label, its in counted.items()
+    }
+    if names := [label for label, share in off.items() if share > _EXACT]:
+        yield (
+            f"FLOP of {show.listing(names)}: up to {100 * max(off.values()):.0f} % off on batches that "
+            "were counted whole, since the model's operations do not grow with tokens and pairs alone."
+        )
+    lacking = {
+        label: {name for one in its for name in one.uncounted} for label, its in counted.items()
+    }
+    if names := [label for label, operators in lacking.items() if operators]:
+        operators = sorted(set().union(*lacking.values()))
+        yield f"FLOP of {show.listing(names)}: too few, no formula is known for {', '.join(operators)}."
 
 
 def _any_left_out(rows: list[Row]) -> bool:
