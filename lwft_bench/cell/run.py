@@ -20,7 +20,7 @@ from lwft_bench.plugins.files import load_plugin
 from lwft_bench.results.store import TRAINED
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.events import Emit, PhaseBegan
-from lwft_bench.training.ranks import ALONE, Ranks, require_processes
+from lwft_bench.training.ranks import ALONE, Ranks, lost_ranks, require_processes
 
 
 def run_cell(
@@ -39,6 +39,18 @@ def run_cell(
     they share out the weights all evaluate.
     A cell that is only to be scored again gets its kept weights instead of training.
     """
+    with lost_ranks():
+        _run(cell, folder, emit, should_stop, save, ranks)
+
+
+def _run(
+    cell: Cell,
+    folder: Path,
+    emit: Emit,
+    should_stop: Callable[[], bool],
+    save: bool,
+    ranks: Ranks,
+) -> None:
     started, clock = now(), PhaseClock(emit)
     emit = clock.emit
     is_trained = _begin(cell, folder, ranks)

@@ -135,9 +135,11 @@ def cost_of(
         cell = row.plan.cell
         tokens = cell.training.steps * row.plan.batch.tokens
         speed = throughputs.of(cell.model.name, cell.method.name)
-        alone = not cell.training.sharded
-        hours = None if speed is None or not alone else tokens / speed / _SECONDS_AN_HOUR
-        cells.append(CellCost(cell.id, cell.method.name, tokens, hours))
+        method = cell.method.name
+        if processes := cell.training.sharded:
+            speed, method = None, f"{method} (over {processes} devices)"
+        hours = None if speed is None else tokens / speed / _SECONDS_AN_HOUR
+        cells.append(CellCost(cell.id, method, tokens, hours))
     name = device or throughputs.device or "the device"
     return SuiteCost(name, throughputs.source, tuple(cells), shared_out(cells, num_devices))
 
@@ -189,8 +191,7 @@ def cost_as_text(cost: SuiteCost) -> str:
         lines.append(f"Cells by device: {'; '.join(shares)}.")
     if cost.unknown:
         lines.append(
-            "Not counted, since their throughput is not known or they share out the model over several "
-            f"devices: {', '.join(cost.unknown)}."
+            f"Not counted, since their throughput is not known: {', '.join(cost.unknown)}."
         )
     lines.append(
         "Of training steps with the longest batch, padding included, at the throughput "

@@ -6,7 +6,8 @@ torchrun starts them; without it there is one, and nothing here costs anything.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,8 @@ TIMEOUT = timedelta(hours=24)
 its connections close."""
 
 _SET_BY_TORCHRUN = {"RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}
+
+_LOST = "another rank has ended, or is not in step"
 
 _Item = TypeVar("_Item")
 
@@ -145,6 +148,24 @@ class Ranks:
 ALONE = Ranks()
 
 
+@contextmanager
+def lost_ranks() -> Iterator[None]:
+    """Inside, errors of collectives that torch makes by itself are RankLost, as those of `Ranks` are.
+
+    Gloo's have no type of their own, but its name in them.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        from torch.distributed import DistError
+
+        if isinstance(error, RankLost | RanksDiffer):
+            raise
+        if isinstance(error, DistError) or "/gloo/" in str(error):
+            raise RankLost(_LOST) from error
+        raise
+
+
 def require_processes(cell: Cell, world: int) -> None:
     """Makes sure that there are as many processes as share out the weights.
 
@@ -166,4 +187,4 @@ def _together(collective: Callable[..., Any], *arguments: Any, **options: Any) -
     try:
         collective(*arguments, **options)
     except RuntimeError as error:
-        raise RankLost("another rank has ended, or is not in step") from error
+        raise RankLost(_LOST) from error

@@ -148,12 +148,33 @@ def test_the_same_command_goes_on_to_the_same_bits(
         assert "interrupted, checkpoint written" in printed
     elif torchrun:
         os.kill(children_of(run.pid)[-1], signal.SIGKILL)
-        run.communicate(timeout=LONG)
+        printed, _ = run.communicate(timeout=LONG)
+        assert run.returncode != 0
+        assert "another rank has ended" in printed
     else:
         run.kill()
         run.communicate(timeout=LONG)
     assert len(list(tmp_path.glob(f"work/{CELL}/checkpoint-*/tensors-1.safetensors"))) > 0
     printed = finished(suites / "shared.yaml", tmp_path, torchrun=torchrun)
     assert "goes on from its checkpoint" in printed
+    digests = [[r.weights_digest for r in RunStore(out).results()] for out in (whole, tmp_path)]
+    assert digests[0] == digests[1]
+
+
+def ranks_of(run: int) -> list[int]:
+    """Processes below the run that train a cell together."""
+    below = children_of(run)
+    found = [pid for pid in below if b"be_rank()" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return found + [rank for pid in below for rank in ranks_of(pid)]
+
+
+def test_a_cell_that_loses_a_process_starts_again(
+    whole: Path, suites: Path, tmp_path: Path
+) -> None:
+    run = start(suites / "shared.yaml", tmp_path)
+    until(lambda: in_the_middle(tmp_path), seconds=LONG)
+    os.kill(ranks_of(run.pid)[-1], signal.SIGKILL)
+    printed, _ = run.communicate(timeout=LONG)
+    assert run.returncode == 0, printed
     digests = [[r.weights_digest for r in RunStore(out).results()] for out in (whole, tmp_path)]
     assert digests[0] == digests[1]
