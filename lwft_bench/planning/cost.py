@@ -39,8 +39,8 @@ class Throughputs:
 
 @dataclass(frozen=True, slots=True)
 class CellCost:
-    """tokens: of its training steps. hours: on one device; None where nothing is known of its
-    method.
+    """tokens: of its training steps, of each process that shares out the model. hours: on one device;
+    None where nothing is known of its method, and for a cell of several devices.
     """
 
     cell_id: str
@@ -135,7 +135,8 @@ def cost_of(
         cell = row.plan.cell
         tokens = cell.training.steps * row.plan.batch.tokens
         speed = throughputs.of(cell.model.name, cell.method.name)
-        hours = None if speed is None else tokens / speed / _SECONDS_AN_HOUR
+        alone = not cell.training.sharded
+        hours = None if speed is None or not alone else tokens / speed / _SECONDS_AN_HOUR
         cells.append(CellCost(cell.id, cell.method.name, tokens, hours))
     name = device or throughputs.device or "the device"
     return SuiteCost(name, throughputs.source, tuple(cells), shared_out(cells, num_devices))
@@ -188,7 +189,8 @@ def cost_as_text(cost: SuiteCost) -> str:
         lines.append(f"Cells by device: {'; '.join(shares)}.")
     if cost.unknown:
         lines.append(
-            f"Not counted, since their throughput is not known: {', '.join(cost.unknown)}."
+            "Not counted, since their throughput is not known or they share out the model over several "
+            f"devices: {', '.join(cost.unknown)}."
         )
     lines.append(
         "Of training steps with the longest batch, padding included, at the throughput "

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
@@ -107,6 +110,13 @@ class Ranks:
         _together(distributed.broadcast_object_list, values, src=0, device=torch.device("cpu"))
         return values[0]
 
+    def copy_first(self, tensor: torch.Tensor) -> None:
+        """Puts the first rank's values into all ranks' tensors, in place."""
+        if self.world > 1:
+            from torch import distributed
+
+            _together(distributed.broadcast, tensor, src=0)
+
     def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         """The ranks' tensors, in their order; of equal shape and on the host."""
         if self.world == 1:
@@ -133,6 +143,23 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+def require_processes(cell: Cell, world: int) -> None:
+    """Makes sure that there are as many processes as share out the weights.
+
+    Raises:
+        UserError: There are not.
+    """
+    wanted = cell.training.sharded
+    if wanted is not None and world != wanted:
+        raise UserError(
+            f"{cell.id}: training.sharded is {wanted}, and the cell would have {world} "
+            f"process{'es' if world > 1 else ''}",
+            f"start it with --devices all --devices-per-cell {wanted} (on CPUs --devices cpu, on a Ray "
+            f"cluster --gpus {wanted}) or with torchrun --nproc-per-node {wanted}; or leave "
+            "training.sharded out, if the model fits one device",
+        )
 
 
 def _together(collective: Callable[..., Any], *arguments: Any, **options: Any) -> None:
