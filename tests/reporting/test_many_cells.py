@@ -76,7 +76,7 @@ def test_an_interruption_ends_all_at_once_and_without_a_word_of_theirs() -> None
         "from lwft_bench.reporting.read import in_processes as module\n"
         "module._processors = lambda: 2\n"
         "def work(item):\n"
-        "    print(os.getpid(), flush=True)\n"
+        "    os.write(1, b'%d\\n' % os.getpid())\n"
         "    time.sleep(60)\n"
         "try:\n"
         "    list(module.in_processes(work, range(8)))\n"
