@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lwft_bench.adapters.base import Adapter
+from lwft_bench.models.sharded import whole_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ class Full(Adapter):
 
     def save(self, model: Model, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         """A transformers model folder."""
-        model.save_pretrained(str(folder))
+        model.save_pretrained(str(folder), state_dict=whole_state(model))
         tokenizer.save_pretrained(folder)
 
     def load(self, model: Model, folder: Path) -> None:

@@ -48,6 +48,8 @@ class Loaded:
 def load(cell: Cell, *, is_scored: bool = True) -> Loaded:
     """Everything that the cell's configuration names.
 
+    A model that is to be shared out stays on the host: `share_out` brings it to devices.
+
     Args:
         is_scored: Whether benchmarks' items are wanted; a trial has none.
 
@@ -61,7 +63,8 @@ def load(cell: Cell, *, is_scored: bool = True) -> Loaded:
     data = load_written(cell.task, tokenizer)
     asked_of = () if cell.trial or not is_scored else cell.task.benchmarks
     items = {name: load_items(cell.task, name) for name in asked_of}
-    adapter, model = adapted_model(cell, streams.seed("initialisation"), device)
+    place = torch.device("cpu") if config.sharded else device
+    adapter, model = adapted_model(cell, streams.seed("initialisation"), place)
     _require_finite(cell, model)
     return Loaded(
         cell=cell,

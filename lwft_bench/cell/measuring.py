@@ -16,6 +16,7 @@ from lwft_bench.cell.outcomes import one_line
 from lwft_bench.cell.training import Trained
 from lwft_bench.data.extents import computed_extent
 from lwft_bench.dry_run.dry_run import DryRun, dry_run
+from lwft_bench.dry_run.fake_cell import CPU, fake_cell
 from lwft_bench.dry_run.operations import Selected, count_operations
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.schema.cell import Cell
@@ -113,14 +114,18 @@ def _plan(loaded: Loaded, trained: Trained) -> DryRun:
 
 
 def _arithmetic(loaded: Loaded, trained: Trained, planned: DryRun) -> CellArithmetic:
-    """The operations of each step, from small batches run through the trained model."""
+    """The operations of each step, from small batches run through the trained model; of one that is
+    shared out, whose other ranks would have to run them too, through its like without values.
+    """
     trace, assembly = trained.trace, trained.assembly
-    operations = count_operations(
-        assembly,
-        loaded.device,
-        [Selected(row.units, row.observed or ()) for row in trace.selections],
-        trained.strategy.needs,
-        planned,
-        computed_extent(trained.order.largest_share()),
-    )
+    selections = [Selected(row.units, row.observed or ()) for row in trace.selections]
+    needs = trained.strategy.needs
+    longest = computed_extent(trained.order.largest_share())
+    if assembly.shards.world > 1:
+        shapes = [BatchShape.of(batch) for batch in trained.order.largest_share()]
+        with fake_cell(loaded.cell, shapes, traits=trained.traits) as fake:
+            operations = count_operations(fake.assembly, CPU, selections, needs, planned, longest)
+    else:
+        device = loaded.device
+        operations = count_operations(assembly, device, selections, needs, planned, longest)
     return cell_arithmetic(trace, operations, assembly.ranks.world)

@@ -7,6 +7,7 @@ from torch import nn
 
 from lwft_bench.data.batching import DataOrder
 from lwft_bench.memory.meters import NoAccount
+from lwft_bench.models.sharded import is_shared_out, settle
 from lwft_bench.schema.errors import UserError
 from lwft_bench.training.causality import require_causal
 from lwft_bench.training.loss import CausalLoss, DeviceBatch
@@ -31,6 +32,9 @@ def check_model(model: nn.Module, traits: Traits, order: DataOrder, device: torc
         loss = CausalLoss(model, NoAccount(), own_logits=traits.own_logits)
         agrees = loss.agrees_with_model(DeviceBatch.of(order.longest_batch()[0], device))
     model.train(was_training)
+    settle(model)
+    if is_shared_out(model):  # torch has given zeros to what had no gradient
+        model.zero_grad()
     if not agrees:
         raise UserError(
             "the model's logits are not what its head returns, though no operation between them was"

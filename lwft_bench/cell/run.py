@@ -12,13 +12,15 @@ from lwft_bench.cell.provenance import now, provenance
 from lwft_bench.cell.restoring import restore
 from lwft_bench.cell.same import require_same
 from lwft_bench.cell.scoring import score, score_or_reuse
+from lwft_bench.cell.shares import save_weights, share
 from lwft_bench.cell.training import train
 from lwft_bench.cell.writing import write, write_scores, write_trace
+from lwft_bench.models.digests import weights_digest
 from lwft_bench.plugins.files import load_plugin
-from lwft_bench.results.store import TRAINED, WEIGHTS
+from lwft_bench.results.store import TRAINED
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.events import Emit, PhaseBegan
-from lwft_bench.training.ranks import ALONE, Ranks
+from lwft_bench.training.ranks import ALONE, Ranks, lost_ranks, require_processes
 
 
 def run_cell(
@@ -33,33 +35,52 @@ def run_cell(
     """Runs a cell in its work folder and writes its files there, `result.json` last.
 
     Goes on from the folder's checkpoint, if any. Raises Interrupted after writing one, once
-    should_stop() is true. Over several ranks all train, and the first alone evaluates and writes.
+    should_stop() is true. Over several ranks all train, and the first alone evaluates and writes; where
+    they share out the weights all evaluate.
     A cell that is only to be scored again gets its kept weights instead of training.
     """
+    with lost_ranks():
+        _run(cell, folder, emit, should_stop, save, ranks)
+
+
+def _run(
+    cell: Cell,
+    folder: Path,
+    emit: Emit,
+    should_stop: Callable[[], bool],
+    save: bool,
+    ranks: Ranks,
+) -> None:
     started, clock = now(), PhaseClock(emit)
     emit = clock.emit
     is_trained = _begin(cell, folder, ranks)
-    if ranks.rank > 0 and (is_trained or not cell.method.trains):
+    shared = cell.training.sharded is not None and ranks.world > 1
+    if ranks.rank > 0 and not shared and (is_trained or not cell.method.trains):
         return
+    if cell.method.trains and not is_trained:
+        require_processes(cell, ranks.world)
     loaded = load(cell)
     if is_trained:
-        return _score_again(loaded, folder, emit)
+        return _score_again(loaded, folder, emit, ranks)
+    share(loaded, ranks)
     trained = train(loaded, folder, emit, should_stop, ranks) if cell.method.trains else None
-    if ranks.rank > 0:
+    if ranks.rank > 0 and not shared:
         return
     measured = scored = None
-    if trained is not None:
+    if trained is not None and ranks.rank == 0:
         emit(PhaseBegan("plan"))
         measured = measure(loaded, trained)
         write_trace(folder, measured)
+    weights = weights_digest(loaded.adapter.tensors(loaded.model))
     if not cell.trial:
         emit(PhaseBegan("evaluate"))
-        scored = score_or_reuse(loaded, folder, emit)
+        scored = score_or_reuse(loaded, folder, emit, weights, ranks)
     if save and not cell.trial:
         emit(PhaseBegan("save"))
-        loaded.adapter.save(loaded.model, loaded.tokenizer, folder / WEIGHTS)
-    made_with = provenance(started) | {"ranks": ranks.world}
-    write(folder, loaded, measured, scored, made_with, clock.seconds())
+        save_weights(loaded, folder, ranks)
+    if ranks.rank == 0:
+        made_with = provenance(started) | {"ranks": ranks.world}
+        write(folder, loaded, measured, scored, made_with, clock.seconds(), weights)
 
 
 def _begin(cell: Cell, folder: Path, ranks: Ranks) -> bool:
@@ -71,9 +92,12 @@ def _begin(cell: Cell, folder: Path, ranks: Ranks) -> bool:
     return bool(ranks.broadcast((folder / TRAINED).exists()))
 
 
-def _score_again(loaded: Loaded, folder: Path, emit: Emit) -> None:
-    """The kept weights instead of training."""
+def _score_again(loaded: Loaded, folder: Path, emit: Emit, ranks: Ranks) -> None:
+    """The kept weights instead of training. One process alone can do it if the model fits."""
     started = now()
     earlier = restore(loaded, folder)
+    share(loaded, ranks)
     emit(PhaseBegan("evaluate"))
-    write_scores(folder, loaded, earlier, score(loaded, emit), provenance(started))
+    scored = score(loaded, emit, ranks)
+    if ranks.rank == 0:
+        write_scores(folder, loaded, earlier, scored, provenance(started))

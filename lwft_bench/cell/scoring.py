@@ -8,14 +8,16 @@ from pathlib import Path
 
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.cell.reuse import scored_alike
+from lwft_bench.cell.shares import in_step
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.evaluation.not_finite import NotFinite
-from lwft_bench.models.digests import weights_digest
+from lwft_bench.models.sharded import is_shared_out
 from lwft_bench.schema.events import BenchmarkScored, Emit, seldom
 from lwft_bench.schema.result import Score
 from lwft_bench.schema.rows import SampleRow
 from lwft_bench.training.errors import Diverged
+from lwft_bench.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +38,24 @@ class Scored:
         return sum(score.value for score in self.scores) / len(self.scores)
 
 
-def score_or_reuse(loaded: Loaded, folder: Path, emit: Emit) -> Scored:
+def score_or_reuse(
+    loaded: Loaded, folder: Path, emit: Emit, weights: str, ranks: Ranks = ALONE
+) -> Scored:
     """Takes the scores of a cell of the run that ended in the same weights; else evaluates.
+
+    Args:
+        weights: Their digest.
 
     Raises:
         Diverged: As `score`, and UserError too.
     """
     if not loaded.cell.method.trains:
-        return score(loaded, emit)
-    weights = weights_digest(loaded.adapter.tensors(loaded.model))
-    alike = scored_alike(loaded.cell, folder, weights)
+        return score(loaded, emit, ranks)
+    alike = scored_alike(loaded.cell, folder, weights) if ranks.rank == 0 else None
+    if is_shared_out(loaded.model):
+        alike = ranks.broadcast(alike)
     if alike is None:
-        return score(loaded, emit)
+        return score(loaded, emit, ranks)
     result, samples = alike
     for one in result.scores:
         emit(BenchmarkScored(one.benchmark, one.value))
@@ -55,8 +63,8 @@ def score_or_reuse(loaded: Loaded, folder: Path, emit: Emit) -> Scored:
     return Scored(tuple(result.scores), tuple(samples), 0.0, together, result.cell)
 
 
-def score(loaded: Loaded, emit: Emit) -> Scored:
-    """Evaluates the model as it is now.
+def score(loaded: Loaded, emit: Emit, ranks: Ranks = ALONE) -> Scored:
+    """Evaluates the model as it is now; where ranks share it out, all of them do.
 
     Raises:
         Diverged: A log-likelihood or a logit is no number.
@@ -68,15 +76,16 @@ def score(loaded: Loaded, emit: Emit) -> Scored:
         template = ChatTemplate(loaded.tokenizer, cell.task.chat_template_options)
     started = time.perf_counter()
     try:
-        evaluation = evaluate(
-            loaded.model,
-            loaded.tokenizer,
-            loaded.items,
-            cell.evaluation,
-            seldom(emit),
-            profile=cell.task.profile,
-            template=template,
-        )
+        with in_step(loaded.model, ranks):
+            evaluation = evaluate(
+                loaded.model,
+                loaded.tokenizer,
+                loaded.items,
+                cell.evaluation,
+                seldom(emit),
+                profile=cell.task.profile,
+                template=template,
+            )
     except NotFinite as error:
         raise Diverged(f"the model's answers are not finite: {error}") from error
     seconds = time.perf_counter() - started

@@ -15,6 +15,7 @@ from lwft_bench.dry_run.steps import BatchShape, longest
 from lwft_bench.dry_run.traits import traits_of
 from lwft_bench.memory.load import LoadMeter
 from lwft_bench.memory.meters import Account, NoAccount, PhasePeaks
+from lwft_bench.models.sharded import settle
 from lwft_bench.plugins.registry import strategies
 from lwft_bench.schema.events import Emit, seldom
 from lwft_bench.schema.load import Load
@@ -143,4 +144,5 @@ def _validation_loss(assembly: Assembly, loaded: Loaded, emit: Emit) -> float | 
             total += float(assembly.loss(DeviceBatch.of(batch, loaded.device)))
             num_targets += batch.num_target_tokens
     assembly.model.train()
+    settle(assembly.model)
     return total / num_targets

@@ -10,7 +10,6 @@ from lwft_bench.cell.measurements import confounds
 from lwft_bench.cell.measuring import Measured
 from lwft_bench.cell.outcomes import new_result
 from lwft_bench.cell.scoring import Scored
-from lwft_bench.models.digests import weights_digest
 from lwft_bench.results.reading import read_cell_record
 from lwft_bench.results.rows import write_rows
 from lwft_bench.results.store import (
@@ -35,8 +34,9 @@ def write(
     scored: Scored | None,
     provenance: dict[str, Any],
     phase_seconds: dict[str, float],
+    weights: str,
 ) -> None:
-    """Samples, and the result of a cell that is done."""
+    """Samples, and the result of a cell that is done. weights: their digest."""
     parts: dict[str, Any] = {"phase_seconds": phase_seconds}
     cell = loaded.cell
     differing = confounds(cell, provenance["ranks"])
@@ -63,7 +63,7 @@ def write(
         cell,
         read_cell_record(folder),
         "done",
-        weights_digest=weights_digest(loaded.adapter.tensors(loaded.model)),
+        weights_digest=weights,
         confounds=differing,
         provenance=provenance,
         **parts,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from lwft_bench.dry_run.engine import PlanningEngine
+from lwft_bench.dry_run.shares import PretendedShares
 from lwft_bench.dry_run.steps import BatchShape, CellSteps, cell_steps, longest
 from lwft_bench.dry_run.traits import fake_mode, traits_of
 from lwft_bench.memory.accounting import MemoryAccount
@@ -33,7 +34,8 @@ def fake_cell(
     counter: FlopCount | None = None,
     engine: Engine | None = None,
 ) -> Iterator[CellSteps[MemoryAccount]]:
-    """Inside, tensors are fake, and their memory and arithmetic are counted.
+    """Inside, tensors are fake, and their memory and arithmetic are counted. Of a cell whose processes
+    share out the model they are those of one.
 
     traits: None: found on rows as long as the longest.
     """
@@ -43,10 +45,13 @@ def fake_cell(
     fake_model(model, mode)
     counter, account = counter or FlopCount(), MemoryAccount()
     with mode, counter, account:
-        account.adopt([*model.parameters(), *model.buffers()], "weights")
+        processes = cell.training.sharded
+        shares = PretendedShares(model, account, processes) if processes else None
+        whole = [] if processes else list(model.parameters())
+        account.adopt([*whole, *model.buffers()], "weights")
         if engine is None and optimizers.get(cell.method.optimizer.name).kind == "elementwise":
             engine = PlanningEngine(CPU, account)
-        yield cell_steps(
+        steps = cell_steps(
             cell,
             (adapter, model),
             shapes,
@@ -55,3 +60,6 @@ def fake_cell(
             traits=traits,
             idle=idle,
         )
+        if shares is not None:
+            shares.stand_before(steps.assembly.step)
+        yield steps

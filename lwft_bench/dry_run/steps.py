@@ -15,6 +15,7 @@ from lwft_bench.data.extents import packed_extent
 from lwft_bench.data.micro_batches import Packing
 from lwft_bench.dry_run.planned_selections import PlannedSelections
 from lwft_bench.memory.flops import FlopCount
+from lwft_bench.models.sharded import settle
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.extents import Extent
 from lwft_bench.strategies.base import Needs
@@ -136,6 +137,7 @@ class CellSteps(Generic[AnyAccount]):
             for batch in self.batches:
                 self.assembly.loss(batch)
         model.train()
+        settle(model)
         return self.counter.total - before
 
     def follow(self, drawn: PlannedSelections) -> dict[tuple[int, ...], StepCost]:

@@ -56,3 +56,8 @@ class RunOptions:
     """Time the methods against each other once every cell has ended, as the suite says."""
     preload: tuple[str, ...] = ("lwft_bench.execution.preload",)
     """Modules that the cells' server imports once for all of them."""
+
+    @property
+    def processes_per_cell(self) -> int:
+        """That train it together."""
+        return self.devices_per_cell if self.ray is None else max(1, int(self.ray.gpus or 1))

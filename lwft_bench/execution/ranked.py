@@ -32,7 +32,7 @@ from lwft_bench.training.errors import Diverged, Interrupted
 from lwft_bench.training.ranks import RankLost, Ranks
 
 _FIRST_RANK_ALONE = ("plan", "evaluate", "save")
-"""Phases in which the others wait for the next cell already."""
+"""Phases in which the others wait for the next cell already, unless they share out the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Order:
 
     cell: Cell
     threads: int
+    saves_weights: bool
 
     @property
     def cell_id(self) -> str:
@@ -113,7 +114,7 @@ class RankedCells:
             progress.event(cell.id, event)
             progress.tick()
 
-        order = Order(cell, record.threads)
+        order = Order(cell, record.threads, self._saves_weights(cell))
         try:
             self._ranks.broadcast(order)
             self._run(order, folder / LOG, emit)
@@ -125,7 +126,8 @@ class RankedCells:
             return False
         except Exception as error:
             write_result(folder, raised(cell, record, error, phase, started))
-            in_step = isinstance(error, Diverged) or phase in _FIRST_RANK_ALONE
+            alone = phase in _FIRST_RANK_ALONE and not cell.training.sharded
+            in_step = isinstance(error, Diverged) or alone
         if queue.holds(cell.id):
             progress.finished(cell.id, self._store.publish(cell.id))
         else:
@@ -141,7 +143,7 @@ class RankedCells:
                     self._store.work_folder(order.cell_id),
                     emit,
                     lambda: self._stops.count > 0,
-                    save=self._saves_weights(order.cell),
+                    save=order.saves_weights,
                     ranks=self._ranks,
                 )
             except Interrupted:

@@ -36,7 +36,7 @@ from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.run import CellRecord, Identity, SuiteRecord
 from lwft_bench.suites.loading import Suite
-from lwft_bench.training.ranks import ALONE, Ranks, launched
+from lwft_bench.training.ranks import ALONE, Ranks, launched, require_processes
 
 
 def run_suite(
@@ -202,6 +202,10 @@ class _Run:
         known = (*self._every_cell(), *self._cells(decided))
         cells = {cell.id: cell for cell in known}  # those of the winners, where they are known
         to_do = tuple(cell for cell in cells.values() if self._is_left(cell))
+        world = self._ranks.world if self._ranked else self._options.processes_per_cell
+        for cell in to_do:
+            if self._state(cell) is not State.UNSCORED:  # scored again: one process may do
+                require_processes(cell, world)
         if not to_do or not self._options.check:
             return
         if self._ranked:
@@ -214,9 +218,11 @@ class _Run:
         for warning in found.warnings:
             _say(self._console, f"warning: {warning}")
 
+    def _state(self, cell: Cell) -> State:
+        return self._store.state(cell.id, self._suite.identity(cell)).state
+
     def _is_left(self, cell: Cell) -> bool:
-        state = self._store.state(cell.id, self._suite.identity(cell)).state
-        return state not in self._ended
+        return self._state(cell) not in self._ended
 
     def _cells(self, decided: Sequence[Choice]) -> list[Cell]:
         """Those that can run."""
@@ -226,8 +232,7 @@ class _Run:
         return choices(self._suite, self._result)
 
     def _result(self, trial: Cell) -> CellResult | None:
-        state = self._store.state(trial.id, self._suite.identity(trial)).state
-        ended = state in (State.DONE, State.FAILED)
+        ended = self._state(trial) in (State.DONE, State.FAILED)
         return self._store.read_result(trial.id) if ended else None
 
     def _note(self, decided: Sequence[Choice]) -> None:

@@ -37,7 +37,11 @@ def time_suite(suite: Suite, out: Path, console: Console | None = None) -> bool:
     store, options = RunStore(out), RunOptions()
     require_name(store, suite.name)
     cells = suite.all_cells
-
+    if all(cell.training.sharded for cell in cells if cell.method.trains):
+        raise UserError(
+            "training.sharded: methods are timed by turns in one process, and these cells need several",
+            "leave it out for a model that fits one device",
+        )
     claims = Claims(out, options.lease_seconds)
     with claims.beating(), stop_requests() as stops:
         if claims.others():

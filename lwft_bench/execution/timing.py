@@ -144,10 +144,13 @@ class TimingStage:
 
 
 def _sets(cells: Iterable[Cell]) -> list[tuple[Cell, ...]]:
-    """Of each model and task, the cell with the lowest seed of each method that trains."""
+    """Of each model and task, the cell with the lowest seed of each method that trains, in one process:
+    those whose processes share out the model have no turn.
+    """
     chosen: dict[tuple[str, str], dict[str, Cell]] = {}
     for cell in cells:
-        if cell.method.trains and not cell.trial and cell.training.steps:
+        alone = not cell.training.sharded
+        if cell.method.trains and not cell.trial and cell.training.steps and alone:
             methods = chosen.setdefault((cell.model.name, cell.task.name), {})
             label = f"{cell.method.name} {sorted(cell.ablation.items())}"
             if label not in methods or cell.seed < methods[label].seed:

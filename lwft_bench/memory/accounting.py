@@ -16,8 +16,14 @@ from lwft_bench.memory.in_place import in_place_unwatched, references_of_sole_ow
 HOST = "host"
 """Component of storages that stand for host memory: counted apart, never as device memory."""
 
+ELSEWHERE = "elsewhere"
+"""Component of storages that are nowhere: other storages stand for what of them a process holds."""
+
 BLOCK_BYTES = 512
 """Granularity of the CUDA caching allocator (kMinBlockSize in CUDACachingAllocator.cpp)."""
+
+
+_UNCOUNTED = frozenset((HOST, ELSEWHERE))
 
 
 def rounded(nbytes: int) -> int:
@@ -105,7 +111,7 @@ class MemoryAccount(TorchDispatchMode):
     @property
     def live(self) -> dict[str, int]:
         """Bytes by component now, those on the host left out."""
-        return {name: n for name, n in self._live.items() if n and name != HOST}
+        return {name: n for name, n in self._live.items() if n and name not in _UNCOUNTED}
 
     @property
     def live_bytes(self) -> int:
@@ -137,7 +143,7 @@ class MemoryAccount(TorchDispatchMode):
         before = ref.component
         if component == before:
             return
-        if ref.seen <= self._seen_at_peak and HOST not in (before, component):
+        if ref.seen <= self._seen_at_peak and _UNCOUNTED.isdisjoint((before, component)):
             at_peak = self.components_at_peak
             at_peak[before] -= ref.nbytes
             at_peak[component] = at_peak.get(component, 0) + ref.nbytes
@@ -232,6 +238,7 @@ class MemoryAccount(TorchDispatchMode):
         live = self._live[component] = self._live.get(component, 0) + nbytes
         if component == HOST:
             self.host_peak_bytes = max(self.host_peak_bytes, live)
+        if component in _UNCOUNTED:
             return
         self._live_bytes += nbytes
         self._rounded_bytes += block_bytes

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from lwft_bench.models.sharded import made_whole
+
 assert sys.byteorder == "little", "digests are defined over little-endian bytes"
 
 
@@ -23,7 +25,8 @@ def weights_digest(named_tensors: Iterable[tuple[str, Tensor]]) -> str:
     2. the elements' little-endian bytes in row-major order.
 
     Names that share one tensor (tied weights) count once, under the name that comes first in the
-    order given. The order otherwise, the device and the strides make no difference.
+    order given. The order otherwise, the device and the strides make no difference. Of tensors that
+    processes share out the whole is hashed, one at a time: all of them have to ask.
 
     Which tensors are hashed, and under which names, is said by `Adapter.tensors`: a fully trained
     model's are `model.named_parameters()`; an adapted model's are the adapter's alone, under the
@@ -52,7 +55,7 @@ def tensor_digest(tensor: Tensor) -> str:
 
 def _identity(tensor: Tensor) -> tuple[object, ...]:
     """Equal for two tensors only if they are the same elements of the same memory."""
-    if tensor.numel() == 0:
+    if tensor.numel() == 0 or hasattr(tensor, "full_tensor"):
         return (id(tensor),)
     return (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
 
@@ -63,4 +66,4 @@ def _dtype_name(tensor: Tensor) -> str:
 
 def _bytes(tensor: Tensor) -> memoryview:
     """The elements' bytes: a view where the tensor is contiguous and on the host."""
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return made_whole(tensor.detach()).cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

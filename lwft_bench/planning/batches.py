@@ -17,7 +17,10 @@ from lwft_bench.schema.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class PlannedBatch:
-    """The micro-batches of one optimizer step, and in words where they come from."""
+    """The micro-batches of one optimizer step, and in words where they come from.
+
+    Of a cell whose processes share out the model, those of one process: the first, which has most.
+    """
 
     shapes: tuple[BatchShape, ...]
     source: str
@@ -48,8 +51,9 @@ def planned_batch(cell: Cell) -> PlannedBatch:
         batch_size=training.batch_size,
         splitting=splitting_of(training),
         seed=0,
+        num_ranks=training.sharded or 1,
     )
-    shapes = tuple(BatchShape.of(batch) for batch in order.longest_batch())
+    shapes = tuple(BatchShape.of(batch) for batch in order.largest_share())
     return PlannedBatch(shapes, f"the longest batch of task {cell.task.name}")
 
 
@@ -64,7 +68,7 @@ def _tokenised(
 
 def _longest_allowed(training: TrainingConfig, why: str) -> PlannedBatch:
     """Rows of max_length tokens, every one of them a target."""
-    length, size = training.max_length, training.batch_size
+    length, size = training.max_length, -(-training.batch_size // (training.sharded or 1))
     split = splitting_of(training).split(range(size), [length] * size)
     shapes = tuple(
         BatchShape.packed([length] * n, n * (length - 1))

@@ -167,7 +167,7 @@ def _options(cell: Cell) -> dict[str, list[Any]]:
     options: dict[str, list[Any]] = {}
     if not training.checkpointing:
         options["training.checkpointing"] = [True]
-    if training.update != "in_backward":
+    if training.update != "in_backward" and not training.sharded:
         options["training.update"] = ["in_backward"]
     if cell.method.state_on_device != "none":
         options["state_on_device"] = ["none"]

@@ -39,8 +39,8 @@ class Throughputs:
 
 @dataclass(frozen=True, slots=True)
 class CellCost:
-    """tokens: of its training steps. hours: on one device; None where nothing is known of its
-    method.
+    """tokens: of its training steps, of each process that shares out the model. hours: on one device;
+    None where nothing is known of its method, and for a cell of several devices.
     """
 
     cell_id: str
@@ -135,8 +135,11 @@ def cost_of(
         cell = row.plan.cell
         tokens = cell.training.steps * row.plan.batch.tokens
         speed = throughputs.of(cell.model.name, cell.method.name)
+        method = cell.method.name
+        if processes := cell.training.sharded:
+            speed, method = None, f"{method} (over {processes} devices)"
         hours = None if speed is None else tokens / speed / _SECONDS_AN_HOUR
-        cells.append(CellCost(cell.id, cell.method.name, tokens, hours))
+        cells.append(CellCost(cell.id, method, tokens, hours))
     name = device or throughputs.device or "the device"
     return SuiteCost(name, throughputs.source, tuple(cells), shared_out(cells, num_devices))
 

@@ -46,6 +46,9 @@ _IRRELEVANT_TO_TRAINING = {
 }
 """What takes no memory, or is in the batch's shapes."""
 
+_OF_BATCHES = {"max_length", "loss_on", "batch_size", "micro_batch_size", "batching", "max_tokens"}
+_OF_BATCHES |= {"sharded"}
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
@@ -141,9 +144,7 @@ class Planner:
         return _text([_relevant(cell), self._batch(cell).shapes, cell.method.strategy.model_dump()])
 
     def _batch(self, cell: Cell) -> PlannedBatch:
-        training = cell.training.model_dump(
-            mode="json", include={"max_length", "loss_on", "batch_size", "micro_batch_size"}
-        )
+        training = cell.training.model_dump(mode="json", include=_OF_BATCHES)
         key = _text([cell.model.model_dump(mode="json"), _data(cell), training])
         if key not in self._batches:
             self._batches[key] = planned_batch(cell)

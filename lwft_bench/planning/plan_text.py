@@ -114,6 +114,13 @@ def _notes(plan: SuitePlan, rows: dict[str, PlanRow]) -> Iterator[str]:
         "with the state of all units that may have been trained by then; not hand formulas. "
         "Temporaries within a kernel are not seen."
     )
+    parts = {label: row.plan.cell.training.sharded for label, row in rows.items()}
+    if shared := [f"{label}, of {number}" for label, number in parts.items() if number]:
+        yield (
+            "Of one of the processes that share out the model: its rows of weights, gradients and "
+            "state, what is gathered for a layer, and its part of the batch. What streams of an "
+            f"accelerator keep for longer is not seen ({'; '.join(shared)})."
+        )
     if even := [label for label, row in rows.items() if row.plan.even_choices]:
         yield (
             "What these need depends on which experts or blocks the model chooses: planned as if all "
@@ -167,7 +174,7 @@ def _confounds(plan: SuitePlan) -> Iterator[Table]:
         if cell.seed in by_seed:
             ablated = True
             continue
-        by_seed[cell.seed] = confounds(cell, 1)
+        by_seed[cell.seed] = confounds(cell, cell.training.sharded or 1)
         if row.plan.needed:
             traits = traits_of(cell, longest(row.plan.batch.shapes))
             by_seed[cell.seed] |= model_confounds(cell, traits) | {

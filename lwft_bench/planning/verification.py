@@ -57,6 +57,11 @@ def verify_plan(plan: SuitePlan, tell: Callable[[str], None]) -> bool:
             continue
         seen.add(id(needed))
         cell = row.plan.cell
+        if cell.training.sharded:
+            tell(
+                f"not verified: {cell.id}: its {cell.training.sharded} processes cannot be run here"
+            )
+            continue
         device = choose_device(cell.training.device)
         measured = measured_peak(cell, row.plan.batch.shapes, drawn, device)
         planned = needed.peak_bytes if device.type == "cpu" else needed.rounded_peak_bytes

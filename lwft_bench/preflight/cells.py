@@ -122,7 +122,8 @@ def _structural(cell: Cell) -> Any:
     """What decides how a cell's model is put together."""
     method, training = cell.method, cell.training
     kernels = training.attention, training.kernels, training.compile, training.device
-    return method.adapter, method.always_train, method.units, kernels, training.precision
+    how = *kernels, training.precision, training.sharded
+    return method.adapter, method.always_train, method.units, *how
 
 
 def _lengths(cell: Cell) -> Any:

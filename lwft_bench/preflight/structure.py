@@ -11,7 +11,9 @@ from torch import nn
 from lwft_bench.adapters.fused_experts import fused_experts
 from lwft_bench.adapters.reach import adapter_reach
 from lwft_bench.models.parts import find_parts
+from lwft_bench.models.sharded import why_not_shared_out
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
 from lwft_bench.training.adapted import empty_adapted_model
 from lwft_bench.training.groups import make_groups
 from lwft_bench.training.kernels import require_kernels
@@ -38,11 +40,16 @@ class Structure:
 def structure_of(cell: Cell) -> Structure:
     """Raises:
     UserError: the model's config cannot be read, it lacks the attention that the cell asks for,
-        the adapter finds none of its targets, or a unit has nothing to train; or its kernels need
-        what is not here.
+        the adapter finds none of its targets, a unit has nothing to train, its kernels need what is
+        not here, or the model cannot be shared out as the cell asks.
     """
     require_kernels(cell.training)
     adapter, model = empty_adapted_model(cell)
+    if cell.training.sharded and (problem := why_not_shared_out(model)):
+        raise UserError(
+            f"training.sharded: the model cannot be shared out over processes: {problem}",
+            "Leave training.sharded out: then each process holds the whole model.",
+        )
     if cell.method.trains:
         make_groups(model, find_parts(model), cell.method, adapter)
     inner: Any = model

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from lwft_bench.reporting.in_processes import in_processes, nothing_looked_through
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.timing import timed_alone
+from lwft_bench.reporting.read.in_processes import in_processes, nothing_looked_through
 from lwft_bench.reporting.read.records import RunRecords, read_run
 from lwft_bench.reporting.read.timings import reported_timing
 from lwft_bench.reporting.render.for_print import PRINT_FORMATS, ForPrint
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lwft_bench.reporting.document import Filled
     from lwft_bench.reporting.figures.drawing import Drawing
 
-_Made: TypeAlias = "tuple[Table | None, tuple[Drawing, ...]]"
+_Made: TypeAlias = "tuple[Table | None, tuple[Drawing, ...], dict[str, str]]"
 _SUFFIXES: dict[Format, str] = {"markdown": "md", "latex": "tex", "csv": "csv", "html": "html"}
 
 
@@ -59,12 +59,13 @@ def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
 
     context = Context.of(read_run(run))
     with nothing_looked_through():
-        sections = _fill(context, for_print)
+        made = _fill(context, for_print)
+    sections = [filled for filled, _ in made]
     for folder in (run / "figures", run / "tables"):
         if folder.is_symlink():
             raise UserError(f"{folder} is a symbolic link: a report is not written through it")
         folder.mkdir(exist_ok=True)
-    for filled in sections:
+    for filled, texts in made:
         for drawing in filled.drawings:
             for suffix in ("png", "pdf", "svg"):
                 path = run / "figures" / f"{drawing.stem}.{suffix}"
@@ -72,9 +73,9 @@ def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
                     _replace(path, drawing.pictures[suffix])
                 else:
                     path.unlink(missing_ok=True)
-        if filled.table is not None:
-            for suffix, text in _renderings(filled.table).items():
-                _replace(run / "tables" / f"{filled.table.name}.{suffix}", text.encode())
+        for suffix, text in texts.items():
+            assert filled.table is not None
+            _replace(run / "tables" / f"{filled.table.name}.{suffix}", text.encode())
     report = run / "report.md"
     own = _tables_of_the_suite(context.records, run / "tables")
     _replace(report, document(context, sections, own).encode())
@@ -124,34 +125,36 @@ def _tables_of_the_suite(records: RunRecords, folder: Path) -> list[str]:
     return blocks
 
 
-def _fill(context: Context, for_print: ForPrint | None) -> list[Filled]:
-    """Every section with its table and its figures, those of one model and task after the other."""
+def _fill(context: Context, for_print: ForPrint | None) -> list[tuple[Filled, dict[str, str]]]:
+    """Every section with its table and its figures, those of one model and task after the other; and its
+    table's text by the suffix of its file.
+    """
+    # Before processes are forked, which would each import what draws.
     from lwft_bench.reporting.document import Filled
 
-    abouts = {scope: list(contexts(context, scope)) for scope in SCOPES}
-    made = {
-        scope: in_processes(partial(_made, scope=scope, for_print=for_print), abouts[scope])
-        for scope in SCOPES
-    }
+    abouts = [(scope, about) for scope in SCOPES for about in contexts(context, scope)]
+    made = list(in_processes(partial(_made, for_print=for_print), abouts))
     return [
-        Filled(section, about, *found[section])
+        (Filled(section, about, *found[section][:2]), found[section][2])
         for section in SECTIONS
-        for about, found in zip(abouts[section.scope], made[section.scope], strict=True)
+        for (scope, about), found in zip(abouts, made, strict=True)
+        if scope == section.scope
     ]
 
 
-def _made(about: Context, scope: Scope, for_print: ForPrint | None) -> dict[Section, _Made]:
+def _made(of: tuple[Scope, Context], for_print: ForPrint | None) -> dict[Section, _Made]:
     """The sections of a model and task, or those of the run."""
     from lwft_bench.reporting.figures.drawing import draw
 
-    return {
-        section: (
-            build_table(section.table, about) if section.table else None,
-            tuple(drawing for name in section.figures if (drawing := draw(name, about, for_print))),
-        )
-        for section in SECTIONS
-        if section.scope == scope
-    }
+    scope, about = of
+    made: dict[Section, _Made] = {}
+    for section in SECTIONS:
+        if section.scope == scope:
+            table = build_table(section.table, about) if section.table else None
+            drawings = (draw(name, about, for_print) for name in section.figures)
+            texts = _renderings(table) if table is not None else {}
+            made[section] = table, tuple(one for one in drawings if one is not None), texts
+    return made
 
 
 def print_timing(directory: Path, baseline: str | None) -> str:

@@ -37,7 +37,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     write_text_atomic(path, "".join(lines))
 
 
-_LARGE = re.compile(r"[eE]\+?\d{3}")
+LARGE_NUMBER = re.compile(r"[eE]\+?\d{3}")
 """What a number that no float holds has in it; to parse every line twice would take as long again."""
 
 PACKED = ".gz"
@@ -67,7 +67,7 @@ def typed_rows(kind: type[AnyRow], path: Path, lines: list[str], first: int = 1)
     rows = []
     for number, line in enumerate(lines, first):
         try:
-            if _LARGE.search(line):
+            if LARGE_NUMBER.search(line):
                 record_from_json(line)
             rows.append(kind.model_validate_json(line))
         except ValidationError as error:

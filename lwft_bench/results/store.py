@@ -260,10 +260,15 @@ class RunStore:
         """
         path = self.cell_folder(cell_id) / SAMPLES
         lines = read_lines(path)
-        return typed_rows(SampleRow, path, lines) if lines else self._packed.get(cell_id, [])
+        return typed_rows(SampleRow, path, lines) if lines else self.packed.get(cell_id, [])
 
     @cached_property
-    def _packed(self) -> dict[str, list[SampleRow]]:
+    def packed(self) -> dict[str, list[SampleRow]]:
+        """Samples without texts by cell, where the run is packed.
+
+        Raises:
+            UserError: The file of them is damaged.
+        """
         return read_correctness(self.directory)
 
     def steps(self, cell_id: str) -> list[StepRow]:

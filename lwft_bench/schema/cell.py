@@ -192,6 +192,10 @@ class TrainingConfig(Config):
     update: Literal["in_backward", "after_backward"] = "after_backward"
     bucket_bytes: PositiveInt = 16 * 2**20
     """Size of one of the six device buckets that offloaded optimizer state passes through."""
+    sharded: Annotated[int, Field(ge=2)] | None = None
+    """Processes that share out the weights, for a model that does not fit one device: each holds its
+    rows of every parameter, gradient and optimizer state. The cell then needs as many
+    (`--devices-per-cell`). None: every process holds the whole model."""
     stream_seeds: dict[str, NonNegativeInt] = {}
     """Random stream (initialisation, data, dropout, selection, measure, generation, rounding) -> a
     seed of its own; the others follow the cell's seed."""
@@ -261,6 +265,7 @@ _BEFORE: dict[str, Any] = {
     "max_tokens": None,
     "compile": False,
     "kernels": "torch",
+    "sharded": None,
 }
 """What settings that came later say of what was done before."""
 

@@ -56,7 +56,7 @@ class BucketUpdates:
             rule.update(weight, gradient, state, moment.counted, moment.lr)
 
         if not counts_survival:
-            update_slice(precision, kernel, weight, gradient, state, moment.key, bucket.start)
+            update_slice(precision, kernel, weight, gradient, state, moment.key, bucket.first)
             return
         part = slice(0, CHUNK_ELEMENTS)
         before = weight[part].clone()
@@ -64,7 +64,7 @@ class BucketUpdates:
         if second is not None:
             falling = gradient[part].float().square() < second[part]
             second_before = second[part].clone()
-        update_slice(precision, kernel, weight, gradient, state, moment.key, bucket.start)
+        update_slice(precision, kernel, weight, gradient, state, moment.key, bucket.first)
         moves = gradient if rule.stateless else state[bucket.fields[0].name]
         moving = moves[part] != 0
         changed = (weight[part] != before) & moving
@@ -90,16 +90,25 @@ class BucketUpdates:
 
         state, precision = bucket.views(memory), self.precision.of(weight)
         with torch.no_grad():  # there is no gradient: the weight stands in for it, unread
-            update_slice(precision, kernel, weight, weight, state, moment.key, bucket.start)
+            update_slice(precision, kernel, weight, weight, state, moment.key, bucket.first)
 
     def move(
-        self, rule: Optimizer, weight: torch.Tensor, gradient: torch.Tensor, lr: float, key: int
+        self,
+        rule: Optimizer,
+        weight: torch.Tensor,
+        gradient: torch.Tensor,
+        lr: float,
+        key: int,
+        first: int,
     ) -> None:
-        """By a rule without state, in the weight's own precision: there is no float32 copy of it."""
+        """By a rule without state, in the weight's own precision: there is no float32 copy of it.
+
+        first: the number of the first element in the whole parameter.
+        """
 
         def kernel(weight: torch.Tensor, gradient: torch.Tensor, state: _State) -> None:
             rule.update(weight, gradient, state, 1, lr)
 
         own = Precision(weight.dtype, weight.dtype, stochastic=self.precision.stochastic)
         with torch.no_grad():
-            update_slice(own, kernel, weight, gradient, {}, key, 0)
+            update_slice(own, kernel, weight, gradient, {}, key, first)

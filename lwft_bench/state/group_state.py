@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
 
+from lwft_bench.models.sharded import own_rows
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.layout import Bucket
@@ -53,6 +54,10 @@ class GroupState:
         rows = self.rows[index]
         return tensor if rows is None else tensor[rows]
 
+    def here(self, index: int, tensor: torch.Tensor) -> torch.Tensor:
+        """The same without what other processes hold."""
+        return own_rows(self.piece(index, tensor))
+
     def key(self, index: int) -> int:
         """What keys the stochastic rounding of a parameter, or of rows of one."""
         rows = self.rows[index]
@@ -84,7 +89,7 @@ class GroupState:
 
     @property
     def trained_parameters(self) -> int:
-        """Elements of its parameters that were ever updated."""
+        """Elements of its parameters that were ever updated, over all processes."""
         return sum(self.piece(index, self.parameters[index]).numel() for index in self.trained)
 
     def homes_where(self, *, resident: bool) -> Iterator[Home]:
@@ -107,9 +112,13 @@ def num_bytes(groups: Iterable[GroupState], *, resident: bool) -> int:
 
 
 class GroupStates:
-    """All groups by name, and what they hold together."""
+    """All groups by name, and what they hold together.
 
-    def __init__(self) -> None:
+    survival: int64 [4], as `BucketUpdates` counts.
+    """
+
+    def __init__(self, survival: torch.Tensor) -> None:
+        self._survival = survival
         self.groups: dict[str, GroupState] = {}
 
     @property
@@ -147,3 +156,26 @@ class GroupStates:
     def steps(self) -> dict[str, list[int]]:
         """Step counters of the groups that have state, JSON-able."""
         return {name: group.steps for name, group in self.groups.items() if group.homes is not None}
+
+    def surviving_update_share(self) -> float | None:
+        """Of the elements with a moment (without moments: a gradient) that is not zero, the share whose
+        stored weight changed.
+
+        Over the updates made while `counts_survival` was on, of the first CHUNK_ELEMENTS of each
+        bucket. None before any.
+        """
+        changed, moving, _, _ = self._survival.tolist()
+        return changed / moving if moving else None
+
+    def stuck_second_moment_share(self) -> float | None:
+        """Of the elements whose second moment was above the squared gradient, the share whose stored
+        second moment did not change: rounding took the step.
+
+        Over the same updates and elements. None without any: float32 moments are not looked at.
+        """
+        _, _, stuck, falling = self._survival.tolist()
+        return stuck / falling if falling else None
+
+    def sum_counts(self, add: Callable[[torch.Tensor], None]) -> None:
+        """At the end: what updates were counted on this process becomes what was on all."""
+        add(self._survival)

@@ -22,11 +22,15 @@ def aligned(number: int, to: int = ALIGNMENT) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A slice of one flattened parameter, elements start to stop, and the fields of its state."""
+    """A slice of one flattened parameter, elements start to stop, and the fields of its state.
+
+    first: the number of its first element in the whole parameter, of which others may hold a part.
+    """
 
     start: int
     stop: int
     fields: tuple[Field, ...]
+    first: int
 
     @property
     def num_bytes(self) -> int:
@@ -43,32 +47,47 @@ class Bucket:
 
 
 def cut(
-    shape: Sequence[int], optimizer: Optimizer, precision: Precision, bucket_bytes: int
+    shape: Sequence[int],
+    optimizer: Optimizer,
+    precision: Precision,
+    bucket_bytes: int,
+    first: int = 0,
 ) -> tuple[Bucket, ...]:
     """The buckets of a parameter of that shape, in order.
 
     All but the last are as large as `bucket_bytes` allows, and end at multiples of the optimizer's
     alignment. A parameter that cannot be cut, or has no state, is one bucket, however large.
+
+    Args:
+        first: The number of the first element, where others hold those before it.
     """
     size = prod(shape)
     if optimizer.kind == "opaque":
-        return (Bucket(0, size, optimizer.fields(tuple(shape), precision.state)),)
+        return (Bucket(0, size, optimizer.fields(tuple(shape), precision.state), first),)
+    if size == 0:
+        return ()
     unit = optimizer.alignment
-    unit_bytes = sum(f.num_bytes for f in _slice(0, unit, optimizer, precision).fields)
+    unit_bytes = sum(f.num_bytes for f in _fields(unit, optimizer, precision))
     if unit_bytes == 0:
-        return (_slice(0, size, optimizer, precision),)
+        return (Bucket(0, size, _fields(size, optimizer, precision), first),)
     elements = max(1, bucket_bytes // unit_bytes) * unit
-    while elements > unit and _slice(0, elements, optimizer, precision).num_bytes > bucket_bytes:
+    while elements > unit and _num_bytes(elements, optimizer, precision) > bucket_bytes:
         elements -= unit  # what aligning the fields took
     elements = aligned(-(-size // -(-size // elements)), unit)
+    starts = range(0, size, elements)
+    ends = [min(start + elements, size) for start in starts]
     return tuple(
-        _slice(start, min(start + elements, size), optimizer, precision)
-        for start in range(0, size, elements)
+        Bucket(start, stop, _fields(stop - start, optimizer, precision), first + start)
+        for start, stop in zip(starts, ends, strict=True)
     )
 
 
-def _slice(start: int, stop: int, optimizer: Optimizer, precision: Precision) -> Bucket:
-    fields = optimizer.fields((stop - start,), precision.state)
+def _num_bytes(size: int, optimizer: Optimizer, precision: Precision) -> int:
+    return Bucket(0, size, _fields(size, optimizer, precision), 0).num_bytes
+
+
+def _fields(size: int, optimizer: Optimizer, precision: Precision) -> tuple[Field, ...]:
+    fields = optimizer.fields((size,), precision.state)
     if precision.master:
-        fields = (*fields, Field("master", torch.float32, (stop - start,)))
-    return Bucket(start, stop, fields)
+        fields = (*fields, Field("master", torch.float32, (size,)))
+    return fields

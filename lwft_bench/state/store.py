@@ -10,6 +10,7 @@ import torch
 
 from lwft_bench.memory.accounting import HOST
 from lwft_bench.memory.meters import Account
+from lwft_bench.models.sharded import first_element, own_rows
 from lwft_bench.optimizers.base import Optimizer
 from lwft_bench.optimizers.random_bits import mix
 from lwft_bench.state.bucket_updates import BucketUpdates, UnselectedRule
@@ -63,11 +64,10 @@ class StateStore(GroupStates):
         self._budget = on_device if isinstance(on_device, int) else 0
         self._unlimited = on_device == "all"
         self._staging = Staging(engine, account, self._bucket_sizes)
-        self._survival = torch.zeros(4, dtype=torch.int64, device=device)
+        super().__init__(torch.zeros(4, dtype=torch.int64, device=device))
         self._kernels = BucketUpdates(precision, self._survival)
         self.counts_survival = False
         """Whether updates count how many elements' updates survive rounding."""
-        super().__init__()
 
     def add(
         self,
@@ -93,10 +93,11 @@ class StateStore(GroupStates):
         )
         buckets = tuple(
             cut(
-                (parameter if part is None else parameter[part]).shape,
+                own_rows(parameter if part is None else parameter.detach()[part]).shape,
                 rule,
                 self._precision.of(parameter),
                 self._bucket_bytes,
+                first_element(parameter),
             )
             for parameter, part, rule in zip(parameters, rows, rules, strict=True)
         )
@@ -138,7 +139,7 @@ class StateStore(GroupStates):
             step = group.steps[index]
             if not (rule.leaves and step and group.homes):
                 continue
-            weight = group.piece(index, group.parameters[index].detach())
+            weight = group.here(index, group.parameters[index])
             key = mix(self._rounding_seed, step + 1, group.key(index))
             for bucket, home in zip(group.buckets[index], group.homes[index], strict=True):
                 part = weight.view(-1)[bucket.start : bucket.stop]
@@ -166,7 +167,7 @@ class StateStore(GroupStates):
         assert group.homes is not None, f"state of {name} was never created"
         parameter = group.parameters[index]
         assert parameter.grad is not None
-        weight, gradient = (group.piece(index, t) for t in (parameter.detach(), parameter.grad))
+        weight, gradient = (group.here(index, t) for t in (parameter, parameter.grad))
         rule = group.rules[index]
         if rule.kind != "opaque":
             weight, gradient = weight.view(-1), gradient.reshape(-1)
@@ -210,32 +211,14 @@ class StateStore(GroupStates):
         group.moves += 1
         group.trained.add(index)
         key = mix(self._rounding_seed + 1, group.moves, group.key(index))
-        weight, gradient = (group.piece(index, t) for t in (parameter.detach(), parameter.grad))
+        weight, gradient = (group.here(index, t) for t in (parameter, parameter.grad))
         rule, scale = self._unselected
-        self._kernels.move(rule, weight.view(-1), gradient.reshape(-1), lr * scale, key)
+        parts = weight.view(-1), gradient.reshape(-1)
+        self._kernels.move(rule, *parts, lr * scale, key, first_element(parameter))
 
     def catch_up(self) -> None:
         """Weights are about to be used: see `Engine.catch_up`."""
         self._engine.catch_up()
-
-    def surviving_update_share(self) -> float | None:
-        """Of the elements with a moment (without moments: a gradient) that is not zero, the share whose
-        stored weight changed.
-
-        Over the updates made while `counts_survival` was on, of the first CHUNK_ELEMENTS of each
-        bucket. None before any.
-        """
-        changed, moving, _, _ = self._survival.tolist()
-        return changed / moving if moving else None
-
-    def stuck_second_moment_share(self) -> float | None:
-        """Of the elements whose second moment was above the squared gradient, the share whose stored
-        second moment did not change: rounding took the step.
-
-        Over the same updates and elements. None without any: float32 moments are not looked at.
-        """
-        _, _, stuck, falling = self._survival.tolist()
-        return stuck / falling if falling else None
 
     def saved_tensors(self) -> dict[str, torch.Tensor]:
         """All state and the survival counts, for a checkpoint."""

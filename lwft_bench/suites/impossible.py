@@ -41,6 +41,8 @@ def impossible(
             *settings.locate(("training", "steps")),
             "expected at least 1, found 0: the untrained model is the method base",
         )
+    if training.sharded is not None:
+        yield from _impossible_sharded(method, training, point, settings)
     if training.compile and not {"layers", "embed", "head"}.issuperset(method.unit_kinds or ("",)):
         yield Problem(
             *settings.locate(("training", "compile")),
@@ -67,6 +69,57 @@ def impossible(
             f"{training.state_dtype} moments are for optimizers that work on single elements, and the "
             f"state of optimizer {method.optimizer.name!r} is {kind}; expected none given (null)",
         )
+
+
+def _impossible_sharded(
+    method: MethodConfig, training: TrainingConfig, point: Method, settings: Settings
+) -> Iterator[Problem]:
+    """What a process cannot do that has some rows of each tensor."""
+    place = settings.locate(("training", "sharded"))
+    kind, processes = point.components["optimizer"].kind, training.sharded or 0
+    found = [
+        (
+            method.adapter.name != "full",
+            f"adapter {method.adapter.name!r}",
+            "adapter full, or no `sharded`: then each process holds the frozen weights whole",
+        ),
+        (
+            kind != "elementwise",
+            f"optimizer {method.optimizer.name!r}, whose state is {kind}: it belongs to whole matrices "
+            "or fixed blocks",
+            "an elementwise one, e.g. adamw",
+        ),
+        (
+            isinstance(method.units, ChunkUnits),
+            "units that are chunks, which cut tensors into other rows",
+            "units such as layers, modules or tensors",
+        ),
+        (training.batching == "packed", "batching: packed", "padded or by_length"),
+        (training.compile, "compile, which has not been tried", "false"),
+        (training.kernels != "torch", f"kernels: {training.kernels}, untried", "torch"),
+        (
+            training.max_tokens is not None,
+            "max_tokens, with which processes would have unequal numbers of micro-batches",
+            "micro_batch_size",
+        ),
+        (
+            training.update == "in_backward",
+            "update: in_backward, as weights would change in torch's own queue",
+            "after_backward: gradients are shared out too",
+        ),
+        (
+            training.batch_size < processes,
+            f"a batch_size of {training.batch_size}, of which each process needs a sequence",
+            f"at least {processes}",
+        ),
+    ]
+    for refused, what, expected in found:
+        if refused:
+            yield Problem(
+                *place,
+                f"weights shared out over {processes} processes do not go with {what}; expected "
+                f"{expected}",
+            )
 
 
 def _impossible_unselected(

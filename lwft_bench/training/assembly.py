@@ -75,6 +75,16 @@ class Assembly:
         """The processes that train the model together."""
         return self.surroundings.ranks
 
+    @property
+    def shards(self) -> Ranks:
+        """Those of them that share out each tensor: what is found on their rows has to be summed."""
+        return sharing(self.config, self.ranks)
+
+
+def sharing(config: TrainingConfig, ranks: Ranks) -> Ranks:
+    """The ranks that share out each tensor of a model: all or, where each has the whole, one."""
+    return ranks if config.sharded else ALONE
+
 
 def assemble(
     model: nn.Module,
@@ -131,7 +141,10 @@ def assemble(
             in_layer=isinstance(group, UnitGroup) and 0 <= group.depth < len(parts.layers),
         )
     _require_own_rule(optimizer, store)
-    readings = Readings(device, len(groups.units), fake=surroundings.fake, ranks=ranks)
+    shards = sharing(config, ranks)
+    readings = Readings(
+        device, len(groups.units), fake=surroundings.fake, ranks=ranks, shards=shards
+    )
     loss = CausalLoss(model, account, own_logits=traits.own_logits, router_loss=config.router_loss)
     step = TrainingStep(loss, store, readings, account, config, ranks)
     return Assembly(

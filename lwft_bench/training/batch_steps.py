@@ -26,6 +26,7 @@ class BatchSteps:
         self._step = assembly.step
         self._readings = assembly.readings
         self._ranks = assembly.ranks
+        self._shards = assembly.shards
         self._device = assembly.surroundings.device
 
     def run(self, batches: Sequence[Batch], lr: float | None, *, step: int, period: int) -> StepRow:
@@ -59,6 +60,9 @@ class BatchSteps:
         """Gives the target tokens of the step over all ranks."""
         num_targets = sum(batch.num_target_tokens for batch in batches)
         share = [DeviceBatch.of(batch, self._device) for batch in self._ranks.share(batches)]
+        turns = -(-len(batches) // self._shards.world)
+        if self._shards.world > 1 and len(share) < turns:  # the others need its weights once more
+            share.append(share[-1].without_targets())
         self._step.run(share, num_targets, lr, self._go_on)
         return num_targets
 

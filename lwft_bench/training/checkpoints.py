@@ -2,6 +2,7 @@
 
 checkpoint-<number>/
     tensors.safetensors     changed weights, optimizer state, torch's random state
+    tensors-<rank>.safetensors  the same of other processes, where they share out the model
     checkpoint.json         everything else that does not grow with the steps
     sha256.json             of these two, and of the rows that there were
 trace.jsonl                 the rows of all steps, each written once
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -27,11 +29,13 @@ from lwft_bench.results.atomic import publish_folder
 from lwft_bench.results.store import TRACE
 from lwft_bench.schema.errors import UserError, described
 from lwft_bench.training.appended import AppendedFile, Mark
+from lwft_bench.training.ranks import ALONE, Ranks
 
 PREFIX = "checkpoint-"
 ARRAY = "__array__"
 FILES = ("tensors.safetensors", "checkpoint.json")
 SUMS = "sha256.json"
+_OF_OTHERS = re.compile(r"tensors-[0-9]+\.safetensors")
 KEPT = 2
 
 
@@ -51,10 +55,15 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """Those of one cell, in its work folder."""
+    """Those of one cell, in its work folder.
 
-    def __init__(self, folder: Path) -> None:
+    Where ranks share out the model, each has tensors of its own: all of them save, and the first one
+    publishes.
+    """
+
+    def __init__(self, folder: Path, shards: Ranks = ALONE) -> None:
         self._folder = folder
+        self._shards = shards
         self._rows = AppendedFile(folder / TRACE)
 
     def save(self, number: int, checkpoint: Checkpoint) -> None:
@@ -62,18 +71,23 @@ class Checkpoints:
         were passed over.
         """
         temporary = self._folder / f".{PREFIX}tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        if self._shards.rank == 0:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+        self._shards.barrier()
+        tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+        save_file(tensors, temporary / _file_of(self._shards.rank))
+        self._shards.barrier()
+        if self._shards.rank == 0:
+            self._publish(temporary, number, checkpoint)
+
+    def _publish(self, temporary: Path, number: int, checkpoint: Checkpoint) -> None:
         mark = self._rows.append(
             json.dumps([kind, _to_json(value)]) for kind, value in checkpoint.rows
         )
-        save_file(
-            {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()},
-            temporary / "tensors.safetensors",
-        )
         text = json.dumps(_to_json(checkpoint.values))
         (temporary / "checkpoint.json").write_text(text, encoding="utf-8")
-        sums = {name: _sha256(temporary / name) for name in FILES} | {TRACE: asdict(mark)}
+        sums = {name: _sha256(temporary / name) for name in self._files} | {TRACE: asdict(mark)}
         (temporary / SUMS).write_text(json.dumps(sums), encoding="utf-8")
         target = self._folder / f"{PREFIX}{number:06d}"
         shutil.rmtree(target, ignore_errors=True)
@@ -98,7 +112,9 @@ class Checkpoints:
                 continue
             values = _from_json(json.loads((path / "checkpoint.json").read_text(encoding="utf-8")))
             rows = [(kind, _from_json(value)) for kind, value in map(json.loads, lines)]
-            return Checkpoint(load_file(path / "tensors.safetensors"), values, rows)
+            own = path / _file_of(self._shards.rank)
+            tensors = load_file(own) if own.exists() else {}  # begun by fewer: they are refused
+            return Checkpoint(tensors, values, rows)
         return None
 
     def _lines(self, path: Path) -> list[str]:
@@ -109,8 +125,9 @@ class Checkpoints:
         """
         try:
             sums = json.loads((path / SUMS).read_text(encoding="utf-8"))
-            expected, mark = {name: sums[name] for name in FILES}, Mark(**sums[TRACE])
-            for name in FILES:
+            files = [*FILES, *(name for name in sums if _OF_OTHERS.fullmatch(str(name)))]
+            expected, mark = {name: sums[name] for name in files}, Mark(**sums[TRACE])
+            for name in files:
                 if _sha256(path / name) != expected[name]:
                     raise _Damaged(f"{name} has another checksum than {SUMS} says")
         except OSError as error:
@@ -123,6 +140,11 @@ class Checkpoints:
         except (UserError, ValueError, TypeError) as error:
             raise _Damaged(f"by {SUMS}, {error}") from None
 
+    @property
+    def _files(self) -> list[str]:
+        """Of a checkpoint, apart from their checksums."""
+        return [*FILES, *(_file_of(rank) for rank in range(1, self._shards.world))]
+
     def _complete(self) -> list[Path]:
         found = self._folder.glob(f"{PREFIX}[0-9]*")
         return sorted(found, key=lambda path: (len(path.name), path.name))
@@ -130,6 +152,10 @@ class Checkpoints:
 
 class _Damaged(Exception):
     pass
+
+
+def _file_of(rank: int) -> str:
+    return f"tensors-{rank}.safetensors" if rank else "tensors.safetensors"
 
 
 def _sha256(path: Path) -> str:

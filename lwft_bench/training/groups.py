@@ -10,6 +10,7 @@ from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.models.parts import PARTS, ModelParts
+from lwft_bench.models.sharded import own_rows
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.units import PARTS_OF_UNIT, ChunkUnits, UnitKind
@@ -34,8 +35,11 @@ class Group:
 
     @property
     def sizes(self) -> list[int]:
-        """Elements of each parameter that are the group's."""
-        return [tensor.numel() for tensor in self.tensors]
+        """Elements of each parameter that are the group's, over all processes."""
+        if not self.rows:
+            return [parameter.numel() for parameter in self.parameters.values()]
+        values = enumerate(self.parameters.values())
+        return [self.piece(index, parameter.detach()).numel() for index, parameter in values]
 
     @property
     def num_parameters(self) -> int:
@@ -43,9 +47,9 @@ class Group:
 
     @property
     def tensors(self) -> list[torch.Tensor]:
-        """The group's own elements of each parameter, as views of them."""
+        """The group's own elements of each parameter, as views of them: those that are here."""
         values = enumerate(self.parameters.values())
-        return [self.piece(index, parameter.detach()) for index, parameter in values]
+        return [self.here(index, parameter) for index, parameter in values]
 
     @property
     def row_slices(self) -> list[slice | None]:
@@ -56,6 +60,10 @@ class Group:
         """Of a tensor in the shape of parameter `index`, the group's rows."""
         rows = self.row_slices[index] if self.rows else None
         return tensor if rows is None else tensor[rows]
+
+    def here(self, index: int, tensor: torch.Tensor) -> torch.Tensor:
+        """The same without what other processes hold."""
+        return own_rows(self.piece(index, tensor))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -15,6 +15,7 @@ from lwft_bench.data.batching import IGNORED, Batch
 from lwft_bench.data.masks import unmasked
 from lwft_bench.data.micro_batches import Packing
 from lwft_bench.memory.meters import Account
+from lwft_bench.models.sharded import is_shared_out
 from lwft_bench.schema.errors import UserError
 
 CHUNK_LOGITS = 2**23
@@ -50,11 +51,17 @@ class DeviceBatch:
         packing = batch.packing.to(device) if batch.packing else None
         return cls(input_ids, positions, targets, packing)
 
+    def without_targets(self) -> DeviceBatch:
+        """The same tokens, of which none counts: its loss and gradients are zero."""
+        return replace(self, positions=self.positions[:0], targets=self.targets[:0])
+
 
 class CausalLoss:
     """Sum over target tokens of -log p(token), in float32.
 
     In training the auxiliary loss of routers comes on top, where it is asked for.
+
+    Of a model that is shared out all processes call it together.
 
     By default the head is applied to the hidden states of target tokens only, in chunks. Models that
     do more to their logits than apply the head (soft caps, scales) need `own_logits=True`, as do
@@ -84,7 +91,7 @@ class CausalLoss:
                 chosen = output.logits.flatten(0, 1)[batch.positions].float()
                 loss = functional.cross_entropy(chosen, batch.targets, reduction="sum")
         else:
-            with _skipped(self._head) as given:
+            with _skipped(self._head, linked=is_shared_out(self._model)) as given:
                 output = self._forward(batch, balances)
             (hidden,) = given
             del given[:]
@@ -152,11 +159,18 @@ def head_is_linear(head: nn.Module) -> bool:
 
 
 @contextmanager
-def _skipped(head: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Inside, the model's head returns what it is given, and appends it to the list."""
+def _skipped(head: nn.Module, *, linked: bool) -> Iterator[list[torch.Tensor]]:
+    """Inside, the model's head returns what it is given, and appends it to the list.
+
+    Args:
+        linked: Whether backward passes have to come through what the model returns even where nothing
+            below the head trains: a model that is shared out sums its head's gradient only then.
+    """
     given: list[torch.Tensor] = []
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:
+        if linked and torch.is_grad_enabled():
+            hidden = hidden.clone() if hidden.requires_grad else hidden.detach().requires_grad_()
         given.append(hidden)
         return hidden
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 from lwft_bench.data.batching import Batch, DataOrder
 from lwft_bench.data.extents import computed_extent
 from lwft_bench.memory.meters import synchronised_clock
+from lwft_bench.models.sharded import made_whole, settle
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.extents import Extent
 from lwft_bench.schema.rows import Measurement
@@ -29,7 +30,8 @@ class Measures:
     Statistics of weights are those of the weights that the model was loaded with, adapters left out,
     unless they say otherwise.
     Those that need data draw batches of the training set from `order`, the stream for measuring.
-    Every rank measures everything, on all ranks' micro-batches, so that all get the same numbers.
+    Every rank measures everything, on all ranks' micro-batches, so that all get the same numbers. A
+    matrix that ranks share out is made whole for that, one at a time.
     """
 
     def __init__(self, assembly: Assembly, order: DataOrder) -> None:
@@ -64,6 +66,7 @@ class Measures:
                 return np.array(self._statistics[statistic](**options), dtype=np.float64)
         finally:
             model.train()
+            settle(model)
 
     def timed(self, step: int, statistic: str, **options: object) -> tuple[np.ndarray, Measurement]:
         """As a call, with the row that tells of it. Torch's random streams are left as they were.
@@ -81,26 +84,25 @@ class Measures:
             seconds=synchronised_clock(self._device) - started,
         )
 
-    def _matrices(self, unit: UnitGroup) -> list[torch.Tensor]:
+    def _matrices(self, unit: UnitGroup) -> Iterator[torch.Tensor]:
         """The unit's own weights that are matrices, as they are (not what quantisation made).
 
         Experts that are fused into one tensor are a matrix each.
         """
         filters = _filters(self._assembly.model)
-        found: list[torch.Tensor] = []
+        found = False
         for parameter in () if unit.rows else unit.pretrained.values():
-            if parameter.is_floating_point() and id(parameter) not in filters:
-                if parameter.dim() == 2:
-                    found.append(parameter)
-                elif parameter.dim() == 3:
-                    found += parameter.unbind()
+            is_weight = parameter.is_floating_point() and id(parameter) not in filters
+            if is_weight and parameter.dim() in (2, 3):
+                found = True
+                matrix = made_whole(parameter)
+                yield from (matrix,) if matrix.dim() == 2 else matrix.unbind()
         if not found:
             raise UserError(
                 f"The unit {unit.name} has no weight matrix in floating point to take statistics of.",
                 hint="Use an adapter that leaves weights unquantised, or leave the unit out of"
                 " `units`.",
             )
-        return found
 
     def _weight_norm(self) -> list[float]:
         """The mean, over the unit's weight matrices, of the Frobenius norm."""
@@ -113,13 +115,17 @@ class Measures:
         """The root mean square over the unit's trained parameters, as `Window.grad_rms` is one over
         their gradients: over adapters where there are any.
         """
-        squares = (
-            sum(float(sum_of_squares(tensor)) for tensor in unit.tensors) for unit in self._units
-        )
+        squares = (sum(self._squares(tensor) for tensor in unit.tensors) for unit in self._units)
         return [
             float(np.sqrt(total / unit.num_parameters))
             for total, unit in zip(squares, self._units, strict=True)
         ]
+
+    def _squares(self, tensor: torch.Tensor) -> float:
+        """Summed over all ranks' elements."""
+        squares = sum_of_squares(tensor)
+        self._assembly.shards.sum(squares)
+        return float(squares)
 
     def _snr(self) -> list[float]:
         """The mean, over the unit's weight matrices, of `signal_to_noise`."""

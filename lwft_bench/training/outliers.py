@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lwft_bench.data.batching import Batch
 from lwft_bench.memory.chunks import CHUNK_ELEMENTS
+from lwft_bench.models.sharded import made_whole
 
 
 class LinearMap:
@@ -43,12 +44,12 @@ class LinearMap:
         self._num_tokens += len(inputs)
 
     def importances(self) -> Iterator[torch.Tensor]:
-        """A, float32, some rows at a time."""
+        """A, float32, some rows at a time. A weight that is shared out is whole meanwhile."""
         if self._squares is None:  # it saw nothing: no entry matters
-            norms = self.weight.new_zeros(self.weight.shape[1], dtype=torch.float32)
+            norms = torch.zeros(self.weight.shape[1], device=self.weight.device)
         else:
             norms = (self._squares / max(1, self._num_tokens)).sqrt().float()
-        for chunk in self.weight.split(max(1, CHUNK_ELEMENTS // self.weight.shape[1])):
+        for chunk in made_whole(self.weight).split(max(1, CHUNK_ELEMENTS // self.weight.shape[1])):
             yield chunk.abs().float().mul_(norms)
 
 

@@ -6,10 +6,14 @@ torchrun starts them; without it there is one, and nothing here costs anything.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +23,8 @@ TIMEOUT = timedelta(hours=24)
 its connections close."""
 
 _SET_BY_TORCHRUN = {"RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}
+
+_LOST = "another rank has ended, or is not in step"
 
 _Item = TypeVar("_Item")
 
@@ -107,6 +113,13 @@ class Ranks:
         _together(distributed.broadcast_object_list, values, src=0, device=torch.device("cpu"))
         return values[0]
 
+    def copy_first(self, tensor: torch.Tensor) -> None:
+        """Puts the first rank's values into all ranks' tensors, in place."""
+        if self.world > 1:
+            from torch import distributed
+
+            _together(distributed.broadcast, tensor, src=0)
+
     def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         """The ranks' tensors, in their order; of equal shape and on the host."""
         if self.world == 1:
@@ -135,8 +148,43 @@ class Ranks:
 ALONE = Ranks()
 
 
+@contextmanager
+def lost_ranks() -> Iterator[None]:
+    """Inside, errors of collectives that torch makes by itself are RankLost, as those of `Ranks` are.
+
+    Gloo's have no type of their own, but its name in them.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        from torch.distributed import DistError
+
+        if isinstance(error, RankLost | RanksDiffer):
+            raise
+        if isinstance(error, DistError) or "/gloo/" in str(error):
+            raise RankLost(_LOST) from error
+        raise
+
+
+def require_processes(cell: Cell, world: int) -> None:
+    """Makes sure that there are as many processes as share out the weights.
+
+    Raises:
+        UserError: There are not.
+    """
+    wanted = cell.training.sharded
+    if wanted is not None and world != wanted:
+        raise UserError(
+            f"{cell.id}: training.sharded is {wanted}, and the cell would have {world} "
+            f"process{'es' if world > 1 else ''}",
+            f"start it with --devices all --devices-per-cell {wanted} (on CPUs --devices cpu, on a Ray "
+            f"cluster --gpus {wanted}) or with torchrun --nproc-per-node {wanted}; or leave "
+            "training.sharded out, if the model fits one device",
+        )
+
+
 def _together(collective: Callable[..., Any], *arguments: Any, **options: Any) -> None:
     try:
         collective(*arguments, **options)
     except RuntimeError as error:
-        raise RankLost("another rank has ended, or is not in step") from error
+        raise RankLost(_LOST) from error

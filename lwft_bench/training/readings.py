@@ -31,15 +31,24 @@ class Readings:
     The step never looks at a value: it adds device scalars here, and `fetch` brings all rows since
     the last fetch to the host at once. On fake tensors there are no values; `fetch` then gives ones.
     Over several ranks each adds its share of the loss, and gradients are summed before they come here.
+    Of gradients that are shared out each adds the squares of its rows.
     """
 
     def __init__(
-        self, device: torch.device, num_units: int, *, fake: bool = False, ranks: Ranks = ALONE
+        self,
+        device: torch.device,
+        num_units: int,
+        *,
+        fake: bool = False,
+        ranks: Ranks = ALONE,
+        shards: Ranks = ALONE,
     ) -> None:
+        """shards: the ranks that share out each gradient."""
         self._device = device
         self._num_units = num_units
         self._fake = fake
         self._ranks = ranks
+        self._shards = shards
         self._rows: list[torch.Tensor] = []
         self._measured: list[set[int]] = []
         self._scaled: list[bool] = []
@@ -90,4 +99,8 @@ class Readings:
             losses = table[:, 0].clone()
             self._ranks.sum(losses)
             table[:, 0] = losses
+        if self._shards.world > 1:
+            squares = table[:, 2:].clone()
+            self._shards.sum(squares)
+            table[:, 2:] = squares
         return table

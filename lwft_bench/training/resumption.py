@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
+from lwft_bench.models.sharded import own_rows
 from lwft_bench.schema.errors import UserError
 from lwft_bench.training.assembly import Assembly
 from lwft_bench.training.checkpoints import Checkpoint, Checkpoints
@@ -66,7 +67,8 @@ class Resumption:
     """Writes and reads the checkpoints of one run: weights that changed, optimizer state, the trace,
     every random stream, and what is `carried`.
 
-    All ranks save and restore together; the first one writes, for all.
+    All ranks save and restore together; the first one writes, for all. Where they share out the model,
+    each writes its rows.
     """
 
     def __init__(
@@ -83,7 +85,8 @@ class Resumption:
         self._ranks = assembly.ranks
         self._groups = assembly.groups
         self._store = assembly.store
-        self._checkpoints = Checkpoints(folder)
+        self._shards = assembly.shards
+        self._checkpoints = Checkpoints(folder, self._shards)
         self._trace = trace
         self._written = Counter[str]()
         self._windows = windows
@@ -102,7 +105,7 @@ class Resumption:
             *((WINDOWS, table) for table in self._windows.unwritten()),
         ]
         self._written = self._trace.counts
-        if self._ranks.rank == 0:
+        if self._ranks.rank == 0 or self._shards.world > 1:
             tensors = {name: tensor.cpu() for name, tensor in (self._tensors() | random).items()}
             self._checkpoints.save(number, Checkpoint(tensors, self._values(place), rows))
         self._ranks.barrier()
@@ -145,7 +148,7 @@ class Resumption:
         state = self._store.saved_tensors()
         trained = self._store.trained()
         weights = {
-            f"weight/{name}": parameter.detach()
+            f"weight/{name}": own_rows(parameter)
             for group in self._groups.all
             if trained[group.name]
             for name, parameter in group.parameters.items()
@@ -171,7 +174,7 @@ class Resumption:
         parameters = {n: p for group in self._groups.all for n, p in group.parameters.items()}
         with torch.no_grad():
             for name, tensor in parts["weight"].items():
-                parameters[name].copy_(tensor)
+                own_rows(parameters[name]).copy_(tensor)
         values = checkpoint.values
         self._store.load(parts["state"], values["state_steps"], values["trained"], values["moves"])
         prefix = f"{self._ranks.rank}/"

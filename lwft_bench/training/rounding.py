@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
+from lwft_bench.models.sharded import own_rows
 from lwft_bench.schema.rows import ChecksumRow
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.groups import Group, Groups
@@ -22,7 +23,8 @@ def rounded_away(
     A group's updates were lost if it has optimizer state that is not zero, its weights are of 16 bits,
     and a step of the period's largest learning rate is less than the smallest of them can move by. A
     weight near zero moves however small the step is: so a group that has one and stands still was
-    not updated, whatever its state says.
+    not updated, whatever its state says. Of weights that are shared out, those here are
+    looked at.
 
     Args:
         end: The checksums at the period's end.
@@ -71,7 +73,7 @@ def _too_small(lr: float, group: Group) -> bool:
     for parameter in group.parameters.values():
         if not parameter.is_floating_point() or torch.finfo(parameter.dtype).bits > 16:
             return False
-        smallest = float(parameter.detach().abs().min())
-        if lr > torch.finfo(parameter.dtype).eps / 2 * smallest:
+        here = own_rows(parameter)
+        if here.numel() and lr > torch.finfo(parameter.dtype).eps / 2 * float(here.abs().min()):
             return False
     return True

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lwft_bench.memory.meters import Account
+from lwft_bench.models.sharded import own_rows
 from lwft_bench.schema.cell import TrainingConfig
 from lwft_bench.state.store import StateStore
 from lwft_bench.training.gradient_sums import GradientSums
@@ -37,11 +38,16 @@ class TrainingStep:
         config: TrainingConfig,
         ranks: Ranks = ALONE,
     ) -> None:
+        self.on_gradient: Callable[[torch.Tensor], None] = self._on_gradient
+        """Called when a micro-batch's gradient has been added to a parameter's; plans put something
+        before it."""
+        self._shards = ranks if config.sharded else ALONE
         self.loss = loss
         self._store = store
         self._readings = readings
         self._account = account
         self._clip = config.clip
+        self._sharded = config.sharded is not None
         self._in_backward = config.update == "in_backward"
         self._active: list[Group] = []
         self._updated: set[str] = set()
@@ -50,7 +56,7 @@ class TrainingStep:
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._last_micro_batch = False
         self._lr: float | None = None
-        self._sums = GradientSums(ranks)
+        self._sums = GradientSums(ALONE if config.sharded else ranks)
         self._places: dict[nn.Parameter, list[tuple[Group, int]]] = {}
         """A parameter is in several groups where these are pieces of tensors."""
         self._pending: dict[nn.Parameter, int] = {}
@@ -90,7 +96,7 @@ class TrainingStep:
         self._hooks = []
         for parameter in self._places:
             parameter.requires_grad_(True)
-            self._hooks.append(parameter.register_post_accumulate_grad_hook(self._on_gradient))
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(self.on_gradient))
 
     def _number(self, parameter: nn.Parameter) -> int:
         """Its place in the model: backward passes come to it in about the opposite order."""
@@ -134,7 +140,7 @@ class TrainingStep:
     def _on_gradient(self, parameter: torch.Tensor) -> None:
         """A micro-batch's gradient has been added to the parameter's."""
         assert isinstance(parameter, nn.Parameter) and parameter.grad is not None
-        self._account.relabel(parameter.grad, "gradients")
+        self._account.relabel(own_rows(parameter.grad), "gradients")
         if self._last_micro_batch:
             for summed in self._sums.arrive(parameter):
                 self._take(summed)
@@ -149,11 +155,13 @@ class TrainingStep:
     def _take_piece(self, group: Group, index: int, parameter: nn.Parameter) -> None:
         assert parameter.grad is not None
         if group.unit is not None and group.name in self._measured:
-            gradient = group.piece(index, parameter.grad)
+            gradient = group.here(index, parameter.grad)
             self._readings.add_squares(group.unit, sum_of_squares(gradient))
         self._missing[group.name] -= 1
         if self._lr is None or group.name not in self._updated:
             if self._lr is not None and group.name in self._moved:
+                if self._sharded:  # in a queue of torch's: weights change after the pass
+                    return
                 self._store.move(group.name, index, self._lr)
             self._let_go(parameter)
         elif self._in_backward and self._clip.mode == "none":
@@ -181,6 +189,8 @@ class TrainingStep:
         for group in self._active:
             if group.name in self._updated:
                 self._finish_group(group)
+            elif self._sharded and group.name in self._moved:
+                self._move_rest(group, self._lr)
 
     def _finish_group(self, group: Group) -> None:
         if self._clip.mode == "unit":
@@ -188,6 +198,12 @@ class TrainingStep:
         for index, parameter in enumerate(group.parameters.values()):
             if parameter.grad is not None and (group.name, index) not in self._done:
                 self._update(group, index, parameter)
+
+    def _move_rest(self, group: Group, lr: float) -> None:
+        for index, parameter in enumerate(group.parameters.values()):
+            if parameter.grad is not None:
+                self._store.move(group.name, index, lr)
+                self._let_go(parameter)
 
     def _update(self, group: Group, index: int, parameter: nn.Parameter) -> None:
         assert self._lr is not None
@@ -199,14 +215,16 @@ class TrainingStep:
     def _scale_down(self, groups: Sequence[Group]) -> torch.Tensor | None:
         """Clips the gradients of the groups by their joint norm; returns what they were scaled by."""
         gradients = [
-            group.piece(index, parameter.grad)
+            group.here(index, parameter.grad)
             for group in groups
             for index, parameter in enumerate(group.parameters.values())
             if parameter.grad is not None
         ]
         if not gradients:
             return None
-        norm = torch.stack([sum_of_squares(gradient) for gradient in gradients]).sum().sqrt()
+        squares = torch.stack([sum_of_squares(gradient) for gradient in gradients]).sum()
+        self._shards.sum(squares)
+        norm = squares.sqrt()
         scale = (self._clip.max_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
         for gradient in gradients:
             gradient.mul_(scale.to(gradient.dtype))

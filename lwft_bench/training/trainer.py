@@ -75,7 +75,7 @@ class Trainer:
         self._step = assembly.step
         self._batch_steps = BatchSteps(assembly, hooks.emit)
         self._store = assembly.store
-        self._ranks = assembly.ranks
+        self._ranks, self._shards = assembly.ranks, assembly.shards
         self._strategy = strategy
         self._config = assembly.config
         self._order = feed.order
@@ -126,6 +126,7 @@ class Trainer:
             self._checksums.record(self._place.at)
         self._train()
         self._checksums.require_finite()
+        self._store.sum_counts(self._shards.sum)
         self.frozen_unchanged = self._checksums.of_frozen() == frozen_before
 
     def _start_strategy(self) -> None:
@@ -231,12 +232,12 @@ class Trainer:
         if self._place.selected is not None:
             ending = ending_groups(self._groups, before, units, restart)
             starting += [group for group in ending if group.unit is None]
-        left = state_checksums(self._store, self._trained_with(before))
+        left = state_checksums(self._store, self._trained_with(before), self._shards)
         leaving = [group.name for group in ending]
         if leaving:
             self._store.leave(leaving, self.trace.steps[-1].lr)
         self._store.switch(leaving, [group.name for group in starting])
-        taken = state_checksums(self._store, self._trained_with(units))
+        taken = state_checksums(self._store, self._trained_with(units), self._shards)
         self.trace.states.append(StateRow(step=self._place.at, left=left, taken=taken))
         self._activate(units)
 

@@ -28,7 +28,7 @@ def planned(*cells: tuple[str, int, int]) -> Any:
             id=f"{method}-{number}",
             model=SimpleNamespace(name="tiny"),
             method=SimpleNamespace(name=method),
-            training=SimpleNamespace(steps=steps),
+            training=SimpleNamespace(steps=steps, sharded=None),
         )
         batch = SimpleNamespace(tokens=tokens)
         rows.append(SimpleNamespace(plan=SimpleNamespace(cell=cell, batch=batch)))

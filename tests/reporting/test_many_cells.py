@@ -3,27 +3,145 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from lwft_bench.reporting import in_processes as module
-from lwft_bench.reporting.in_processes import in_processes
+from lwft_bench.reporting.html import samples as html_samples
+from lwft_bench.reporting.html.samples import samples
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.rows import differences
+from lwft_bench.reporting.read import cells
+from lwft_bench.reporting.read import in_processes as module
 from lwft_bench.reporting.read.by_cell import ByCell
+from lwft_bench.reporting.read.in_processes import in_processes
 from lwft_bench.reporting.read.records import read_run
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.regular_files import Unreadable
+
+if TYPE_CHECKING:
+    from conftest import RunMaker
 
 EXAMPLE = Path(__file__).parents[2] / "reports/examples/arith"
 
 
-def test_processes_give_what_one_process_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes, also where the tests have loaded torch: what is forked here uses none of it."""
     monkeypatch.setattr(module, "_safe_to_fork", lambda: True)
     monkeypatch.setattr(module, "_processors", lambda: 2)
-    found = in_processes(lambda item: (item * item, os.getpid()), [3, 1, 4, 1, 5])
+    monkeypatch.setattr(module, "_FEW", 2)
+
+
+@pytest.mark.usefixtures("forked")
+def test_processes_give_what_one_process_gives() -> None:
+    found = list(in_processes(lambda item: (item * item, os.getpid()), [3, 1, 4, 1, 5]))
     assert [square for square, _ in found] == [9, 1, 16, 1, 25]
     assert os.getpid() not in {pid for _, pid in found}
+
+
+@pytest.mark.usefixtures("forked")
+def test_an_error_in_a_process_is_the_same_message() -> None:
+    def work(item: int) -> int:
+        if item == 2:
+            raise Unreadable(Path("rows.jsonl"), "not UTF-8 text", 3)
+        return item
+
+    with pytest.raises(UserError) as told:
+        list(in_processes(work, [0, 1, 2, 3]))
+    assert told.value.message == "rows.jsonl:3: cannot be read: not UTF-8 text"
+
+
+@pytest.mark.usefixtures("forked")
+def test_a_mistake_in_a_process_is_shown_with_its_place() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)in <lambda>.*ZeroDivisionError"):
+        list(in_processes(lambda item: 1 // item, [1, 2, 0, 3]))
+
+
+@pytest.mark.usefixtures("forked")
+def test_a_process_that_is_ended_is_told() -> None:
+    with pytest.raises(UserError, match="was ended from outside"):
+        list(in_processes(lambda item: os.kill(os.getpid(), signal.SIGKILL), [1, 2, 3, 4]))
+
+
+def test_an_interruption_ends_all_at_once_and_without_a_word_of_theirs() -> None:
+    code = (
+        "import os, time\n"
+        "from lwft_bench.reporting.read import in_processes as module\n"
+        "module._processors = lambda: 2\n"
+        "def work(item):\n"
+        "    os.write(1, b'%d\\n' % os.getpid())\n"
+        "    time.sleep(60)\n"
+        "try:\n"
+        "    list(module.in_processes(work, range(8)))\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    workers = [int(process.stdout.readline()) for _ in range(2)]
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out, errors = process.communicate(timeout=40)
+    assert (out, errors, process.returncode) == ("interrupted\n", "", 0)
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+
+
+@pytest.fixture
+def several(maker: RunMaker) -> Path:
+    """Two methods and an untrained model; a damaged cell, a planned one, and one of no suite."""
+    for seed in range(3):
+        maker.add(maker.method("fft", 0.5), seed)
+        maker.add(maker.method("grass", 0.6, num_active=2, probabilities=True), seed)
+    maker.add(maker.method("base", 0.1, trains=False), 0)
+    (maker.add(maker.method("fft", 0.5), 3) / "samples.jsonl").write_text('{"benchmark": 1}\n')
+    maker.plan(maker.cell(maker.method("fft", 0.5), 4))
+    maker.add(maker.method("fft", 0.5), 5)
+    maker.planned.pop()
+    return maker.finish()
+
+
+def test_a_run_read_in_processes_is_the_run(
+    several: Path, forked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = read_run(several)
+    monkeypatch.setattr(cells, "_TOGETHER", 2)
+    spread = read_run(several)
+    for name in ("results", "samples", "steps", "selections", "units"):
+        pd.testing.assert_frame_equal(getattr(spread, name), getattr(here, name))
+    assert spread.cells == here.cells
+    assert spread.warnings == here.warnings
+    assert any("samples.jsonl:1: not a SampleRow: benchmark: " in one for one in here.warnings)
+    assert spread.wordings.keys() == here.wordings.keys()
+    for cell, words in here.wordings.items():
+        np.testing.assert_array_equal(spread.wordings[cell], words)
+
+
+def test_samples_of_a_page_are_the_same_however_many_are_looked_at_first(
+    several: Path, forked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context.of(read_run(several))
+    about = [context.about(one) for one in context.comparisons] * 2
+    whole = samples(about)
+    monkeypatch.setattr(html_samples, "MOST_BYTES", 2_000)
+    cut = samples(about)
+    assert 0 < len(cut[0]["benchmarks"][0]["items"]) < len(whole[0]["benchmarks"][0]["items"])
+    for short in (1, 10**9):
+        monkeypatch.setattr(html_samples, "_SHORT", short)
+        assert samples(about) == cut
 
 
 def test_few_pieces_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:

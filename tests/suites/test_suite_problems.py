@@ -32,9 +32,9 @@ def test_five_mistakes_are_five_messages(problems: Problems):
         + ", ".join(
             [
                 "steps, batch_size, micro_batch_size, max_tokens, batching, lr, schedule, warmup_steps",
-                "max_length, loss_on, precision, state_dtype, clip, checkpointing, attention, dropout",
-                "router_loss, update, bucket_bytes, stream_seeds, validate_every, checkpoint_every",
-                "device, threads",
+                "max_length, loss_on, precision, state_dtype, clip, checkpointing, attention, compile",
+                "kernels, dropout, router_loss, update, bucket_bytes, sharded, stream_seeds",
+                "validate_every, checkpoint_every, device, threads",
             ]
         ),
         "suite.yaml:9: baseline: unknown method of the suite 'ftt'; did you mean 'fft'?",

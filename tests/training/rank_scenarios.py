@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import socket
@@ -179,14 +180,21 @@ SCENARIOS: dict[str, Callable[[Path, Ranks], dict[str, Any]]] = {
 }
 
 
-def run_on_ranks(folder: Path, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """Scenario -> what each rank gave. Processes are started once for all of them."""
+def run_on_ranks(
+    folder: Path, names: Sequence[str], module: str = __name__
+) -> dict[str, list[dict[str, Any]]]:
+    """Scenario -> what each rank gave. Processes are started once for all of them.
+
+    Args:
+        module: Whose SCENARIOS.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=_rank, args=(rank, port, folder, names)) for rank in range(WORLD)
+        context.Process(target=_rank, args=(rank, port, folder, names, module))
+        for rank in range(WORLD)
     ]
     for process in processes:
         process.start()
@@ -197,11 +205,12 @@ def run_on_ranks(folder: Path, names: Sequence[str]) -> dict[str, list[dict[str,
     return {name: [of_rank[name] for of_rank in given] for name in names}
 
 
-def _rank(rank: int, port: int, folder: Path, names: Sequence[str]) -> None:
+def _rank(rank: int, port: int, folder: Path, names: Sequence[str], module: str) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(WORLD)}
     torch.set_num_threads(1)
     torch._C._set_mkldnn_enabled(False)  # oneDNN would compile a bf16 kernel for each shape
     ranks = Ranks.join()
-    given = {name: SCENARIOS[name](folder / name, ranks) for name in names}
+    scenarios = importlib.import_module(module).SCENARIOS
+    given = {name: scenarios[name](folder / name, ranks) for name in names}
     torch.save(given, folder / f"{rank}.pt")

@@ -1,5 +1,5 @@
-"""What sharded cells would rest on (docs/scale.md): torch's fully_shard with parameters that are
-switched on and off between steps, as selections do. Nothing here is lwft-bench's own.
+"""What cells that share out a model rest on (docs/scale.md): torch's fully_shard with parameters that
+are switched on and off between steps, as selections do. Nothing here is lwft-bench's own.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 
 from lwft_bench.data.batching import DataOrder
 from lwft_bench.data.micro_batches import Splitting
-from lwft_bench.training.ranks import ALONE, Ranks
+from lwft_bench.training.ranks import ALONE, RankLost, Ranks, RanksDiffer, lost_ranks
 from tests.training.rank_scenarios import (
     CARDS,
     CLIPS,
@@ -140,3 +140,18 @@ def test_shares_are_even_and_make_up_the_batch(world: int, micro_batch_size: int
         for ranks in everyone:
             sizes = [len(b.lengths) for b in ranks.share(batches)]
             assert all(size == (micro_batch_size or max(sizes)) for size in sizes[:-1])
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("[/x/third_party/gloo/gloo/transport/tcp/pair.cc:537] Read error"), True),
+        (torch.distributed.DistBackendError("NCCL error"), True),
+        (RuntimeError("shapes do not match"), False),
+        (torch.OutOfMemoryError("too much"), False),
+        (RanksDiffer("they do"), False),
+    ],
+)
+def test_an_error_of_a_collective_says_that_a_rank_is_lost(error: Exception, lost: bool) -> None:
+    with pytest.raises(RankLost if lost else type(error)), lost_ranks():
+        raise error

@@ -16,6 +16,7 @@ from lwft_bench.data.batching import DataOrder, TokenisedExamples, splitting_of
 from lwft_bench.memory.meters import NoAccount
 from lwft_bench.models.dropout import remove_dropout
 from lwft_bench.models.loading import load_model
+from lwft_bench.models.sharded import made_whole, share_out
 from lwft_bench.plugins.registry import adapters, strategies
 from lwft_bench.schema.base import Named
 from lwft_bench.schema.cell import ModelConfig, TrainingConfig
@@ -122,7 +123,7 @@ class Run:
     order: DataOrder
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        return {name: made_whole(p.detach()).clone() for name, p in self.model.named_parameters()}
 
 
 def make_run(
@@ -150,6 +151,8 @@ def make_run(
     adapter_class = adapters.get(card.adapter.name)
     adapter: Full = adapter_class(adapter_class.Options(**card.adapter.options))
     adapted = adapter.apply(model, 0)
+    if config.sharded:
+        share_out(adapted, CPU)
     assembly = assemble(
         adapted,
         adapter,

@@ -19,6 +19,7 @@ from lwft_bench.reporting.html.charts import charts
 from lwft_bench.reporting.html.libraries import PLOTLY, TABLES, TABLES_STYLE, Library, library
 from lwft_bench.reporting.html.samples import samples
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.read.in_processes import in_processes
 from lwft_bench.reporting.render.formatting import NOTHING
 from lwft_bench.reporting.render.markdown import shown
 from lwft_bench.reporting.render.table import Table
@@ -54,7 +55,7 @@ def page(context: Context, lead: str, sections: Sequence[TableSection]) -> str:
     """
     records = context.records
     about = [context.about(comparison) for comparison in context.comparisons]
-    data = {"charts": [charts(one) for one in about], "samples": samples(about)}
+    data = {"charts": list(in_processes(charts, about)), "samples": samples(about)}
     own = Library(_asset("report.js"))
     plotly, tables = library(PLOTLY), library(TABLES)
     policy = (

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.read.in_processes import in_processes
+from lwft_bench.results.columns import samples_at
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.rows import SampleRow
 
@@ -15,6 +21,10 @@ MOST_BYTES = 2_500_000
 
 Answer = list[Any]
 """Response, prediction and whether it is correct; an empty list where the cell lacks the item."""
+
+
+_SHORT = 24
+"""Bytes of a short answer."""
 
 
 @dataclass(slots=True)
@@ -31,13 +41,20 @@ class _Item:
         return sum(len(text) + 4 for text in texts)
 
 
+@dataclass(slots=True)
+class _Items:
+    """The first of a benchmark, and how many there are in all."""
+
+    total: int
+    items: list[_Item] = field(default_factory=list)
+
+
 def samples(contexts: Sequence[Context]) -> list[dict[str, Any]]:
     """Of each model and task: its cells, and by benchmark the items with an answer a cell.
 
     `total` says how many items there are; where texts are too long, fewer are given of each benchmark.
     """
-    found = [(context, _items(context)) for context in contexts]
-    shown = _number_shown([items for _, benchmarks in found for items in benchmarks.values()])
+    found, shown = _given(contexts)
     return [
         {
             "cells": [
@@ -48,7 +65,7 @@ def samples(contexts: Sequence[Context]) -> list[dict[str, Any]]:
             "benchmarks": [
                 {
                     "name": name,
-                    "total": len(items),
+                    "total": own.total,
                     "items": [
                         [
                             item.id,
@@ -60,29 +77,62 @@ def samples(contexts: Sequence[Context]) -> list[dict[str, Any]]:
                                 for cell in row.done
                             ],
                         ]
-                        for item in items[:shown]
+                        for item in own.items[:shown]
                     ],
                 }
-                for name, items in benchmarks.items()
+                for name, own in benchmarks.items()
             ],
         }
-        for context, benchmarks in found
+        for context, benchmarks in zip(contexts, found, strict=True)
     ]
 
 
-def _items(context: Context) -> dict[str, list[_Item]]:
-    """Benchmark -> items, in the order of the files. What cells were asked in other words is another
-    item.
+def _given(contexts: Sequence[Context]) -> tuple[list[dict[str, _Items]], int]:
+    """The benchmarks of each context, and how many items of each are given.
+
+    Texts are read of as many items as are likely to be given, and of twice as many until that is said.
     """
-    store = RunStore(context.records.folder)
-    found: dict[str, dict[tuple[str, str, str], _Item]] = {}
-    for row in context.comparison.rows:
-        for cell in row.done:
-            for sample in store.samples(cell.id):
-                key = (sample.id, sample.prompt, sample.answer)
-                item = found.setdefault(sample.benchmark, {}).setdefault(key, _Item(*key))
-                item.answers[cell.id] = _answer(sample)
-    return {name: [*items.values()] for name, items in found.items()}
+    answers = sum(len(row.done) * len(row.correct) for c in contexts for row in c.comparison.rows)
+    most = 1 + MOST_BYTES // (_SHORT * max(1, answers))
+    while True:
+        found = list(in_processes(partial(_items, most=most), contexts))
+        items = [own for benchmarks in found for own in benchmarks.values()]
+        shown = _number_shown([own.items for own in items])
+        if shown < most or all(own.total <= most for own in items):
+            return found, shown
+        most *= 2
+
+
+def _items(context: Context, most: int) -> dict[str, _Items]:
+    """Benchmark -> its first items, at most so many, in the order of the files. What cells were asked in
+    other words is another item.
+    """
+    store, records = RunStore(context.records.folder), context.records
+    cells = [cell.id for row in context.comparison.rows for cell in row.done]
+    places = [records.samples_by_cell.places(cell) for cell in cells]
+    if not sum(map(len, places)):
+        return {}
+    rows = records.samples.iloc[np.concatenate(places)]
+    benchmarks, names = pd.factorize(rows["benchmark"])
+    asked = np.concatenate([records.wordings[cell] for cell in cells])
+    keys = pd.factorize(rows["id"])[0] * (int(asked.max()) + 1) + asked
+    keys = keys * len(names) + benchmarks
+    _, first, items = np.unique(keys, return_index=True, return_inverse=True)
+    found, wanted = {}, np.zeros(len(first), dtype=bool)
+    for number, name in enumerate(names):
+        own = np.flatnonzero(benchmarks[first] == number)
+        found[str(name)] = _Items(len(own))
+        wanted[own[np.argsort(first[own])[:most]]] = True
+    known: dict[tuple[str, str, str, str], _Item] = {}
+    given = np.split(wanted[items.reshape(-1)], np.cumsum([len(one) for one in places])[:-1])
+    for cell, here in zip(cells, given, strict=True):
+        for sample in samples_at(store, cell, np.flatnonzero(here).tolist()):
+            key = (sample.benchmark, sample.id, sample.prompt, sample.answer)
+            if key not in known:
+                known[key] = _Item(*key[1:])
+                found[sample.benchmark].items.append(known[key])
+            known[key].answers[cell] = _answer(sample)
+    return found
 
 
 def _answer(sample: SampleRow) -> Answer:

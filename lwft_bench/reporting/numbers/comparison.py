@@ -165,11 +165,11 @@ def _score_warnings(row: Row, cell: ReportedCell) -> Iterator[str]:
     """The report counts the samples itself; a result file that says otherwise is pointed out."""
     assert cell.result is not None
     for score in cell.result.scores:
-        table = row.correct.get(score.benchmark)
-        if table is None:
+        counted = row.by_seed.get(score.benchmark)
+        if counted is None:
             yield f"{cell.id} has a score for {score.benchmark} but no samples: it is left out."
-        elif table.shape[1] != score.num_items or (
-            abs(table.loc[cell.seed].mean() - score.value) > 1e-6
+        elif row.correct[score.benchmark].shape[1] != score.num_items or (
+            abs(counted[cell.seed] - score.value) > 1e-6
         ):
             yield (
                 f"{cell.id}: result.json and the samples disagree on {score.benchmark}; "

@@ -47,7 +47,10 @@ def interquartile_mean(scores: Scores) -> np.ndarray:
 def probability_of_improvement(one: Scores, other: Scores) -> np.ndarray:
     """P(one > other) over all pairs of seeds, ties counted by half, mean over benchmarks: [...]."""
     left, right = one[..., :, None, :], other[..., None, :, :]
-    return np.asarray(((left > right) + 0.5 * (left == right)).mean(axis=(-3, -2, -1)))
+    above, alike = (
+        np.count_nonzero(found, axis=(-3, -2, -1)) for found in (left > right, left == right)
+    )
+    return np.asarray((above + 0.5 * alike) / (one.shape[-2] * other.shape[-2] * one.shape[-1]))
 
 
 def estimate(

@@ -59,6 +59,11 @@ class Row:
         """Those that are asked for again and again: of all of a benchmark's items."""
         return {}
 
+    @cached_property
+    def by_seed(self) -> dict[str, pd.Series]:
+        """Benchmark -> the score of each seed."""
+        return {name: table.mean(axis=1) for name, table in self.correct.items()}
+
     @property
     def done(self) -> list[ReportedCell]:
         return [cell for cell in self.cells if cell.done]

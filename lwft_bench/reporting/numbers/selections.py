@@ -102,8 +102,10 @@ def trained_shares(cells: Sequence[tuple[ReportedCell, pd.DataFrame]], num_units
         steps = period_edges(periods)[-1]
         if cell.result.training is not None:  # the last period can reach beyond the last step
             steps = cell.result.training.optimizer_steps
-        for period in periods.itertuples():
-            trained[list(period.units)] += min(period.num_steps, steps - period.step)
+        for units, length, first in zip(
+            periods["units"], periods["num_steps"], periods["step"], strict=True
+        ):
+            trained[units] += min(length, steps - first)
         total += steps
     return trained / total
 

@@ -184,7 +184,7 @@ def _seed_means(comparison: Comparison, row: Row, key: str) -> dict[int, float]:
     names = comparison.benchmarks if key == AVERAGE else (key,)
     if not names or any(name not in row.correct for name in names):
         return {}
-    average = sum(row.correct[name].mean(axis=1) for name in names) / len(names)
+    average = sum(row.by_seed[name] for name in names) / len(names)
     return {int(seed): float(score) for seed, score in average.items()}
 
 

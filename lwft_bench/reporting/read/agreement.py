@@ -9,7 +9,6 @@ from pathlib import Path
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.result import CellResult
-from lwft_bench.schema.rows import SampleRow
 from lwft_bench.schema.run import plain_ablation
 
 
@@ -31,19 +30,24 @@ def require_same(folder: Path, result: CellResult, config: Cell) -> None:
             )
 
 
-def require_items(folder: Path, result: CellResult, samples: Sequence[SampleRow]) -> None:
+def require_items(
+    folder: Path, result: CellResult, benchmarks: Sequence[str], items: Sequence[str]
+) -> None:
     """Raises UserError if an item has two rows, or a score has another number of items than rows.
 
     Without any rows there is nothing to agree with.
+
+    Args:
+        benchmarks, items: of each row of the samples.
     """
     path = folder / "samples.jsonl"
-    seen: dict[tuple[str, str], int] = {}
-    for line, sample in enumerate(samples, 1):
-        first = seen.setdefault((sample.benchmark, sample.id), line)
-        if first != line:
-            item = f"item {sample.id} of {sample.benchmark}"
-            raise UserError(f"{path}:{line}: {item} is there twice: first on line {first}")
-    rows = Counter(sample.benchmark for sample in samples)
+    pairs = list(zip(benchmarks, items, strict=True))
+    first = dict(zip(reversed(pairs), range(len(pairs), 0, -1), strict=True))
+    if len(first) < len(pairs):
+        line, pair = next((n, one) for n, one in enumerate(pairs, 1) if first[one] != n)
+        item = f"item {pair[1]} of {pair[0]}"
+        raise UserError(f"{path}:{line}: {item} is there twice: first on line {first[pair]}")
+    rows = Counter(benchmarks)
     scored = {score.benchmark: score.num_items for score in result.scores}
     for name in [*scored, *rows] if rows else ():
         if rows[name] != scored.get(name, 0):

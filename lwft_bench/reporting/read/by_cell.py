@@ -29,6 +29,15 @@ class ByCell:
         """The rows of one cell."""
         return self.of_all([cell])
 
+    def places(self, cell: str) -> np.ndarray:
+        """Of the rows of one cell, ascending."""
+        return self._places.get(cell, np.array([], dtype=np.intp))
+
+    def values(self, cell: str, column: str) -> np.ndarray:
+        """Those of one column in the rows of one cell."""
+        found: np.ndarray = self._frame[column].to_numpy()[self.places(cell)]
+        return found
+
     def of_all(self, cells: Iterable[str]) -> pd.DataFrame:
         """The rows of these cells, in the frame's order."""
         places = [self._places[cell] for cell in cells if cell in self._places]

@@ -12,62 +12,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
-from lwft_bench.reporting.read.agreement import require_items, require_same
 from lwft_bench.reporting.read.by_cell import ByCell
+from lwft_bench.reporting.read.cells import ReportedCell as ReportedCell
+from lwft_bench.reporting.read.cells import read_cells
 from lwft_bench.reporting.read.flat import flatten
 from lwft_bench.reporting.read.rows_of_cells import RowsOfCells
 from lwft_bench.reporting.read.timings import ReportedTiming, reported_timing
 from lwft_bench.reporting.read.tunings import ReportedTuning, reported_tunings, undecided
 from lwft_bench.results.store import RunStore
-from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.claims import Claim
-from lwft_bench.schema.errors import UserError
-from lwft_bench.schema.labels import label_of, short_options
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.rows import NOT_SOUGHT as NOT_SOUGHT
 from lwft_bench.schema.run import SuiteCell
 from lwft_bench.schema.suite import Published
 from lwft_bench.schema.tables import TableSpec
-
-
-@dataclass(frozen=True)
-class ReportedCell:
-    """One cell: planned, unfinished or with a result.
-
-    status: the result's status, or `not run`, `unfinished` (its work folder exists), `unreadable`.
-    trains: False for the untrained model, whose one cell stands for every seed.
-    config, result: None where the cell has no readable result.
-    error: why it is not done, in one line.
-    """
-
-    id: str
-    model: str
-    method: str
-    task: str
-    seed: int
-    ablation: dict[str, Any]
-    status: str
-    trains: bool
-    config: Cell | None = None
-    result: CellResult | None = None
-    error: str = ""
-
-    @property
-    def done(self) -> bool:
-        return self.status == "done"
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """The ablated options, short: `temperature=0.1`."""
-        return short_options(self.ablation)
-
-    @property
-    def label(self) -> str:
-        """How the method stands in tables: `grass (temperature=0.1)` if an option is ablated."""
-        return label_of(self.method, self.ablation)
 
 
 @dataclass(frozen=True)
@@ -81,6 +42,8 @@ class RunRecords:
     selections: cell, step, num_steps, units, probabilities, scores, ages (lists or None); one row
         a period.
     units: cell, index, kind, depth, num_parameters.
+    wordings: cell -> for each row of its samples a number that says in which words it was asked, and
+        which answer expected.
     published: numbers of a paper, if the suite has any.
     tables, claims: the suite's own.
     tunings: what trials were made for; trials are in no frame and no comparison.
@@ -105,6 +68,7 @@ class RunRecords:
     other_trials: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     timing: ReportedTiming = field(default_factory=ReportedTiming)
+    wordings: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def samples_by_cell(self) -> ByCell:
@@ -132,16 +96,18 @@ def read_run(folder: Path) -> RunRecords:
     store = RunStore(folder)
     suite = store.read_suite()
     planned = {cell.id: cell for cell in suite.cells}
-    waiting = undecided(suite)
-    read = RowsOfCells()
-    cells = [_planned_cell(store, cell, read, waiting.get(cell.id, "")) for cell in suite.cells]
     known = planned.keys() | {trial.id for trial in suite.trials}
     found = sorted(path.parent.name for path in folder.glob("cells/*/result.json"))
-    others = [_finished_cell(store, name, read) for name in found if name not in known]
+    unknown = [name for name in found if name not in known]
+    read = RowsOfCells()
+    cells = read_cells(store, [*suite.cells, *unknown], read, undecided(suite))
+    others = cells[len(suite.cells) :]
+    del cells[len(suite.cells) :]
     added = [cell for cell in others if not (cell.config and cell.config.trial)]
     cells += added
     done = [cell.id for cell in cells if cell.done]
     timing = reported_timing(folder)
+    trials = {trial.id: trial for trial in read_cells(store, suite.trials)}
     frames = read.frames(done)
     return RunRecords(
         folder=folder,
@@ -158,67 +124,11 @@ def read_run(folder: Path) -> RunRecords:
         published=suite.published,
         tables=suite.tables,
         claims=suite.claims,
-        tunings=reported_tunings(suite, lambda trial: _planned_cell(store, trial, RowsOfCells())),
+        tunings=reported_tunings(suite, lambda trial: trials[trial.id]),
         other_trials=tuple(cell.id for cell in others if cell not in added),
         warnings=(*_warnings(cells, planned, added), *timing.warnings),
         timing=timing,
-    )
-
-
-def _planned_cell(
-    store: RunStore, planned: SuiteCell, read: RowsOfCells, waiting: str = ""
-) -> ReportedCell:
-    """read: gets the cell's rows. waiting: why it cannot run yet."""
-    cell_id = planned.id
-    if (store.cell_folder(cell_id) / "result.json").exists():
-        return _finished_cell(store, cell_id, read, planned)
-    status = "unfinished" if store.work_folder(cell_id).exists() else "not run"
-    return _without_result(planned, status, waiting)
-
-
-def _finished_cell(
-    store: RunStore, cell_id: str, read: RowsOfCells, planned: SuiteCell | None = None
-) -> ReportedCell:
-    try:
-        result, config = store.read_result(cell_id), store.config(cell_id)
-        require_same(store.cell_folder(cell_id), result, config)
-        if result.status == "done":
-            rows = store.rows(cell_id)
-            require_items(store.cell_folder(cell_id), result, rows.samples)
-            read.add(cell_id, rows)
-    except (UserError, ValidationError) as error:
-        message = error.message if isinstance(error, UserError) else str(error.errors()[0])
-        if planned is None:
-            return ReportedCell(
-                cell_id, "?", cell_id, "?", 0, {}, "unreadable", True, error=message
-            )
-        return _without_result(planned, "unreadable", message)
-    return ReportedCell(
-        id=cell_id,
-        model=result.model,
-        method=result.method,
-        task=result.task,
-        seed=result.seed,
-        ablation=result.ablation,
-        status=result.status,
-        trains=config.method.trains,
-        config=config,
-        result=result,
-        error=result.failure.error if result.failure else "",
-    )
-
-
-def _without_result(planned: SuiteCell, status: str, error: str = "") -> ReportedCell:
-    return ReportedCell(
-        id=planned.id,
-        model=planned.model,
-        method=planned.method,
-        task=planned.task,
-        seed=planned.seed,
-        ablation=planned.ablation,
-        status=status,
-        trains=f"--seed{planned.seed}" in planned.id,
-        error=error,
+        wordings=frames.wordings,
     )
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 
+import numpy as np
+import pandas as pd
+
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import DIFFERENT, trainings
 from lwft_bench.reporting.numbers.rows import Row
@@ -122,21 +125,21 @@ def _reached(records: RunRecords, label: str, cell: ReportedCell, budget: int) -
     )
     if training.validation_loss_after is None:
         return without(missing="no validation loss; task.validation_examples gives one")
-    steps = records.steps_by_cell.of(cell.id)
-    if "flops" not in steps or steps["flops"].isna().any():
+    of = partial(records.steps_by_cell.values, cell.id)
+    if "flops" not in records.steps or pd.isna(flops := of("flops")).any():
         return without(missing="the operations of single steps are not recorded; run it again")
     # Of single steps they are rounded, so that their sum may pass the total by some operations.
-    spent = steps["flops"].cumsum().clip(upper=training.flops)
-    if "validation_loss" in steps:
-        within = (spent <= budget) & steps["validation_loss"].notna() & (steps["step"] >= 0)
-        if within.any():
-            last = steps[within].iloc[-1]
+    spent = np.minimum(flops.cumsum(), training.flops)
+    paid = (spent <= budget) & (of("step") >= 0)
+    if "validation_loss" in records.steps:
+        losses = of("validation_loss")
+        within = np.flatnonzero(paid & ~pd.isna(losses))
+        if len(within):
+            last = within[-1]
             return without(
-                loss=float(last["validation_loss"]),
-                flops=float(spent[within].iloc[-1]),
-                step=int(last["step"]) + 1,
+                loss=float(losses[last]), flops=float(spent[last]), step=int(of("step")[last]) + 1
             )
-    affordable = int(((spent <= budget) & (steps["step"] >= 0)).sum())
+    affordable = int(paid.sum())
     if not affordable:
         return without(missing="probing alone took more than the budget")
     return without(

@@ -77,7 +77,7 @@ def _seed_variance(comparison: Comparison, rows: list[Row]) -> SeedVariance | No
     seeds = max((tuple(row.correct[comparison.benchmarks[0]].index) for row in rows), key=len)
     means = []
     for row in rows:
-        scores = [row.correct[name].mean(axis=1) for name in comparison.benchmarks]
+        scores = [row.by_seed[name] for name in comparison.benchmarks]
         if tuple(scores[0].index) == seeds:
             means.append(interquartile_mean(np.stack(scores, axis=-1)[:, None, :]))
     return pooled_seed_variance(means)

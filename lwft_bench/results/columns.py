@@ -1,0 +1,148 @@
+"""Rows of a file as columns: a report of thousands of cells needs their values, and no object a row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NotRequired, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter
+from typing_extensions import TypedDict
+
+from lwft_bench.results.rows import LARGE_NUMBER, read_lines, typed_rows
+from lwft_bench.results.store import SAMPLES, STEPS, RunStore
+from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.rows import Row, SampleRow, SelectionHeader, SelectionRow, StepRow
+from lwft_bench.schema.strict_reading import record_from_json
+
+_RESPONSES = frozenset({"response", "prediction"})
+Columns = dict[str, list[Any]]
+"""Field -> its value in each row, in the file's order."""
+
+_AS_LARGE = bytes(
+    ord("0") if byte in b"0123456789" else ord("e") if byte in b"eE" else byte
+    for byte in range(256)
+)
+_LARGE_BYTES = re.compile(rb"e\+?000")
+
+
+@dataclass(frozen=True, slots=True)
+class CellColumns:
+    """What `CellRows` has, its samples and steps as columns."""
+
+    samples: Columns
+    steps: Columns
+    header: SelectionHeader
+    selections: list[SelectionRow]
+
+
+def cell_columns(store: RunStore, cell_id: str) -> CellColumns:
+    """All rows of a cell, without what its samples have as responses.
+
+    Raises:
+        UserError: A file of them is damaged; the message is that of `RunStore.rows`.
+    """
+    folder = store.cell_folder(cell_id)
+    if lines := read_lines(folder / SAMPLES):
+        samples = typed_columns(SampleRow, folder / SAMPLES, lines, _RESPONSES)
+    else:
+        samples = _values(SampleRow, store.packed.get(cell_id, []))
+    steps = typed_columns(StepRow, folder / STEPS, read_lines(folder / STEPS))
+    return CellColumns(samples, steps, *store.selections(cell_id))
+
+
+def samples_at(store: RunStore, cell_id: str, places: Sequence[int]) -> list[SampleRow]:
+    """Those of a cell's samples that stand at these places, from 0.
+
+    Raises:
+        UserError: The file is damaged, or has fewer by now.
+    """
+    path = store.cell_folder(cell_id) / SAMPLES
+    lines = read_lines(path)
+    packed = [] if lines else store.packed.get(cell_id, [])
+    found, wanted = len(lines or packed), max(places, default=-1) + 1
+    if found < wanted:
+        raise UserError(f"{path}: expected {wanted} items or more, found {found}")
+    if not lines:
+        return [packed[place] for place in places]
+    return [typed_rows(SampleRow, path, [lines[place]], place + 1)[0] for place in places]
+
+
+def typed_columns(
+    kind: type[Row], path: Path, lines: Sequence[str], left_out: Collection[str] = ()
+) -> Columns:
+    """The values of what `typed_rows` would read.
+
+    All lines are validated at once, by the same types. Where that fails they are read one by one, so
+    that the message is the same.
+
+    Args:
+        left_out: fields that are validated and not given.
+
+    Raises:
+        UserError: As `typed_rows`.
+    """
+    values = _at_once(kind, lines)
+    if values is None:
+        found = _values(kind, typed_rows(kind, path, list(lines)))
+        return {name: column for name, column in found.items() if name not in left_out}
+    return {
+        name: _column(values, name, field.default)
+        for name, field in kind.model_fields.items()
+        if name not in left_out
+    }
+
+
+def _column(values: list[dict[str, Any]], name: str, default: Any) -> list[Any]:
+    try:
+        return list(map(itemgetter(name), values))
+    except KeyError:
+        return [row.get(name, default) for row in values]
+
+
+def _values(kind: type[Row], rows: Sequence[Row]) -> Columns:
+    return {name: [getattr(row, name) for row in rows] for name in kind.model_fields}
+
+
+def _at_once(kind: type[Row], lines: Sequence[str]) -> list[dict[str, Any]] | None:
+    """A mapping a line; None where a line may not be one row, or is none.
+
+    A raw line break cannot stand in a text of JSON, nor an object within a row of plain values: where as
+    many objects are found as there are lines, and each line begins with one, each line is one.
+    """
+    text = "[" + ",\n".join(lines) + "]"
+    if lines and (text[1] != "{" or text.count(",\n{") != len(lines) - 1):
+        return None
+    try:
+        if _may_have_large(text):
+            for line in lines:
+                if LARGE_NUMBER.search(line):
+                    record_from_json(line)
+        values: list[dict[str, Any]] = _adapter(kind).validate_json(text)
+    except ValueError:
+        return None
+    return values if len(values) == len(lines) else None
+
+
+def _may_have_large(text: str) -> bool:
+    """Whether `LARGE_NUMBER` may be found in it, in a fourth of the time."""
+    if not text.isascii():
+        return LARGE_NUMBER.search(text) is not None
+    return _LARGE_BYTES.search(text.encode("ascii").translate(_AS_LARGE)) is not None
+
+
+@cache
+def _adapter(kind: type[Row]) -> TypeAdapter[list[dict[str, Any]]]:
+    """The same fields with the same types as a list of mappings, which is made three times as fast."""
+    types = get_type_hints(kind, include_extras=True)
+    fields = {
+        name: types[name] if field.is_required() else NotRequired[types[name]]
+        for name, field in kind.model_fields.items()
+    }
+    row = TypedDict(kind.__name__, fields)  # type: ignore[misc]
+    row.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
+    return TypeAdapter(list[row])  # type: ignore[arg-type]
