@@ -78,13 +78,19 @@ class ModelInMemory(HFLM):
         for place, (_, context, continuation) in enumerate(requests):
             if 1 < len(continuation) <= self.max_length - len(context):
                 places.setdefault(tuple(context), []).append(place)
-        shared = [its for its in places.values() if len(its) > 1]
+        size = self.batch_size
+        shared = [
+            its[k : k + size]
+            for its in places.values()
+            if len(its) > 1 and size > 1
+            for k in range(0, len(its), size)
+        ]
         padding = self.tokenizer.pad_token_id
         if shared and not contexts_may_be_shared(self.model, padding):
             shared = []
         found: dict[int, LogLikelihood] = {}
         shared.sort(key=lambda its: -max(len(requests[k][1]) + len(requests[k][2]) for k in its))
-        for its_places in _batches(shared, self.batch_size):
+        for its_places in _batches(shared, size):
             batch = [
                 Choices(requests[its[0]][1], [requests[k][2] for k in its]) for its in its_places
             ]

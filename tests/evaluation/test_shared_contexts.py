@@ -58,8 +58,12 @@ def test_a_context_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     choices = [list(range(3 + k, 6 + k)) for k in range(4)]
     ours = ModelInMemory(model, tokenizer, 8, lambda: None)
-    ours._loglikelihood_tokens([(("", str(c)), [5] * 30, c) for c in choices], disable_tqdm=True)
+    requests: list[Request] = [(("", str(c)), [5] * 30, c) for c in choices]
+    ours._loglikelihood_tokens(requests, disable_tqdm=True)
     assert shapes == [(1, 30), (4, 2)]
+    shapes.clear()
+    ModelInMemory(model, tokenizer, 2, lambda: None)._loglikelihood_tokens(requests, True)
+    assert shapes == [(1, 30), (2, 2)] * 2, "no more rows than the batch may have"
 
 
 @pytest.mark.parametrize(
