@@ -94,7 +94,7 @@ class ModelInMemory(HFLM):
             batch = [
                 Choices(requests[its[0]][1], [requests[k][2] for k in its]) for its in its_places
             ]
-            answered = log_likelihoods(self.model, batch, padding)
+            answered = log_likelihoods(self.model, batch, padding, self.softmax_dtype)
             for its, answers in zip(its_places, answered, strict=True):
                 for place, answer in zip(its, answers, strict=True):
                     found[place] = answer

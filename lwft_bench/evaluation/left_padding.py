@@ -43,8 +43,11 @@ def rows_may_leave(model: nn.Module, padding: int, loop: Callable[..., torch.Ten
 
     Args:
         loop: what `generate` takes as `custom_generate`. It may raise anything at all where a model's
-            cache cannot be taken apart by rows, or is kept elsewhere: then its rows stay.
+            cache cannot be taken apart by rows, or is kept elsewhere: then its rows stay. They stay too
+            where a longer row decides on a shorter one's angles.
     """
+    if angles_follow_the_longest(model):
+        return False
     short, rows, mask = _prompts(model, padding)
     alone = _generated(model, short, torch.ones_like(short), padding)
     ends = StoppingCriteriaList([_OthersEnd()])
@@ -53,6 +56,21 @@ def rows_may_leave(model: nn.Module, padding: int, loop: Callable[..., torch.Ten
     except Exception:
         return False
     return _alike(model, alone, found)
+
+
+def angles_follow_the_longest(model: Any) -> bool:
+    """Whether all rows' rotary angles change once the longest passes some length (longrope, dynamic).
+
+    That length is far beyond what is tried here.
+    """
+    found: list[Any] = [model.config.to_dict()]
+    while found:
+        value = found.pop()
+        if isinstance(value, dict):
+            if {value.get("rope_type"), value.get("type")} & {"longrope", "dynamic"}:
+                return True
+            found.extend(value.values())
+    return False
 
 
 def rounding(model: nn.Module) -> float:

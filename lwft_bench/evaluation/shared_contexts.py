@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from lwft_bench.evaluation.left_padding import rounding
+from lwft_bench.evaluation.left_padding import angles_follow_the_longest, rounding
 
 LogLikelihood = tuple[float, bool]
 """Of a continuation, in nats; and whether each of its tokens is the most likely one."""
@@ -30,9 +30,13 @@ class Choices:
 
 
 def log_likelihoods(
-    model: Any, batch: Sequence[Choices], padding: int
+    model: Any, batch: Sequence[Choices], padding: int, dtype: torch.dtype | None = None
 ) -> list[list[LogLikelihood]]:
-    """For each of the batch's contexts those of its continuations, in their order."""
+    """For each of the batch's contexts those of its continuations, in their order.
+
+    Args:
+        dtype: In which they are computed and summed; None: the logits'.
+    """
     device = next(model.parameters()).device
     contexts = [torch.tensor(one.context, device=device) for one in batch]
     answers = [torch.tensor(a, device=device) for one in batch for a in one.continuations]
@@ -41,16 +45,17 @@ def log_likelihoods(
     tokens = pad_sequence(contexts, True, padding, padding_side="left")
     mask = pad_sequence([torch.ones_like(one) for one in contexts], True, 0, padding_side="left")
     padded = pad_sequence(answers, True, padding)
+    is_given = pad_sequence([torch.ones_like(one) for one in answers], True, 0)[:, :-1]
     with torch.inference_mode():
         outputs = _forward(model, tokens, mask, None, logits_to_keep=1)
         logits = outputs.logits[rows, -1:]
         if padded.shape[1] > 1:
             given = padded[:, :-1]
             outputs.past_key_values.batch_select_indices(rows)
-            mask = torch.cat([mask[rows], torch.ones_like(given)], 1)
+            mask = torch.cat([mask[rows], is_given], 1)  # or padding had positions of its own
             later = _forward(model, given, mask, outputs.past_key_values).logits
             logits = torch.cat([logits, later], 1)
-        found = functional.log_softmax(logits, -1, dtype=torch.float32)
+        found = functional.log_softmax(logits, -1, dtype=dtype)
         values = found.gather(2, padded[..., None])[..., 0]
         likely = logits.argmax(-1) == padded
     each = iter(
@@ -65,13 +70,16 @@ def contexts_may_be_shared(model: Any, padding: int) -> bool:
     of each alone.
 
     A model whose cache cannot be taken apart by rows, takes one token at a time or is kept elsewhere may
-    raise anything at all: its contexts are not shared.
+    raise anything at all: its contexts are not shared. Nor are those of one whose angles of a context
+    would be others in a longer row.
     """
+    if angles_follow_the_longest(model):
+        return False
     size = model.get_input_embeddings().weight.shape[0]
     ids = [(number * 7 + 5) % size for number in range(24)]
     batch = [Choices(ids[:4], [ids[4:7], ids[7:12]]), Choices(ids[12:21], [ids[21:], ids[:2]])]
     try:
-        shared = log_likelihoods(model, batch, padding)
+        shared = log_likelihoods(model, batch, padding, torch.float32)
         alone = [[_whole(model, one.context, a) for a in one.continuations] for one in batch]
     except Exception:
         return False

@@ -110,15 +110,15 @@ def _impossible_sharded(
         (
             training.batch_size < processes,
             f"a batch_size of {training.batch_size}, of which each process needs a sequence",
-            f"at least {processes}",
+            f"a batch_size of at least {processes}, or fewer processes",
         ),
     ]
     for refused, what, expected in found:
         if refused:
             yield Problem(
                 *place,
-                f"weights shared out over {processes} processes do not go with {what}; expected "
-                f"{expected}",
+                f"weights of {method.name} that {processes} processes share out do not go with "
+                f"{what}; expected {expected}",
             )
 
 

@@ -266,7 +266,7 @@ def test_operations_in_chunks_come_close(length: int, tmp_path: Path) -> None:
     found = count_operations(
         run.assembly, CPU, [Selected(every)], Needs(), planned, longest=shape.extent
     )
-    assert 0.01 < found.deviation < 0.25
+    assert 0.01 < found.deviation < 0.6
     cost = found.costs[kind].passes(shape.extent)
     assert cost == pytest.approx(counter.total, rel=found.deviation)
 

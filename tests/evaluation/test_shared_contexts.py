@@ -10,6 +10,8 @@ from lm_eval.models.huggingface import HFLM
 
 from lwft_bench.evaluation import language_model
 from lwft_bench.evaluation.language_model import ModelInMemory
+from lwft_bench.evaluation.leaving_rows import generate_leaving
+from lwft_bench.evaluation.left_padding import rows_may_leave
 from lwft_bench.evaluation.shared_contexts import Choices, contexts_may_be_shared, log_likelihoods
 from tests.evaluation.conftest import make_tokenizer
 from tests.evaluation.test_leaving_rows import GEMMA, JAMBA, PADDING, model_of
@@ -47,6 +49,53 @@ def test_log_likelihoods_are_lm_evals(config: dict[str, Any], batch_size: int) -
     assert [value for value, _ in found] == pytest.approx(
         [value for value, _ in expected], abs=1e-4
     )
+
+
+@pytest.mark.parametrize("batch_size", [4, 8])
+def test_padding_takes_no_positions(batch_size: int) -> None:
+    """A long context beside a short one with long answers: each row fits the table of positions."""
+    config = {"model_type": "gpt2", "vocab_size": 48, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    model, tokenizer = model_of(config | {"n_positions": 32}), make_tokenizer()
+    rows = [([5] * 28, [6, 7]), ([5] * 28, [7, 8, 9]), ([6], [7] * 20), ([6], [8] * 19)]
+    requests: list[Request] = [(("", str(n)), *row) for n, row in enumerate(rows)]
+    ours = ModelInMemory(model, tokenizer, batch_size, lambda: None)
+    theirs = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+    found, expected = (one._loglikelihood_tokens(requests, True) for one in (ours, theirs))
+    assert [value for value, _ in found] == pytest.approx(
+        [value for value, _ in expected], abs=1e-4
+    )
+
+
+def test_16_bits_are_added_up_as_lm_eval_does() -> None:
+    """Choices of one token go lm-eval's way, and stand beside others."""
+    model, tokenizer = model_of(LLAMA).to(torch.bfloat16), make_tokenizer()
+    draw = torch.Generator().manual_seed(0)
+    requests: list[Request] = []
+    for n in range(20):
+        context = torch.randint(2, 48, (6,), generator=draw).tolist()
+        for choice in torch.randint(2, 48, (4, 4), generator=draw).tolist():
+            requests.append((("", f"{n} {choice}"), context, choice))
+    ours = ModelInMemory(model, tokenizer, 8, lambda: None)
+    theirs = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8)
+    found, expected = (one._loglikelihood_tokens(requests, True) for one in (ours, theirs))
+    off = [abs(a - b) for (a, _), (b, _) in zip(found, expected, strict=True)]
+    assert sum(one > 0 for one in off) < len(off) / 2 and max(off) < 0.2
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        {"rope_type": "dynamic", "factor": 2.0},
+        {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4,
+         "original_max_position_embeddings": 32, "factor": 4.0},
+    ],
+    ids=["dynamic", "longrope"],
+)  # fmt: skip
+def test_angles_that_follow_the_longest_row(scaling: dict[str, Any]) -> None:
+    """A context's angles are those of the whole row, and a row's change when another one leaves."""
+    model = model_of(LLAMA | {"rope_parameters": {"rope_theta": 1e4, **scaling}})
+    assert not contexts_may_be_shared(model, PADDING)
+    assert not rows_may_leave(model, PADDING, generate_leaving)
 
 
 def test_a_context_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def suite_of(method: str = "fft", more: str = "") -> str:
         ("fft", "max_tokens: 64", "expected micro_batch_size"),
         ("fft", "update: in_backward", "expected after_backward"),
         ("fft", "compile: true", "compile, which has not been tried; expected false"),
-        ("fft", "batch_size: 1", "expected at least 2"),
+        ("fft", "batch_size: 1", "expected a batch_size of at least 2"),
     ],
 )
 def test_what_cannot_be_shared_out_is_refused_where_it_was_asked_for(
