@@ -46,7 +46,8 @@ def test_what_cannot_be_shared_out_is_refused_where_it_was_asked_for(
     )
     (found,) = problems(text)
     assert found.startswith("suite.yaml:")
-    assert "training.sharded: weights shared out over 2 processes do not go with" in found
+    assert "training.sharded: weights of " in found
+    assert " that 2 processes share out do not go with" in found
     assert expected in found
 
 
