@@ -23,6 +23,7 @@ from lwft_bench.schema.events import Emit, PhaseBegan
 from lwft_bench.training.ranks import ALONE, Ranks, lost_ranks, require_processes
 
 
+@lost_ranks()
 def run_cell(
     cell: Cell,
     folder: Path,
@@ -39,18 +40,6 @@ def run_cell(
     they share out the weights all evaluate.
     A cell that is only to be scored again gets its kept weights instead of training.
     """
-    with lost_ranks():
-        _run(cell, folder, emit, should_stop, save, ranks)
-
-
-def _run(
-    cell: Cell,
-    folder: Path,
-    emit: Emit,
-    should_stop: Callable[[], bool],
-    save: bool,
-    ranks: Ranks,
-) -> None:
     started, clock = now(), PhaseClock(emit)
     emit = clock.emit
     is_trained = _begin(cell, folder, ranks)

@@ -123,7 +123,6 @@ def count_operations(
             found.append(StepCosts(costs, uncounted, off))
             if off <= _CLOSE:
                 break
-    assembly.step.activate([])
     return min(found, key=lambda one: one.deviation)
 
 
@@ -165,6 +164,13 @@ class _Trial:
         self.deviation = 0.0
 
     def costs(self, selections: Sequence[Selected], planned: DryRun) -> dict[CostClass, Cost]:
+        """Nothing is active afterwards, also if a batch cannot be run."""
+        try:
+            return self._costs(selections, planned)
+        finally:
+            self._step.activate([])
+
+    def _costs(self, selections: Sequence[Selected], planned: DryRun) -> dict[CostClass, Cost]:
         groups = self._assembly.groups
         costs: dict[CostClass, Cost] = {}
         if self._needs.probing_steps:
@@ -175,7 +181,6 @@ class _Trial:
         for alike in self._alike(selections):
             for kind, cost in self._interpolated(alike).items():
                 costs[kind] = Cost(cost.factors, cost.recomputed, planned.updates.get(kind, 0))
-        self._step.activate([])
         return costs
 
     def _alike(self, selections: Sequence[Selected]) -> list[dict[CostClass, Selected]]:
@@ -244,9 +249,11 @@ class _Trial:
     def _run_forward(self, shape: BatchShape) -> tuple[int, int]:
         before = self._counter.total
         self._assembly.model.eval()
-        with torch.no_grad():
-            self._assembly.loss(self._batch(shape))
-        self._assembly.model.train()
+        try:
+            with torch.no_grad():
+                self._assembly.loss(self._batch(shape))
+        finally:
+            self._assembly.model.train()
         return self._counter.total - before, 0
 
     def _batch(self, shape: BatchShape) -> DeviceBatch:

@@ -32,9 +32,9 @@ class _Gatherable:
         self.received: torch.Tensor | None = None
         self.whole: list[torch.Tensor] = []
 
-    def padded(self, parameters: Iterable[nn.Parameter]) -> list[tuple[int, torch.dtype]]:
+    def padded(self, parameters: Iterable[nn.Parameter]) -> list[int]:
         """Elements of each with as many rows for every process."""
-        return [(self._processes * prod(self.share(p)), p.dtype) for p in parameters]
+        return [self._processes * prod(self.share(parameter)) for parameter in parameters]
 
     def share(self, parameter: nn.Parameter) -> tuple[int, ...]:
         """The shape of what a process holds: the first one's, which is never the smaller."""
@@ -114,18 +114,15 @@ class PretendedShares:
 
     def _receive(self, module: _Gatherable) -> None:
         if module.received is None and not module.whole:
-            number = sum(size for size, _ in module.padded(module.parameters))
-            self._require_one_dtype(module)
+            assert len({parameter.dtype for parameter in module.parameters}) == 1
+            number = sum(module.padded(module.parameters))
             module.received = self._new((number,), module.parameters[0], GATHERED)
-
-    def _require_one_dtype(self, module: _Gatherable) -> None:
-        assert len({parameter.dtype for parameter in module.parameters}) == 1
 
     def _spread(self, module: _Gatherable) -> None:
         if not module.whole:
             module.whole = [
                 self._new((size,), parameter, GATHERED)
-                for (size, _), parameter in zip(
+                for size, parameter in zip(
                     module.padded(module.parameters), module.parameters, strict=True
                 )
             ]
@@ -160,7 +157,7 @@ class PretendedShares:
         if not found:
             return
         self._sent = None
-        total = sum(size for size, _ in module.padded(found))
+        total = sum(module.padded(found))
         self._sent = self._new((total,), found[0], GATHERED)
         for parameter in found:
             assert parameter.grad is not None

@@ -18,7 +18,6 @@ SHARE_LEFT = 0.75
 
 _ROWS_AT = {"attention_mask": 0, "position_ids": -2}
 """Inputs with a place for each row, and which of their dimensions that is."""
-_WITHOUT_ROWS = {"past_key_values", "use_cache", "logits_to_keep"}
 
 
 def generate_leaving(
@@ -69,6 +68,6 @@ def _keep(inputs: dict[str, Any], places: torch.Tensor) -> None:
     for name, value in inputs.items():
         if name in _ROWS_AT and value is not None:
             inputs[name] = value.index_select(_ROWS_AT[name], places)
-        elif isinstance(value, torch.Tensor) and name not in _WITHOUT_ROWS:
+        elif isinstance(value, torch.Tensor):
             raise ValueError(f"what {name} has for each row is not known")
     inputs["past_key_values"].batch_select_indices(places)

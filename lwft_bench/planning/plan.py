@@ -46,8 +46,15 @@ _IRRELEVANT_TO_TRAINING = {
 }
 """What takes no memory, or is in the batch's shapes."""
 
-_OF_BATCHES = {"max_length", "loss_on", "batch_size", "micro_batch_size", "batching", "max_tokens"}
-_OF_BATCHES |= {"sharded"}
+_OF_BATCHES = {
+    "max_length",
+    "loss_on",
+    "batch_size",
+    "micro_batch_size",
+    "batching",
+    "max_tokens",
+    "sharded",
+}
 
 
 @dataclass(frozen=True, slots=True)

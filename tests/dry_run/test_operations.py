@@ -271,6 +271,24 @@ def test_operations_in_chunks_come_close(length: int, tmp_path: Path) -> None:
     assert cost == pytest.approx(counter.total, rel=found.deviation)
 
 
+def test_rows_longer_than_a_model_can_have_leave_no_trace(tmp_path: Path) -> None:
+    """Costs from short rows are off, and long rows cannot be run."""
+    run = make_run(tmp_path, CARDS["fft"], training(1), "llama")
+    layer = run.model.get_submodule("model.layers.0.mlp")
+    inner = layer.forward
+
+    def limited(x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] > 100:
+            raise IndexError("no such position")
+        return inner(inner(x)) if x.shape[1] > 16 else inner(x)
+
+    layer.forward = limited
+    planned = DryRun(NO_MEMORY, {})
+    found = count_operations(run.assembly, CPU, [Selected(tuple(LAYERS))], Needs(), planned)
+    assert found.deviation > 0.01
+    assert not any(p.requires_grad or p.grad is not None for p in run.model.parameters())
+
+
 def test_costs_below_nothing_are_no_result(tmp_path: Path) -> None:
     run = make_run(tmp_path, CARDS["fft"], training(2), "llama")
     run.trainer.run()
