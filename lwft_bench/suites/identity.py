@@ -32,7 +32,7 @@ def identify(cell: Cell) -> Identity:
         "protocol": digest_of(PROTOCOL_VERSION),
     }
     if not cell.trial:
-        evaluation = cell.evaluation.model_dump(mode="json")
+        evaluation = cell.evaluation.as_recorded()
         components[EVALUATION] = digest_of([evaluation, _benchmarks_digest(task)])
     return Identity(components)
 

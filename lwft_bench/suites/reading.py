@@ -9,9 +9,8 @@ from typing import Any
 
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.base import Config
+from lwft_bench.schema.base import MAX_CELL_ID, Config
 from lwft_bench.schema.cell import (
-    MAX_CELL_ID,
     Cell,
     EvaluationConfig,
     ModelConfig,
