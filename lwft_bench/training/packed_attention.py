@@ -1,9 +1,9 @@
 """Sequences packed into one row, each of which attention computes by itself.
 
 Every other part of a decoder layer works on single tokens, and attention gets one sequence after the
-other: slices of the row's queries, keys and values go through the same kernel as ever with a causal mask.
-So nothing of a step is padded. A block-diagonal mask over the whole row would do the same with the square
-of all its tokens.
+other: slices of the row's queries, keys and values go through the same kernel as ever, with a causal
+mask. So nothing of a step is padded. A block-diagonal mask over the whole row would do the same with the
+square of all its tokens.
 """
 
 from __future__ import annotations
