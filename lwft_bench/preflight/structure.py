@@ -8,8 +8,9 @@ from typing import Any
 from peft import PeftModel
 from torch import nn
 
+from lwft_bench.adapters.base import Adapter
 from lwft_bench.adapters.fused_experts import fused_experts
-from lwft_bench.adapters.reach import adapter_reach
+from lwft_bench.adapters.reach import adapter_reach, unquantised
 from lwft_bench.evaluation.converted import INSTEAD, why_not_converted
 from lwft_bench.models.parts import find_parts
 from lwft_bench.models.sharded import why_not_shared_out
@@ -53,7 +54,7 @@ def structure_of(cell: Cell) -> Structure:
             "Leave training.sharded out: then each process holds the whole model.",
         )
     if cell.evaluation.engine != "transformers":
-        _require_engine(cell, model)
+        _require_engine(cell, model, adapter)
     if cell.method.trains:
         make_groups(model, find_parts(model), cell.method, adapter)
     inner: Any = model
@@ -79,9 +80,11 @@ def structure_of(cell: Cell) -> Structure:
     )
 
 
-def _require_engine(cell: Cell, model: nn.Module) -> None:
+def _require_engine(cell: Cell, model: nn.Module, adapter: Adapter) -> None:
     dtype = PRECISIONS[cell.training.precision].weight
     problem = why_not_converted(model, dtype, choose_device(cell.training.device))
+    if unquantised(model, adapter) is not None:
+        problem = f"adapter {cell.method.adapter.name!r} quantises weights, which it does not take"
     if cell.training.sharded:
         problem = "it answers with the whole model, which training.sharded shares out"
     if problem:

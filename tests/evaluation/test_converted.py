@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lwft_bench.adapters.lora import Lora
@@ -26,7 +27,9 @@ from lwft_bench.preflight.cells import check_cells
 from lwft_bench.results.atomic import write_json_atomic
 from lwft_bench.schema.cell import EvaluationConfig
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.run import CellRecord
+from lwft_bench.schema.shipped import shipped
 from lwft_bench.suites.identity import identify
 from lwft_bench.suites.loading import Changes, load_suite
 from tests.evaluation.test_harness import CHOOSE, GENERATE, choice_items, definition
@@ -200,6 +203,11 @@ def test_cells_are_refused_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None
     assert check_cells([smoke_cell(**asked)]).problems == {}
     (told,) = check_cells([smoke_cell(**asked, training__precision="bf16")]).problems
     assert told.endswith("evaluation.engine: ctranslate2: it does not compute in bfloat16 on cpu")
+
+    card = MethodConfig(**yaml.safe_load(shipped("methods")["qlora"].read_text("utf-8")))
+    cell = smoke_cell("lora", **asked).model_copy(update={"method": card})
+    (told,) = check_cells([cell]).problems
+    assert told.endswith("adapter 'qlora' quantises weights, which it does not take")
 
     def missing(name: str) -> Any:
         raise ImportError("not here")
