@@ -27,7 +27,7 @@ from lwft_bench.evaluation.stopping import Endings
 from lwft_bench.plugins.extras import import_extra
 from lwft_bench.schema.errors import UserError
 
-_LENGTHS = (5, 512)
+_LENGTHS = (5, 128)
 """Tokens of the texts whose logits are compared, as far as the model has room: in a short one angles of
 slow rotations are next to none."""
 _TYPES = {
@@ -157,7 +157,7 @@ def converted_copy(model: nn.Module) -> Iterator[Converted]:
             )
         found = Converted(generator, ctranslate2.__version__)
         difference = _difference(model, found)
-    except NotFinite:
+    except (NotFinite, UserError):
         raise
     except Exception as error:  # whatever its converters and kernels raise
         raise UserError(
