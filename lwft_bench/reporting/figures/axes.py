@@ -132,7 +132,7 @@ class _Kept:
             self._at, self._ticks, self._boxes = at, self._find_ticks(), None
         return self._ticks
 
-    def boxes(self, ticks: Sequence[Tick], renderer: Any) -> Any:
+    def boxes(self, ticks: Sequence[Tick], renderer: Any = None) -> Any:
         if ticks is not self._ticks:
             return self._find_boxes(ticks, renderer)
         if self._boxes is None or renderer is not self._by:
