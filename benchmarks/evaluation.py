@@ -4,9 +4,9 @@
 
 All answer the same prompts greedily with the same model in memory and the same stops, by turns,
 in batches of the same size; plain generate ends at the end-of-sequence token alone and its texts are cut
-at the stop afterwards. In `rows stay` they do not leave their batch as they end. Prints medians of
-processor time, ratios to lm-eval's with Student's interval over turns, and the share of answers that
-are ours.
+at the stop afterwards. In `rows stay` they do not leave their batch as they end. CTranslate2, where it
+is installed, converts the model anew in each turn. Prints medians of processor time, ratios to lm-eval's
+with Student's interval over turns, and the share of answers that are ours.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
@@ -26,6 +27,8 @@ from lm_eval.models.huggingface import HFLM
 from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.data.examples import Item
 from lwft_bench.data.items import load_items
+from lwft_bench.evaluation.converted import converted_copy
+from lwft_bench.evaluation.converted_model import ModelConverted
 from lwft_bench.evaluation.isolation import left_as_it_was
 from lwft_bench.evaluation.language_model import ModelInMemory
 from lwft_bench.models.loading import load_model, load_tokenizer
@@ -109,16 +112,19 @@ def main() -> None:
         stays = ModelInMemory(inner, tokenizer, BATCH, lambda: None)
         stays.rows_together = "any"
         larger = ModelInMemory(inner, tokenizer, 4 * BATCH, lambda: None)
-        compare(
-            {
-                "lm-eval's own": lambda: theirs.generate_until(requests_of(items), True),
-                "ours": lambda: ours.generate_until(requests_of(items)),
-                "ours, rows stay": lambda: stays.generate_until(requests_of(items)),
-                f"ours, batches of {4 * BATCH}": lambda: larger.generate_until(requests_of(items)),
-                "plain generate": lambda: plain(inner, tokenizer, requests_of(items)),
-            },
-            turns,
-        )
+        ways = {
+            "lm-eval's own": lambda: theirs.generate_until(requests_of(items), True),
+            "ours": lambda: ours.generate_until(requests_of(items)),
+            "ours, rows stay": lambda: stays.generate_until(requests_of(items)),
+            f"ours, batches of {4 * BATCH}": lambda: larger.generate_until(requests_of(items)),
+            "plain generate": lambda: plain(inner, tokenizer, requests_of(items)),
+        }
+        if find_spec("ctranslate2"):
+            ways["CTranslate2, converting"] = lambda: by_ctranslate2(inner, tokenizer, items, 0)
+            ways["CTranslate2, and 32 compared"] = lambda: by_ctranslate2(
+                inner, tokenizer, items, 32
+            )
+        compare(ways, turns)
         compare(
             {
                 "lm-eval's own": lambda: best(choices, theirs.loglikelihood(choices, True)),
@@ -126,6 +132,22 @@ def main() -> None:
             },
             turns,
         )
+
+
+def by_ctranslate2(
+    model: Any, tokenizer: Any, items: dict[BenchmarkConfig, list[Item]], num_compared: int
+) -> list[str]:
+    """As a cell has it: with the conversion, and with the answers that transformers gives too."""
+    with converted_copy(model) as generator:
+        answering = ModelConverted(
+            model,
+            tokenizer,
+            BATCH,
+            lambda: None,
+            generator=generator,
+            num_compared=num_compared,
+        )
+        return answering.generate_until(requests_of(items))
 
 
 def choices_of(items: dict[BenchmarkConfig, list[Item]]) -> list[Instance]:

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = ("optimizers", "qlora", "gguf", "test")
+EXTRAS = ("ctranslate2", "optimizers", "qlora", "gguf", "test")
 """What the tests of the default run need."""
 WITHOUT_BOUND = {"click", "pyparsing"}
 

@@ -15,6 +15,7 @@ from lwft_bench.cell.scoring import score, score_or_reuse
 from lwft_bench.cell.shares import save_weights, share
 from lwft_bench.cell.training import train
 from lwft_bench.cell.writing import write, write_scores, write_trace
+from lwft_bench.evaluation.harness import require_engine
 from lwft_bench.models.digests import weights_digest
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.results.store import TRAINED
@@ -51,6 +52,8 @@ def run_cell(
     loaded = load(cell)
     if is_trained:
         return _score_again(loaded, folder, emit, ranks)
+    if cell.method.trains and loaded.items and ranks.rank == 0:
+        require_engine(loaded.model, loaded.tokenizer, cell.evaluation)
     share(loaded, ranks)
     trained = train(loaded, folder, emit, should_stop, ranks) if cell.method.trains else None
     if ranks.rank > 0 and not shared:

@@ -14,7 +14,7 @@ from lwft_bench.evaluation.harness import evaluate
 from lwft_bench.evaluation.not_finite import NotFinite
 from lwft_bench.models.sharded import is_shared_out
 from lwft_bench.schema.events import BenchmarkScored, Emit, seldom
-from lwft_bench.schema.result import Score
+from lwft_bench.schema.result import AnswerEngine, Score
 from lwft_bench.schema.rows import SampleRow
 from lwft_bench.training.errors import Diverged
 from lwft_bench.training.ranks import ALONE, Ranks
@@ -29,8 +29,18 @@ class Scored:
     seconds: float
     rows_together: str | None = None
     """Which prompts were answered at once; None: nothing was generated."""
+    engine: AnswerEngine | None = None
+    """What generated the answers; None: transformers."""
     scores_of: str | None = None
     """The cell whose scores these are, as it ended in the same weights; None: they are its own."""
+
+    @property
+    def confounds(self) -> dict[str, str]:
+        """How the answers were made, where that could differ between methods."""
+        found = {"evaluation.rows_together": self.rows_together}
+        if self.engine is not None:
+            found["evaluation.engine"] = f"{self.engine.name} {self.engine.version}"
+        return {key: value for key, value in found.items() if value is not None}
 
     @property
     def average(self) -> float:
@@ -60,7 +70,9 @@ def score_or_reuse(
     for one in result.scores:
         emit(BenchmarkScored(one.benchmark, one.value))
     together = result.confounds.get("evaluation.rows_together")
-    return Scored(tuple(result.scores), tuple(samples), 0.0, together, result.cell)
+    return Scored(
+        tuple(result.scores), tuple(samples), 0.0, together, result.engine, scores_of=result.cell
+    )
 
 
 def score(loaded: Loaded, emit: Emit, ranks: Ranks = ALONE) -> Scored:
@@ -68,7 +80,8 @@ def score(loaded: Loaded, emit: Emit, ranks: Ranks = ALONE) -> Scored:
 
     Raises:
         Diverged: A log-likelihood or a logit is no number.
-        UserError: A prompt and its answer do not fit into the model's context.
+        UserError: A prompt and its answer do not fit into the model's context, or the engine cannot
+            take the model.
     """
     cell = loaded.cell
     template = None
@@ -94,4 +107,10 @@ def score(loaded: Loaded, emit: Emit, ranks: Ranks = ALONE) -> Scored:
     samples = (
         one.model_copy(update={"overlap": loaded.overlap.get(one.id)}) for one in evaluation.samples
     )
-    return Scored(tuple(evaluation.scores), tuple(samples), seconds, evaluation.rows_together)
+    return Scored(
+        tuple(evaluation.scores),
+        tuple(samples),
+        seconds,
+        evaluation.rows_together,
+        evaluation.engine,
+    )

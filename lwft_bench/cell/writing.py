@@ -52,12 +52,12 @@ def write(
         }
     if scored is not None:
         write_rows(folder / SAMPLES, scored.samples)
-        if scored.rows_together is not None:
-            differing["evaluation.rows_together"] = scored.rows_together
+        differing |= scored.confounds
         parts |= {
             "scores": list(scored.scores),
             "average": scored.average,
             "scores_of": scored.scores_of,
+            "engine": scored.engine,
         }
     result = new_result(
         cell,
@@ -88,9 +88,15 @@ def write_scores(
         "scores": list(scored.scores),
         "average": scored.average,
         "scores_of": scored.scores_of,
+        "engine": scored.engine,
+        "confounds": _without(earlier.confounds, "evaluation.") | scored.confounds,
         "throughput": throughput,
         "identity": record.digest,
         "identity_components": record.components,
         "provenance": earlier.provenance | {"evaluated": provenance},
     }
     write_result(folder, earlier.model_copy(update=update))
+
+
+def _without(confounds: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {key: value for key, value in confounds.items() if not key.startswith(prefix)}

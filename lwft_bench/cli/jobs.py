@@ -23,7 +23,8 @@ def job_options(out: Path, more: Sequence[str], *, gpus: int, **asked: Any) -> S
         UserError: One of them is none.
     """
     if wrong := [text for text in more if not text.partition("=")[0] or "=" not in text]:
-        raise UserError(f"--slurm: expected KEY=VALUE, found {wrong[0]!r}")
+        found = ", ".join(map(repr, wrong))
+        raise UserError(f"--slurm: expected KEY=VALUE, found {found}")
     parameters = dict(text.split("=", 1) for text in more)
     command = (sys.executable, "-m", "lwft_bench", *job_arguments(sys.argv[1:], out, gpus))
     return SlurmOptions(command=command, more=parameters, gpus=gpus, **asked)

@@ -58,33 +58,20 @@ class Splitting:
 
 
 class Packing(NamedTuple):
-    """Several sequences in one row without padding, and how attention takes them apart.
+    """Several sequences in one row without padding.
 
-    position_ids: [1, T], from 0 in each sequence. place: [rows * longest], which of the T tokens stands
-    there once every sequence has a row of its own; where a row is padded, the first. back: [T], where in
-    these rows each token is.
+    position_ids: [1, T], from 0 in each sequence. lengths: of the sequences in their order, T together.
     """
 
     position_ids: torch.Tensor
-    place: torch.Tensor
-    back: torch.Tensor
-    rows: int
-    longest: int
+    lengths: tuple[int, ...]
 
     @classmethod
     def of(cls, lengths: Sequence[int], device: torch.device | None = None) -> Packing:
         """Of sequences of these lengths."""
-        longest = max(lengths)
         positions = [torch.arange(length, device=device) for length in lengths]
-        back = torch.cat([inside + row * longest for row, inside in enumerate(positions)])
-        place = torch.zeros(len(lengths) * longest, dtype=torch.int64, device=device)
-        place[back] = torch.arange(len(back), device=device)
-        return cls(torch.cat(positions)[None], place, back, len(lengths), longest)
+        return cls(torch.cat(positions)[None], tuple(lengths))
 
     def to(self, device: torch.device) -> Packing:
         """The same on the device."""
-        position_ids, place, back = (
-            tensor.to(device, non_blocking=True)
-            for tensor in (self.position_ids, self.place, self.back)
-        )
-        return Packing(position_ids, place, back, self.rows, self.longest)
+        return Packing(self.position_ids.to(device, non_blocking=True), self.lengths)

@@ -11,7 +11,6 @@ from torch import nn
 
 from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import Batch
-from lwft_bench.data.extents import packed_extent
 from lwft_bench.data.micro_batches import Packing
 from lwft_bench.dry_run.planned_selections import PlannedSelections
 from lwft_bench.memory.flops import FlopCount
@@ -58,9 +57,7 @@ class BatchShape:
     @property
     def extent(self) -> Extent:
         """What its arithmetic grows with."""
-        if self.lengths:
-            return packed_extent(self.lengths, self.num_targets)
-        return Extent.of_lengths([self.length] * self.rows, self.num_targets)
+        return Extent.of_lengths(self.lengths or [self.length] * self.rows, self.num_targets)
 
 
 def longest(shapes: Sequence[BatchShape]) -> int:

@@ -7,6 +7,7 @@ file is written, and model, tokenizer, random generators and logging are left as
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Item
 from lwft_bench.evaluation.context import require_room
 from lwft_bench.schema.cell import EvaluationConfig, Profile
-from lwft_bench.schema.result import Score
+from lwft_bench.schema.result import AnswerEngine, Score
 from lwft_bench.schema.rows import SampleRow
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ class Evaluation:
     """Scores in the order the benchmarks were given, and the samples they are means of.
 
     rows_together: which prompts the model could answer at once without changing the answers; None:
-    nothing was generated.
+    nothing was generated. engine: what generated the answers; None: transformers, or nothing.
     """
 
     scores: list[Score]
     samples: list[SampleRow]
     rows_together: Together | None = None
+    engine: AnswerEngine | None = None
 
 
 def evaluate(
@@ -62,7 +64,8 @@ def evaluate(
         template: what the items' prompts are put into; None: they stay as they are.
 
     Raises:
-        UserError: a prompt and its response do not fit into the model's context.
+        UserError: a prompt and its response do not fit into the model's context, or the engine cannot
+            take the model.
     """
     import lm_eval.evaluator
 
@@ -80,8 +83,19 @@ def evaluate(
         }
     num_requests = sum(max(1, len(item.choices)) for name in items for item in items[name])
     progress = _Progress(num_requests, on_progress)
-    with left_as_it_was(model, tokenizer) as inner_model:
-        language_model = ModelInMemory(inner_model, tokenizer, config.batch_size, progress.advance)
+    with left_as_it_was(model, tokenizer) as inner_model, ExitStack() as stack:
+        arguments = inner_model, tokenizer, config.batch_size, progress.advance
+        if config.engine == "ctranslate2":
+            from lwft_bench.evaluation.converted import converted_copy
+            from lwft_bench.evaluation.converted_model import ModelConverted
+
+            language_model: ModelInMemory = ModelConverted(
+                *arguments,
+                generator=stack.enter_context(converted_copy(model)),
+                num_compared=config.compared_answers,
+            )
+        else:
+            language_model = ModelInMemory(*arguments)
         tasks = {}
         for benchmark, its_items in benchmarks.items():
             max_new_tokens = config.max_new_tokens or benchmark.max_new_tokens
@@ -100,7 +114,24 @@ def evaluate(
         ]
         scores.append(_score(benchmark, answered))
         samples.extend(answered)
-    return Evaluation(scores, samples, language_model.rows_together)
+    return Evaluation(scores, samples, language_model.rows_together, language_model.engine)
+
+
+def require_engine(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, config: EvaluationConfig
+) -> None:
+    """Tries what is to generate answers on the model as it is now; transformers takes any.
+
+    Raises:
+        UserError: It cannot take the model.
+    """
+    if config.engine == "transformers":
+        return
+    from lwft_bench.evaluation.converted import converted_copy
+    from lwft_bench.evaluation.isolation import left_as_it_was
+
+    with left_as_it_was(model, tokenizer), converted_copy(model):
+        pass
 
 
 def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> SampleRow:

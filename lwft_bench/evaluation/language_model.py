@@ -32,6 +32,7 @@ from lwft_bench.evaluation.shared_contexts import (
     log_likelihoods,
 )
 from lwft_bench.evaluation.stopping import StopTexts
+from lwft_bench.schema.result import AnswerEngine
 
 
 class ModelInMemory(HFLM):
@@ -54,6 +55,8 @@ class ModelInMemory(HFLM):
         self.rows_together: Together | None = None
         """Which rows are generated for at once; None before anything is generated."""
         self._may_leave = False
+        self.engine: AnswerEngine | None = None
+        """What generated the answers; None: transformers, or nothing was generated."""
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         return super().generate_until(requests, disable_tqdm=True)

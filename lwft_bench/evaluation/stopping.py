@@ -10,15 +10,34 @@ import torch
 from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
 
+class Endings:
+    """Where the texts end a row, told by its last tokens.
+
+    A text can be complete only by a token that has its last character, so that rows are decoded after
+    such tokens alone.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
+        self._texts = texts
+        # A token adds a byte at least. One more: decoding may drop a space before the first.
+        self.num_tokens = max((len(text.encode()) for text in texts), default=0) + 1
+        self.may_end = _may_end(tokenizer, frozenset(text[-1] for text in texts))
+
+    def end(self, tail: list[int]) -> bool:
+        """tail: at most the last `num_tokens` tokens that a row generated, one at least."""
+        if tail[-1] == self._tokenizer.eos_token_id:
+            return True
+        generated = self._tokenizer.decode(tail)
+        return any(text in generated for text in self._texts)
+
+
 class StopTexts(StoppingCriteria):
     """Ends a row as soon as one of the texts stands in what it generated.
 
     lm-eval's own criterion goes on until all rows of the batch have the same text: a row that ends
     by another one, or by the end-of-sequence token, keeps all of them going to the last token.
     transformers' `stop_strings` would also find a text that begins in the prompt.
-
-    A text can be complete only by a token that has its last character, so that rows are decoded after
-    such tokens alone.
     """
 
     def __init__(
@@ -29,31 +48,24 @@ class StopTexts(StoppingCriteria):
         prompt_length: int,
         batch_size: int,
     ) -> None:
-        self._tokenizer = tokenizer
-        self._texts = texts
+        self._endings = Endings(tokenizer, texts)
         self._prompt_length = prompt_length
-        # A token adds a byte at least. One more: decoding may drop a space before the first.
-        self._num_tokens = max(len(text.encode()) for text in texts) + 1
         self._done = torch.zeros(batch_size, dtype=torch.bool)
-        self._may_end = _may_end(tokenizer, frozenset(text[-1] for text in texts))
 
     def __call__(
         self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any
     ) -> torch.BoolTensor:
         """input_ids: [rows, tokens], prompts included. Returns [rows]."""
         last = input_ids[:, -1].cpu()
-        asked = self._may_end[last.clamp(max=len(self._may_end) - 1)] & ~self._done
+        may_end = self._endings.may_end
+        asked = may_end[last.clamp(max=len(may_end) - 1)] & ~self._done
         if asked.any():
-            first = max(self._prompt_length, input_ids.shape[1] - self._num_tokens)
+            first = max(self._prompt_length, input_ids.shape[1] - self._endings.num_tokens)
             rows = asked.nonzero().flatten()
             tails = input_ids[rows.to(input_ids.device), first:].tolist()
             for row, tail in zip(rows.tolist(), tails, strict=True):
-                self._done[row] = tail[-1] == self._tokenizer.eos_token_id or self._stands_in(tail)
+                self._done[row] = self._endings.end(tail)
         return self._done.to(input_ids.device, copy=True)  # type: ignore[return-value]
-
-    def _stands_in(self, tail: list[int]) -> bool:
-        generated = self._tokenizer.decode(tail)
-        return any(text in generated for text in self._texts)
 
 
 _KNOWN: WeakKeyDictionary[PreTrainedTokenizerBase, dict[frozenset[str], torch.Tensor]] = (

@@ -159,7 +159,7 @@ def chosen_devices(wanted: str, visible: Visible) -> list[str]:
         return list(visible.ids)
     numbers = [int(part) for part in dict.fromkeys(wanted.split(","))]
     if missing := [number for number in numbers if number >= len(visible.ids)]:
-        raise UserError(f"--devices: there is no device {missing[0]}", known)
+        raise UserError(f"--devices: there is no device {', '.join(map(str, missing))}", known)
     return [visible.ids[number] for number in numbers]
 
 

@@ -13,8 +13,9 @@ from lwft_bench.plugins.files import load_plugin
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.findings import Findings
 from lwft_bench.schema.run import Identity, SuiteRecord
-from lwft_bench.suites.identity import identify
+from lwft_bench.suites.identity import identify, readable
 from lwft_bench.suites.loading import Suite
 from lwft_bench.suites.tasks import named_benchmarks
 
@@ -48,6 +49,9 @@ def evaluate_run(
     cells = [_with(store.config(cell_id), more) for cell_id in finished]
     for plugin in dict.fromkeys(plugin for cell in cells for plugin in cell.plugins):
         load_plugin(plugin)
+    findings = Findings()
+    readable(cells, findings)
+    findings.raise_problems()
     identities = {cell.id: identify(cell) for cell in cells}
     _require_kept(store, cells, identities)
     suite = Suite(

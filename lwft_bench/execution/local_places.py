@@ -9,7 +9,6 @@ from lwft_bench.execution.devices import HIDDEN, Devices, Placement, Visible, ch
 from lwft_bench.execution.local import LocalExecutor
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
-from lwft_bench.execution.ranked import require_shares
 from lwft_bench.execution.worker import PreflightJob
 from lwft_bench.memory.load import num_cores
 from lwft_bench.schema.cell import Cell
@@ -22,12 +21,10 @@ def local_executor(
     """What runs the cells here, and what it is in words.
 
     Raises:
-        UserError: A device is not there, no device is named that could be shared or a cell could have
-            several of, or batches are too small for them.
+        UserError: A device is not there, or no device is named that could be shared or a cell could
+            have several of.
     """
     each = options.devices_per_cell
-    if each > 1:
-        require_shares(cells, each)
     if options.devices in (None, "cpu"):
         if options.share_bytes is not None:
             raise UserError("--share is for devices", "name them with --devices, such as all")

@@ -10,7 +10,6 @@ from lwft_bench.execution.executor import Executor
 from lwft_bench.execution.local_places import local_executor
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.pool import Server
-from lwft_bench.execution.ranked import require_shares
 from lwft_bench.execution.ray_cluster import Cluster, RayOptions
 from lwft_bench.execution.ray_executor import RayExecutor
 from lwft_bench.execution.worker import PreflightJob
@@ -65,7 +64,6 @@ def _on_ray(
     for warning in cluster.require_fit([place.claims.own_file.resolve(), *_plugins(cells)]):
         say(f"warning: {warning}")
     share = cluster.share
-    require_shares(cells, int(share.gpus))
     needs: dict[str, int] = {}
     if not share.gpus:  # what is planned is a device's memory, which is then the host's
         server = Server(options.preload)

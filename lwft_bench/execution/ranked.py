@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ from lwft_bench.execution.worker import LOG, RunCell, set_threads
 from lwft_bench.memory.load import num_cores
 from lwft_bench.results.store import RunStore, write_result
 from lwft_bench.schema.cell import Cell
-from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.events import Emit, Event, PhaseBegan
 from lwft_bench.schema.result import Phase
 from lwft_bench.training.errors import Diverged, Interrupted
@@ -162,26 +161,6 @@ def follow(store: RunStore, run_cell: str, ranks: Ranks) -> None:
 def threads_per_rank() -> int:
     """The machine's cores, divided among its ranks."""
     return max(1, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-
-
-def require_shares(cells: Iterable[Cell], world: int) -> None:
-    """Each of so many ranks needs at least one sequence of a batch.
-
-    Raises:
-        UserError: If a cell has fewer.
-    """
-    for cell in cells:
-        if cell.method.trains and cell.training.batch_size < world:
-            raise UserError(
-                f"{cell.id}: training.batch_size is {cell.training.batch_size}, which "
-                f"{world} ranks cannot share",
-                "raise it, or have fewer: --nproc-per-node of torchrun, or --devices-per-cell",
-            )
-        if cell.training.max_tokens is not None and world > 1:
-            raise UserError(
-                f"{cell.id}: with training.max_tokens ranks would have unequal numbers of micro-batches",
-                "give training.micro_batch_size instead",
-            )
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from lwft_bench.execution.checks import check_in_full, check_processes
 from lwft_bench.execution.choice import Choice, choices, told
 from lwft_bench.execution.company import SharedRun, joined
 from lwft_bench.execution.conclusion import ALL_DONE, conclude, make_report
@@ -22,21 +22,22 @@ from lwft_bench.execution.places import executor_of, require_place
 from lwft_bench.execution.pool import Server
 from lwft_bench.execution.progress import progress_on
 from lwft_bench.execution.queue import CellQueue
-from lwft_bench.execution.ranked import RankedCells, follow, require_shares, threads_per_rank
+from lwft_bench.execution.ranked import RankedCells, follow, threads_per_rank
 from lwft_bench.execution.scheduler import Limits, Scheduler
 from lwft_bench.execution.slurm import JobArray, told_place, watch
 from lwft_bench.execution.stopping import StopRequests, stop_requests
 from lwft_bench.execution.suite_record import suite_record
 from lwft_bench.execution.timing import TimingStage, ready_to_time
 from lwft_bench.execution.tracking import RunTracker
-from lwft_bench.execution.worker import Job, PreflightJob
+from lwft_bench.execution.worker import Job
 from lwft_bench.results.store import RunStore, State
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.findings import Findings
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.run import CellRecord, Identity, SuiteRecord
 from lwft_bench.suites.loading import Suite
-from lwft_bench.training.ranks import ALONE, Ranks, launched, require_processes
+from lwft_bench.training.ranks import ALONE, Ranks, launched
 
 
 def run_suite(
@@ -150,8 +151,7 @@ class _Run:
 
     def execute(self) -> None:
         """Runs what is left of the trials and of the cells."""
-        decided = self._decide()
-        self._check(decided)
+        decided = self._checked()
         if self._jobs and (warning := told_place(self._store.directory)):
             _say(self._console, warning)
         self._note(decided)
@@ -193,30 +193,27 @@ class _Run:
     def _every_cell(self) -> list[Cell]:
         return [*self._trials, *self._suite.all_cells]
 
-    def _check(self, decided: Sequence[Choice]) -> None:
-        """Everything that will run and can be found wrong now.
+    def _checked(self) -> list[Choice]:
+        """What trials have decided, once all that will run and can be found wrong now was looked at.
 
         Raises:
             UserError: with all problems.
         """
-        known = (*self._every_cell(), *self._cells(decided))
-        cells = {cell.id: cell for cell in known}  # those of the winners, where they are known
-        to_do = tuple(cell for cell in cells.values() if self._is_left(cell))
+        found = Findings()
+        known = self._suite.readable(self._every_cell(), found)
+        decided = [] if found.problems else self._decide()
+        if not found.problems:  # with cells of the winners, where they are known
+            known += self._cells(decided)
+        to_do = [cell for cell in {cell.id: cell for cell in known}.values() if self._is_left(cell)]
+        trained = [cell for cell in to_do if self._state(cell) is not State.UNSCORED]
         world = self._ranks.world if self._ranked else self._options.processes_per_cell
-        for cell in to_do:
-            if self._state(cell) is not State.UNSCORED:  # scored again: one process may do
-                require_processes(cell, world)
-        if not to_do or not self._options.check:
-            return
-        if self._ranked:
-            module, _, function = self._options.check.partition(":")
-            found = getattr(importlib.import_module(module), function)(to_do)
-        else:
-            found = Server(self._options.preload).findings(PreflightJob(to_do, self._options.check))
+        check_processes(trained, world, found)
+        check_in_full(to_do, self._options, self._ranked is not None, found)
         found = found.placed(self._suite.placed)
         found.raise_problems()
         for warning in found.warnings:
             _say(self._console, f"warning: {warning}")
+        return decided
 
     def _state(self, cell: Cell) -> State:
         return self._store.state(cell.id, self._suite.identity(cell)).state
@@ -286,7 +283,6 @@ class _Run:
         return Job(cell, record, folder, self._options.run_cell, saves, runner)
 
     def _on_ranks(self, ranked: RankedCells, to_do: Sequence[Cell], queue: CellQueue) -> None:
-        require_shares(to_do, self._ranks.world)
         world, threads = self._ranks.world, threads_per_rank()
         if to_do:
             _say(self._console, f"one at a time over {world} ranks, {threads} CPU threads each")

@@ -12,6 +12,7 @@ from lwft_bench.plugins.files import load_plugin
 from lwft_bench.preflight.cells import check_cells
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.findings import Findings
 from lwft_bench.schema.run import plain_ablation
 from lwft_bench.suites.loading import Suite
 
@@ -51,7 +52,7 @@ def plan_suite(
     tell: is told which cell is next, and before them all what a run would be refused for.
 
     Raises:
-        UserError: Every cell is refused: the first one's.
+        UserError: Every cell is refused; with each of the reasons.
     """
     for plugin in {plugin: None for cell in suite.all_cells for plugin in cell.plugins}:
         load_plugin(plugin)
@@ -81,7 +82,10 @@ def plan_suite(
             peak = changed.needed.peak_bytes if changed and changed.needed else None
             rows.append(PlanRow(planned, False, change, peak))
     if refused and not rows:
-        raise next(iter(refused.values()))
+        findings = Findings()
+        for reason in refused.values():
+            findings.problem(reason.message, reason.hint)
+        findings.placed(suite.placed).raise_problems()
     untrained = [cell.id for cell in suite.all_cells if not cell.method.trains]
     messages = {cell_id: error.message for cell_id, error in refused.items()}
     return SuitePlan(suite, budget, rows, untrained, messages)

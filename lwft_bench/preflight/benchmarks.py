@@ -18,8 +18,8 @@ from lwft_bench.schema.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from lwft_bench.preflight.findings import Findings
     from lwft_bench.preflight.structure import Structure
+    from lwft_bench.schema.findings import Findings
 
 
 def check_benchmarks(

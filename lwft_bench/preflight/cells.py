@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lwft_bench.preflight.findings import Findings
 from lwft_bench.schema.cell import Cell, ModelConfig, TaskConfig
+from lwft_bench.schema.findings import Findings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -8,13 +8,16 @@ from typing import Any
 from peft import PeftModel
 from torch import nn
 
+from lwft_bench.adapters.base import Adapter
 from lwft_bench.adapters.fused_experts import fused_experts
-from lwft_bench.adapters.reach import adapter_reach
+from lwft_bench.adapters.reach import adapter_reach, unquantised
+from lwft_bench.evaluation.converted import INSTEAD, why_not_converted
 from lwft_bench.models.parts import find_parts
 from lwft_bench.models.sharded import why_not_shared_out
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
-from lwft_bench.training.adapted import empty_adapted_model
+from lwft_bench.state.precision import PRECISIONS
+from lwft_bench.training.adapted import choose_device, empty_adapted_model
 from lwft_bench.training.groups import make_groups
 from lwft_bench.training.kernels import require_kernels
 
@@ -41,7 +44,7 @@ def structure_of(cell: Cell) -> Structure:
     """Raises:
     UserError: the model's config cannot be read, it lacks the attention that the cell asks for,
         the adapter finds none of its targets, a unit has nothing to train, its kernels need what is
-        not here, or the model cannot be shared out as the cell asks.
+        not here, the engine cannot take the model, or it cannot be shared out as the cell asks.
     """
     require_kernels(cell.training)
     adapter, model = empty_adapted_model(cell)
@@ -50,6 +53,8 @@ def structure_of(cell: Cell) -> Structure:
             f"training.sharded: the model cannot be shared out over processes: {problem}",
             "Leave training.sharded out: then each process holds the whole model.",
         )
+    if cell.evaluation.engine != "transformers":
+        _require_engine(cell, model, adapter)
     if cell.method.trains:
         make_groups(model, find_parts(model), cell.method, adapter)
     inner: Any = model
@@ -73,6 +78,17 @@ def structure_of(cell: Cell) -> Structure:
         adapter_reach(model, adapter),
         len(fused_experts(model)),
     )
+
+
+def _require_engine(cell: Cell, model: nn.Module, adapter: Adapter) -> None:
+    dtype = PRECISIONS[cell.training.precision].weight
+    problem = why_not_converted(model, dtype, choose_device(cell.training.device))
+    if unquantised(model, adapter) is not None:
+        problem = f"adapter {cell.method.adapter.name!r} quantises weights, which it does not take"
+    if cell.training.sharded:
+        problem = "it answers with the whole model, which training.sharded shares out"
+    if problem:
+        raise UserError(f"evaluation.engine: {cell.evaluation.engine}: {problem}", INSTEAD)
 
 
 def _of_positions(name: str) -> bool:

@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from lwft_bench.schema.base import Config, Name
 from lwft_bench.schema.method import MethodConfig
 
 Profile = Literal["clean", "published"]
-MAX_CELL_ID = 200
-"""Characters: file systems take 255 bytes, and some stand in front of and behind an id."""
-CellId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=MAX_CELL_ID)]
-"""A folder's name: nothing that leads out of the run's directory."""
 
 
 class LayerFactor(Config):
@@ -276,6 +267,17 @@ class EvaluationConfig(Config):
     batch_size: PositiveInt = 64
     max_new_tokens: PositiveInt | None = None
     """None: what each benchmark says."""
+    engine: Literal["transformers", "ctranslate2"] = "transformers"
+    """What generates answers. `ctranslate2` needs the extra of that name, and makes a converted copy of
+    the model; log-likelihoods of choices are transformers' either way."""
+    compared_answers: NonNegativeInt = 32
+    """Of another engine: how many answers of a cell transformers gives too; how many of them are equal
+    stands in the result and the report."""
+
+    def as_recorded(self) -> dict[str, Any]:
+        """The settings as identities have them: of other engines only where one is asked for."""
+        theirs = {"engine", "compared_answers"} if self.engine == "transformers" else set()
+        return self.model_dump(mode="json", exclude=theirs)
 
 
 class Cell(Config):

@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from lwft_bench.schema.base import Name
-from lwft_bench.schema.cell import CellId
+from lwft_bench.schema.base import CellId, Name
 from lwft_bench.schema.load import Load
 
 SCHEMA_VERSION = 1
@@ -38,6 +37,17 @@ class Score(Record):
     stderr: float
     """Standard error over items: sqrt(p (1 - p) / (n - 1))."""
     num_items: int
+
+
+class AnswerEngine(Record):
+    """What generated a cell's answers in the place of transformers."""
+
+    name: str
+    version: str
+    num_compared: int
+    """Answers that transformers gave too, spread over all that were generated."""
+    num_equal: int
+    """Those of them that were equal, as texts."""
 
 
 class StepMemory(Record):
@@ -231,6 +241,8 @@ class CellResult(Record):
     scores_of: CellId | None = None
     """The cell of the run whose scores and samples these are, as it ended in the same weights (digest)
     and is evaluated alike; None: they are its own."""
+    engine: AnswerEngine | None = None
+    """None: transformers generated the answers, or there were none to generate."""
     memory: Memory | None = None
     throughput: Throughput | None = None
     training: Training | None = None

@@ -12,8 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from lwft_bench.schema.base import Name
-from lwft_bench.schema.cell import CellId
+from lwft_bench.schema.base import CellId, Name
 from lwft_bench.schema.claims import Claim
 from lwft_bench.schema.suite import Published
 from lwft_bench.schema.tables import TableSpec

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from lwft_bench.schema.base import Config, Name
-from lwft_bench.schema.cell import CellId
+from lwft_bench.schema.base import CellId, Config, Name
 from lwft_bench.schema.load import Load
 from lwft_bench.schema.rows import Row
 

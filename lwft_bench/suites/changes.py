@@ -106,16 +106,25 @@ def key_path_problems(layer: Level, methods: Sequence[Method], all_read: bool) -
         lacking = [method for method in concerned if assignment.key not in method.paths]
         if not lacking or (named is None and len(lacking) < len(concerned)):
             continue
+        if named is not None:
+            for method in lacking:
+                valid = method.paths.names
+                text = f"method {method.name!r} has no such option"
+                yield Problem(*assignment.place, f"{text}; {_wanted(assignment.key, valid)}")
+            continue
         valid = frozenset[str]().union(*(method.paths.names for method in lacking))
-        if named is None and not all_read:
+        if not all_read:
             others = every_key_path()
             if assignment.key in others:
                 continue
             valid |= others.names
-        close = nearest_key_path(assignment.key, valid)
-        wanted = f"did you mean {close!r}?" if close else _listed(assignment.key, valid)
-        who = "no method has" if named is None else f"method {lacking[0].name!r} has no"
-        yield Problem(*assignment.place, f"{who} such option; {wanted}")
+        text = "no method has such option"
+        yield Problem(*assignment.place, f"{text}; {_wanted(assignment.key, valid)}")
+
+
+def _wanted(key: str, valid: frozenset[str]) -> str:
+    close = nearest_key_path(key, valid)
+    return f"did you mean {close!r}?" if close else _listed(key, valid)
 
 
 def _listed(key: str, valid: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from lwft_bench.schema.naming import nearest, unknown
 from lwft_bench.schema.problems import ConfigError, KeyPath, Locate, Problem, format_key, validate
 from lwft_bench.schema.shipped import Kind, is_path, shipped
 from lwft_bench.suites.architectures import read_architecture
+from lwft_bench.suites.narrowing import EVERYTHING, Narrowing
 
 Entity = TypeVar("Entity", ModelConfig, MethodConfig, TaskConfig)
 
@@ -67,12 +68,14 @@ def read_card(model: type[Entity], path: Path) -> Entry[Entity]:
 class EntryReader:
     """Reads the three lists of one suite; what is wrong goes to `problems`.
 
-    A mapping that does not validate is passed over: the suite's own validation reports it.
+    A mapping that does not validate is passed over: the suite's own validation reports it. That a
+    model is not here is told only where `narrowing` asks for it.
     """
 
     document: Document
     folder: Path
     problems: list[Problem]
+    narrowing: Narrowing = EVERYTHING
 
     def models(self) -> list[Entry[ModelConfig]]:
         return self._entries("models", ModelConfig, self._model_of_name, self._with_model_paths)
@@ -175,6 +178,8 @@ class EntryReader:
         if text.startswith("package:"):  # whether it is installed, the model's digest tells
             return text
         if text.startswith((".", "/", "~")):
+            if not self.narrowing.takes(entry.config):
+                return text
             noun = "file" if text.endswith(".gguf") else "folder"
             self._problem(entry.locate, f"no such {noun}: {folder}", path=(key,))
             return None

@@ -18,6 +18,7 @@ from lwft_bench.suites.changes import Ablation, Assignment, Level, Method
 from lwft_bench.suites.entries import Entry
 from lwft_bench.suites.impossible import impossible
 from lwft_bench.suites.key_paths import COMPONENTS, METHOD_SETTINGS, component_name
+from lwft_bench.suites.narrowing import EVERYTHING, Narrowing
 from lwft_bench.suites.settings import Setting, Settings, WrittenAt, leaves
 from lwft_bench.suites.tasks import resolve_task
 from lwft_bench.suites.tuning import Candidate, Tuning, TuningPlan
@@ -50,11 +51,12 @@ class Point:
 
 @dataclass
 class Expansion:
-    """Every cell of a suite. What is wrong goes to `problems`, and there are no cells then.
+    """The cells of a suite. What is wrong goes to `problems`, and there are no cells then.
 
     Settings, weakest first: `base` (the suite's training and evaluation), the method card's,
     `overrides`, `ablations`, `changes` (the command line's), what `tuning` tries. `unchecked` are
-    sections of `base` that are known to be wrong already.
+    sections of `base` that are known to be wrong already. Of the cells whose ids `narrowing` leaves
+    out nothing is resolved, and so nothing refused.
     """
 
     models: Sequence[Entry[ModelConfig]]
@@ -69,20 +71,43 @@ class Expansion:
     problems: list[Problem]
     unchecked: frozenset[str] = frozenset()
     tuning: TuningPlan | None = None
+    narrowing: Narrowing = EVERYTHING
     _tasks: dict[tuple[str, Path], TaskConfig] = field(default_factory=dict)
 
     def expand(self) -> tuple[list[Cell], list[Tuning]]:
         """All cells, models outermost and seeds innermost; those to be tuned in their tunings."""
         cells: list[Cell] = []
         tunings: list[Tuning] = []
-        for point in self._points():
+        points = [(point, self._asked(point)) for point in self._points()]
+        if points and not any(asked for _, asked in points) and self.narrowing.only is not None:
+            self.problems += self._matching_none(points[0][0])
+        for point, seeds in points:
+            if not seeds and self._seeds(point):
+                continue  # where no seeds could be read, the rest is looked at all the same
             if self.tuning and point.method.entry.config.trains:
-                tunings.append(self._tuned(point, self.tuning))
+                tunings.append(self._tuned(point, self.tuning, seeds))
             else:
-                cells += self._cells_of(point, self.seeds)
+                cells += self._cells_of(point, seeds)
         return ([], []) if self.problems else (cells, tunings)
 
-    def _tuned(self, point: Point, plan: TuningPlan) -> Tuning:
+    def _seeds(self, point: Point) -> Sequence[int]:
+        return self.seeds if point.method.entry.config.trains else (0,)
+
+    def _asked(self, point: Point) -> list[int]:
+        """The seeds of the cells that are asked for."""
+        return [
+            seed
+            for seed in self._seeds(point)
+            if self.narrowing.matches(self._cell_id(point, seed))
+        ]
+
+    def _matching_none(self, point: Point) -> Iterator[Problem]:
+        for seed in self._seeds(point)[:1]:
+            text = f"matches no cell, such as {self._cell_id(point, seed)}"
+            yield Problem("--only", str(self.narrowing.only), text)
+
+    def _tuned(self, point: Point, plan: TuningPlan, seeds: Sequence[int]) -> Tuning:
+        """All trials of a point, and of its cells those of the seeds."""
         candidates = []
         for combination in plan.grid(point.method.name).combinations():
             chosen = replace(point, tuned=combination)
@@ -90,7 +115,7 @@ class Expansion:
                 Candidate(
                     {assignment.key: assignment.value for assignment in combination},
                     tuple(self._cells_of(replace(chosen, trial=True), plan.seeds)),
-                    tuple(self._cells_of(chosen, self.seeds)),
+                    tuple(self._cells_of(chosen, seeds)),
                 )
             )
         return Tuning(tuple(candidates))
@@ -109,7 +134,7 @@ class Expansion:
         resolved = self._resolve(point, self._settings(point))
         if self.problems:
             return
-        for seed in seeds if point.method.entry.config.trains else (0,):
+        for seed in seeds:
             yield Cell(
                 id=self._cell_id(point, seed),
                 model=point.model.config,
@@ -161,6 +186,7 @@ class Expansion:
                 text = "tuning judges by the validation loss; expected at least 1, found 0"
                 place = settings.locate(("task", "validation_examples"))
                 self.problems.append(Problem(*place, text))
+        found = len(self.problems)
         card = point.method.entry.config
         # The card's training options are in the cell's now; where its sources speak of a value that
         # was replaced, they no longer do.
@@ -184,7 +210,8 @@ class Expansion:
         method, problems = validate(MethodConfig, method_values, settings.locate)
         self.problems.extend(problems)
         training = checked(TrainingConfig, "training")
-        if method and method.trains and training and not self.problems:
+        whole = len(self.problems) == found and len(point.method.components) == len(COMPONENTS)
+        if method and method.trains and training and whole:
             self.problems.extend(impossible(method, training, point.method, settings))
         return {
             "method": method,

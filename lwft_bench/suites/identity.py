@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
 from lwft_bench.plugins.registry import BUILT_IN, Registry, strategies
 from lwft_bench.schema.cell import Cell, ModelConfig, TaskConfig
+from lwft_bench.schema.findings import Findings
 from lwft_bench.schema.result import PROTOCOL_VERSION
 from lwft_bench.schema.run import EVALUATION, Identity, digest_of
 from lwft_bench.suites.key_paths import COMPONENTS, component_name
@@ -32,9 +34,35 @@ def identify(cell: Cell) -> Identity:
         "protocol": digest_of(PROTOCOL_VERSION),
     }
     if not cell.trial:
-        evaluation = cell.evaluation.model_dump(mode="json")
+        evaluation = cell.evaluation.as_recorded()
         components[EVALUATION] = digest_of([evaluation, _benchmarks_digest(task)])
     return Identity(components)
+
+
+def readable(cells: Iterable[Cell], findings: Findings) -> list[Cell]:
+    """The cells whose model and data can be read. Why others cannot is noted, of all of them."""
+    can: dict[tuple[Callable[[str], str], str], bool] = {}
+
+    def reads(digest: Callable[[str], str], config: ModelConfig | TaskConfig, where: str) -> bool:
+        text = config.model_dump_json()
+        if (digest, text) not in can:
+            can[digest, text] = False
+            with findings.collected(f"{where} {config.name}"):
+                digest(text)
+                can[digest, text] = True
+        return can[digest, text]
+
+    return [
+        cell
+        for cell in cells
+        if all(
+            [
+                reads(_model_digest, cell.model, "model"),
+                reads(_data_digest, cell.task, "task"),
+                cell.trial or reads(_benchmarks_digest, cell.task, "task"),
+            ]
+        )
+    ]
 
 
 def _config(cell: Cell) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lwft_bench.optimizers.base import PRECISIONS_OF_ELEMENTS
 from lwft_bench.plugins.registry import optimizers, strategies
@@ -18,7 +19,14 @@ from lwft_bench.suites.settings import Settings
 def impossible(
     method: MethodConfig, training: TrainingConfig, point: Method, settings: Settings
 ) -> Iterator[Problem]:
-    """Combinations that make no sense, though each part is valid."""
+    """Combinations that make no sense, though each part is valid. Each says which method it is of."""
+    for problem in _of_method(method, training, point, settings):
+        yield replace(problem, text=f"method {method.name}: {problem.text}")
+
+
+def _of_method(
+    method: MethodConfig, training: TrainingConfig, point: Method, settings: Settings
+) -> Iterator[Problem]:
     strategy, adapter = (point.components[section] for section in ("strategy", "adapter"))
     needs = strategies.build(method.strategy).needs
     if needs.suppress and not adapter.can_suppress:
@@ -117,8 +125,8 @@ def _impossible_sharded(
         if refused:
             yield Problem(
                 *place,
-                f"weights of {method.name} that {processes} processes share out do not go with "
-                f"{what}; expected {expected}",
+                f"weights that {processes} processes share out do not go with {what}; "
+                f"expected {expected}",
             )
 
 

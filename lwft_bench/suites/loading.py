@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.claims import Claim
 from lwft_bench.schema.documents import read_document
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.findings import Findings
 from lwft_bench.schema.naming import nearest, unknown
-from lwft_bench.schema.problems import ConfigError, Problem
 from lwft_bench.schema.run import Identity
 from lwft_bench.schema.shipped import is_path, shipped
 from lwft_bench.schema.suite import KeepWeights, Published
 from lwft_bench.schema.tables import TableSpec
 from lwft_bench.schema.timing import TimingConfig
-from lwft_bench.suites.identity import identify
+from lwft_bench.suites.identity import identify, readable
+from lwft_bench.suites.narrowing import Narrowing
 from lwft_bench.suites.reading import SuiteReader
 from lwft_bench.suites.tuning import Tuning
 
@@ -90,31 +90,38 @@ class Suite:
         """Refuses models that can only be planned, or cannot do what a task asks.
 
         Raises:
-            UserError: A model has no tokenizer, as an architecture without weights, or no chat
-                template where a task asks for one.
+            UserError: Models have no tokenizer, as an architecture without weights, or no chat
+                template where a task asks for one. All of them are told.
         """
         from lwft_bench.models.sources import has_chat_template
 
+        findings = Findings()
         for model in {cell.model.name: cell.model for cell in self.all_cells}.values():
             if model.path is None and model.tokenizer is None:
-                raise UserError(
-                    self.placed(
-                        f"model {model.name} is a config without tokenizer or trained weights: it "
-                        "can be planned, not run"
-                    ),
+                findings.problem(
+                    f"model {model.name} is a config without tokenizer or trained weights: it can be "
+                    "planned, not run",
                     f"Plan it: `lwft-bench plan {shlex.quote(str(self.path))}`. To run it give "
                     "weights (`path`), or a tokenizer to train from random weights.",
                 )
-        templated = {c.model.name: c for c in self.all_cells if c.task.chat_template}
-        for name, cell in templated.items():
-            if not has_chat_template(cell.model):
-                raise UserError(
-                    self.placed(
-                        f"task {cell.task.name} asks for prompts in the model's chat template, and "
-                        f"the tokenizer of model {name} has none"
-                    ),
-                    "Leave out `chat_template`, or name a tokenizer that has one: `tokenizer: ...`",
-                )
+        templated = {
+            (cell.model.name, cell.task.name): cell.model
+            for cell in self.all_cells
+            if cell.task.chat_template and (cell.model.path or cell.model.tokenizer)
+        }
+        for (name, task), model in templated.items():
+            with findings.collected(f"model {name}"):
+                if not has_chat_template(model):
+                    findings.problem(
+                        f"task {task} asks for prompts in the model's chat template, and the "
+                        f"tokenizer of model {name} has none",
+                        "Leave out `chat_template`, or name a tokenizer that has one: `tokenizer: ...`",
+                    )
+        findings.placed(self.placed).raise_problems()
+
+    def readable(self, cells: Iterable[Cell], findings: Findings) -> list[Cell]:
+        """Those whose model and data can be read, so that they have identities. Why not is noted."""
+        return readable(cells, findings)
 
     def identity(self, cell: Cell) -> Identity:
         """What the cell's result depends on.
@@ -129,15 +136,17 @@ def load_suite(suite: str, changes: Changes | None = None) -> Suite:
     """Read a suite, given by the path of its file or by the name of a shipped one.
 
     Raises:
-        ConfigError: With all that is wrong in the file, its cards and the changes.
+        ConfigError: With all that is wrong in the file, its cards and the changes, and with the cells
+            that these leave.
         UserError: If there is no such suite.
     """
     changes = changes or Changes()
     path = suite_file(suite)
     document = read_document(path)
     reader = SuiteReader(document, path.resolve().parent)
-    file, cells, tunings = reader.read(changes.plugins, changes.settings, changes.seeds)
-    whole = Suite(
+    narrowing = Narrowing(changes.models, changes.methods, changes.tasks, changes.only)
+    file, cells, tunings = reader.read(changes.plugins, changes.settings, changes.seeds, narrowing)
+    return Suite(
         name=file.name,
         title=file.title,
         description=file.description,
@@ -152,13 +161,6 @@ def load_suite(suite: str, changes: Changes | None = None) -> Suite:
         keep_weights=file.keep_weights,
         timing=file.timing,
         places=reader.places,
-    )
-    kept = {cell.id for cell in _narrowed(whole.all_cells, changes)}
-    narrowed = [tuning.narrowed(lambda cell: cell.id in kept) for tuning in tunings]
-    return replace(
-        whole,
-        cells=[cell for cell in cells if cell.id in kept],
-        tunings=[tuning for tuning in narrowed if tuning.cells],
     )
 
 
@@ -177,32 +179,3 @@ def suite_file(suite: str) -> Path:
             "see `lwft-bench list suites`",
         )
     raise UserError(unknown("suite", suite, suites), "see `lwft-bench list suites`")
-
-
-def _narrowed(cells: list[Cell], changes: Changes) -> list[Cell]:
-    """The cells that the command line asks for.
-
-    Raises:
-        ConfigError: If it names what the suite does not have.
-    """
-    narrowings = {"model": changes.models, "method": changes.methods, "task": changes.tasks}
-    problems = []
-    all_cells = cells
-    for kind, wanted in narrowings.items():
-        if wanted is None:
-            continue
-        names = {getattr(cell, kind).name for cell in all_cells}
-        for name in wanted:
-            if name not in names:
-                text = unknown(f"{kind} of the suite", name, names)
-                problems.append(Problem(f"--{kind}s", "", text))
-        cells = [cell for cell in cells if getattr(cell, kind).name in wanted]
-    if changes.only is not None:
-        matching = [cell for cell in cells if fnmatchcase(cell.id, changes.only)]
-        if cells and not matching:
-            text = f"matches no cell, such as {cells[0].id}"
-            problems.append(Problem("--only", changes.only, text))
-        cells = matching
-    if problems:
-        raise ConfigError(problems)
-    return cells

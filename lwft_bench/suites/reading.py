@@ -9,9 +9,8 @@ from typing import Any
 
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.base import Config
+from lwft_bench.schema.base import MAX_CELL_ID, Config
 from lwft_bench.schema.cell import (
-    MAX_CELL_ID,
     Cell,
     EvaluationConfig,
     ModelConfig,
@@ -28,11 +27,13 @@ from lwft_bench.suites.changes import (
     Ablation,
     Assignment,
     Level,
+    Method,
     find_components,
     key_path_problems,
 )
 from lwft_bench.suites.entries import Entry, EntryReader, locate_in, method_of_strategy
 from lwft_bench.suites.expansion import Expansion
+from lwft_bench.suites.narrowing import EVERYTHING, Narrowing
 from lwft_bench.suites.published import published_problems
 from lwft_bench.suites.settings import Setting, WrittenAt, leaves
 from lwft_bench.suites.statements import statement_problems
@@ -59,7 +60,11 @@ class SuiteReader:
         self.locate = locate_in(document)
 
     def read(
-        self, plugins: Sequence[str], settings: Sequence[str], seeds: Sequence[int] | None
+        self,
+        plugins: Sequence[str],
+        settings: Sequence[str],
+        seeds: Sequence[int] | None,
+        narrowing: Narrowing = EVERYTHING,
     ) -> tuple[SuiteFile, list[Cell], list[Tuning]]:
         """The suite as written, its cells and tunings, with what the command line adds or replaces.
 
@@ -67,6 +72,8 @@ class SuiteReader:
             plugins: Further plugin files; their strategies join the methods.
             settings: `key=value`, above everything else.
             seeds: Instead of the suite's.
+            narrowing: Which cells are made. What is wrong with the file is told whatever it says, and
+                what is wrong with a cell only of these.
 
         Raises:
             ConfigError: With all problems.
@@ -75,10 +82,10 @@ class SuiteReader:
         if not isinstance(self.document.value, dict):
             raise ConfigError(self.problems)
         loaded = self._load_plugins(plugins)
-        entries = EntryReader(self.document, self.folder, self.problems)
+        entries = EntryReader(self.document, self.folder, self.problems, narrowing)
         written = entries.methods()
         joining = self._methods_of_plugins(plugins, written)
-        methods = [find_components(entry, self.problems) for entry in [*written, *joining]]
+        methods = [self._method(entry, narrowing) for entry in [*written, *joining]]
         models, tasks = entries.models(), entries.tasks()
         self.places = {
             (kind, entry.config.name): ": ".join(entry.listed)
@@ -92,9 +99,11 @@ class SuiteReader:
         }
         base, unchecked = self._base()
         expansion = Expansion(
-            models=models or [ANY_MODEL],
-            methods=methods,
-            tasks=tasks or [ANY_TASK],
+            models=[each for each in models if narrowing.takes(each.config)]
+            if models
+            else [ANY_MODEL],
+            methods=[method for method in methods if narrowing.takes(method.entry.config)],
+            tasks=[each for each in tasks if narrowing.takes(each.config)] if tasks else [ANY_TASK],
             seeds=seeds or (file.seeds if file else ()),
             base=base,
             overrides=list(self._overrides(names)),
@@ -104,6 +113,14 @@ class SuiteReader:
             problems=self.problems,
             unchecked=unchecked,
             tuning=read_tuning(self.document.value.get("tune"), self.locate),
+            narrowing=narrowing,
+        )
+        self.problems += narrowing.problems(
+            {
+                "model": self._askable("models", models),
+                "method": self._askable("methods", written, joining),
+                "task": self._askable("tasks", tasks),
+            }
         )
         self._check_baseline(names["method"])
         self.problems += statement_problems(self.document, names["model"], names["method"], tasks)
@@ -114,7 +131,7 @@ class SuiteReader:
             len(self._written("tasks")),
             locate_in(self.document, ("published",)),
         )
-        self._check_key_paths(expansion)
+        self._check_key_paths(expansion, methods)
         self._check_tuning(expansion, names["method"])
         cells, tunings = expansion.expand()
         tuned = [cell for each in tunings for cell in (*each.trials, *each.cells)]
@@ -181,6 +198,19 @@ class SuiteReader:
             names.add(Path(str(name)).name)
         return names
 
+    def _askable(
+        self, key: str, read: Sequence[Entry[Any]], joining: Sequence[Entry[Any]] = ()
+    ) -> set[str]:
+        """The names that can be asked for: where all of the list were read, the names of these."""
+        entries = [*read, *joining]
+        if len(read) >= len(self._written(key)):
+            return {entry.config.name for entry in entries}
+        return self._names(key, entries)
+
+    def _method(self, entry: Entry[MethodConfig], narrowing: Narrowing) -> Method:
+        """What of it cannot be found is told where the method is asked for."""
+        return find_components(entry, self.problems if narrowing.takes(entry.config) else [])
+
     def _overrides(self, names: Mapping[str, set[str]]) -> Iterator[Level]:
         for index, value in enumerate(self._written("overrides")):
             override, _ = validate(Override, value, self.locate)
@@ -229,11 +259,11 @@ class SuiteReader:
             text = unknown("method of the suite", baseline, names)
             self.problems.append(Problem(*self.locate(("baseline",)), text))
 
-    def _check_key_paths(self, expansion: Expansion) -> None:
-        all_read = len(expansion.methods) >= len(self._written("methods"))
+    def _check_key_paths(self, expansion: Expansion, methods: Sequence[Method]) -> None:
+        all_read = len(methods) >= len(self._written("methods"))
         ablations = (Level(ablation.assignments()[:1]) for ablation in expansion.ablations)
         for layer in (*expansion.overrides, *ablations, expansion.changes):
-            self.problems += key_path_problems(layer, expansion.methods, all_read)
+            self.problems += key_path_problems(layer, methods, all_read)
 
     def _check_tuning(self, expansion: Expansion, names: set[str]) -> None:
         if expansion.tuning:

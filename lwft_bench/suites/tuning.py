@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -41,12 +41,6 @@ class Tuning:
     def cells(self) -> tuple[Cell, ...]:
         """The cells as they are with the grid's first values: their ids are the same with any."""
         return self.candidates[0].cells
-
-    def narrowed(self, keep: Callable[[Cell], bool]) -> Tuning:
-        """With all trials, and of the cells only some."""
-        return Tuning(
-            tuple(replace(one, cells=tuple(filter(keep, one.cells))) for one in self.candidates)
-        )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Sequences packed into one row, each of which attention computes by itself.
 
-Every other part of a decoder layer works on single tokens, so that there padding is left out. Attention
-gets a row for each sequence: queries, keys and values are gathered into rows padded on the right, go
-through the same kernel as ever with a causal mask, and are gathered back. A block-diagonal mask over
-the whole row would do the same with the square of all its tokens.
+Every other part of a decoder layer works on single tokens, and attention gets one sequence after the
+other: slices of the row's queries, keys and values go through the same kernel as ever, with a causal
+mask. So nothing of a step is padded. A block-diagonal mask over the whole row would do the same with the
+square of all its tokens.
 """
 
 from __future__ import annotations
@@ -124,13 +124,9 @@ def _attention(
     """
     if packing is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    queries, keys, values = (_rows(tensor, packing) for tensor in (query, key, value))
-    attended, _ = sdpa_attention_forward(module, queries, keys, values, None, **options)
-    return attended.flatten(0, 1).index_select(0, packing.back)[None], None
-
-
-def _rows(tensor: torch.Tensor, packing: Packing) -> torch.Tensor:
-    """[1, heads, T, d] as [rows, heads, longest, d]."""
-    _, heads, _, size = tensor.shape
-    gathered = tensor[0].index_select(1, packing.place)
-    return gathered.view(heads, packing.rows, packing.longest, size).transpose(0, 1)
+    parts = (tensor.split(packing.lengths, 2) for tensor in (query, key, value))
+    attended = [
+        sdpa_attention_forward(module, queries, keys, values, None, **options)[0]
+        for queries, keys, values in zip(*parts, strict=True)
+    ]
+    return torch.cat(attended, 1), None

@@ -175,11 +175,31 @@ def require_processes(cell: Cell, world: int) -> None:
     wanted = cell.training.sharded
     if wanted is not None and world != wanted:
         raise UserError(
-            f"{cell.id}: training.sharded is {wanted}, and the cell would have {world} "
-            f"process{'es' if world > 1 else ''}",
+            f"method {cell.method.name}: training.sharded is {wanted}, and each of its cells would "
+            f"have {world} process{'es' if world > 1 else ''}",
             f"start it with --devices all --devices-per-cell {wanted} (on CPUs --devices cpu, on a Ray "
             f"cluster --gpus {wanted}) or with torchrun --nproc-per-node {wanted}; or leave "
             "training.sharded out, if the model fits one device",
+        )
+
+
+def require_shares(cell: Cell, world: int) -> None:
+    """Makes sure that each process has at least one sequence of a batch, and as many passes.
+
+    Raises:
+        UserError: It has not.
+    """
+    if cell.method.trains and cell.training.batch_size < world:
+        raise UserError(
+            f"method {cell.method.name}: training.batch_size is {cell.training.batch_size}, which "
+            f"{world} ranks cannot share",
+            "raise it, or have fewer: --nproc-per-node of torchrun, or --devices-per-cell",
+        )
+    if cell.training.max_tokens is not None and world > 1:
+        raise UserError(
+            f"method {cell.method.name}: with training.max_tokens ranks would have unequal numbers of "
+            "micro-batches",
+            "give training.micro_batch_size instead",
         )
 
 

@@ -57,24 +57,18 @@ def test_no_sequence_predicts_the_first_token_of_the_next() -> None:
     assert packed.num_target_tokens == 19 + 8
 
 
-def test_packing_takes_rows_apart_and_together() -> None:
+def test_positions_of_packed_sequences_begin_anew() -> None:
     packing = Packing.of(LENGTHS)
-    tokens = torch.arange(sum(LENGTHS))
-    rows = tokens[packing.place].view(packing.rows, packing.longest)
-    assert [row[:n].tolist() for row, n in zip(rows, LENGTHS, strict=True)] == [
-        part.tolist() for part in tokens.split(LENGTHS)
-    ]
-    assert torch.equal(rows.flatten()[packing.back], tokens)
     assert packing.position_ids[0].tolist() == [p for n in LENGTHS for p in range(n)]
+    assert packing.lengths == tuple(LENGTHS)
 
 
-def test_padding_of_a_packed_row_is_computed_in_attention_alone() -> None:
-    computed, needed = (
-        computed_extent([collate_packed(EXAMPLES, range(5))]),
-        needed_extent([collate_packed(EXAMPLES, range(5))]),
-    )
-    assert computed == Extent(1, sum(LENGTHS), 5 * 20**2, computed.targets)
-    assert needed.tokens == computed.tokens
+def test_nothing_of_a_packed_row_is_padding() -> None:
+    packed = [collate_packed(EXAMPLES, range(5))]
+    computed = computed_extent(packed)
+    assert computed == needed_extent(packed)
+    squares = sum(length**2 for length in LENGTHS)
+    assert computed == Extent(1, sum(LENGTHS), squares, computed.targets)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])

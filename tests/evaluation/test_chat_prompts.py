@@ -135,6 +135,17 @@ def test_a_model_without_a_template_is_refused_before_anything_runs(tmp_path: Pa
     load_suite(str(suite(tmp_path, template=TEMPLATE, chat=True))).require_runnable()
 
 
+def test_all_models_that_cannot_run_are_told_at_once(tmp_path: Path) -> None:
+    path = suite(tmp_path, template=None, chat=True)
+    configs = ", ".join(f"{{name: {name}, config: {{model_type: llama}}}}" for name in ("a", "b"))
+    path.write_text(path.read_text("utf-8").replace("models: [", f"models: [{configs}, "), "utf-8")
+    with pytest.raises(UserError) as raised:
+        load_suite(str(path)).require_runnable()
+    told = raised.value.message
+    assert "models[0]: model a is a config" in told and "models[1]: model b is a config" in told
+    assert "tokenizer of model small has none" in told
+
+
 def test_cells_and_plans_use_the_template(tmp_path: Path) -> None:
     (plain,) = load_suite(str(suite(tmp_path, template=TEMPLATE, chat=False))).cells
     in_chat = load_suite(str(suite(tmp_path, template=TEMPLATE, chat=True)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lwft_bench.evaluation.stopping import StopTexts
+from lwft_bench.evaluation.stopping import Endings, StopTexts
 from lwft_bench.models.loading import load_tokenizer
 from lwft_bench.schema.cell import ModelConfig
 
@@ -51,7 +51,7 @@ def test_only_rows_whose_last_token_can_complete_a_text_are_decoded(
     word = TOKENIZER("three", add_special_tokens=False).input_ids[-1]
     rule = StopTexts(TOKENIZER, ("\n",), prompt_length=1, batch_size=2)
     decoded: list[list[int]] = []
-    monkeypatch.setattr(rule, "_stands_in", lambda tail: bool(decoded.append(tail)))
+    monkeypatch.setattr(Endings, "end", lambda self, tail: bool(decoded.append(tail)))
     rule(torch.tensor([[word, word], [word, newline]]), torch.empty(0))
     assert decoded == [[newline]]
 

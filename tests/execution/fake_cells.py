@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +30,7 @@ from lwft_bench.results.reading import read_cell_record
 from lwft_bench.results.store import RunStore, write_result
 from lwft_bench.schema.cell import Cell, EvaluationConfig, ModelConfig, TaskConfig, TrainingConfig
 from lwft_bench.schema.events import Emit, PhaseBegan, StepsDone
+from lwft_bench.schema.findings import Findings
 from lwft_bench.schema.method import MethodConfig
 from lwft_bench.schema.result import CellResult, Training
 from lwft_bench.schema.suite import Published
@@ -73,6 +74,9 @@ class FakeSuite:
         components = {"config": "c1", "strategy": self.strategy_digest}
         digest = hashlib.sha256(json.dumps(components).encode()).hexdigest()
         return SimpleNamespace(components=components, digest=digest)
+
+    def readable(self, cells: Iterable[Cell], findings: Findings) -> list[Cell]:
+        return list(cells)
 
     def placed(self, text: str) -> str:
         return text

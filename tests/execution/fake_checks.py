@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import Sequence
 
-from lwft_bench.preflight.findings import Findings
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.findings import Findings
 
 
 def warns(cells: Sequence[Cell]) -> Findings:

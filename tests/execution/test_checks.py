@@ -27,6 +27,25 @@ def test_problems_end_the_run_before_anything_is_written(tmp_path: Path) -> None
     assert not (tmp_path / "suite.json").exists()
 
 
+def test_cells_that_so_many_processes_cannot_train_are_told_with_all_else(tmp_path: Path) -> None:
+    training = {"sharded": 2, "batch_size": 2}
+    suite = FakeSuite(("ok", "other"), training=training)
+    with pytest.raises(UserError) as raised:
+        run(suite, tmp_path, check="fake_checks:finds", devices="cpu", devices_per_cell=3)
+    told = raised.value.message
+    for method in ("ok", "other"):
+        assert f"method {method}: training.sharded is 2, and each of its cells would have 3" in told
+        assert f"method {method}: training.batch_size is 2, which 3 ranks cannot share" in told
+    assert "one thing is wrong" in told and "another is too" in told
+    assert not (tmp_path / "suite.json").exists()
+
+
+def test_cells_that_are_done_are_not_asked_for_their_processes(tmp_path: Path) -> None:
+    suite = FakeSuite(("ok",), training={"batch_size": 2})
+    assert run(suite, tmp_path) == 0
+    assert run(suite, tmp_path, devices="cpu", devices_per_cell=3) == 0
+
+
 def test_a_file_that_ends_the_check_by_a_signal_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="ended by signal 11: a file of a model or a data set"):
         run(FakeSuite(("ok",)), tmp_path, check="fake_checks:dies")

@@ -107,6 +107,7 @@ def test_what_is_too_large_to_share_has_a_device_to_itself() -> None:
     ("wanted", "ids", "message"),
     [
         ("0,4", ("0", "1"), "there is no device 4"),
+        ("5,0,4", ("0", "1"), "there is no device 5, 4"),
         ("first", ("0", "1"), "expected all, cpu or numbers such as 0,1, found 'first'"),
         ("all", (), "there is no accelerator here"),
     ],

@@ -13,13 +13,13 @@ from rich.console import Console
 from lwft_bench.cell.provenance import command_line
 from lwft_bench.execution import runner
 from lwft_bench.execution.options import RunOptions
-from lwft_bench.execution.ranked import RankedCells, logged, require_shares
+from lwft_bench.execution.ranked import RankedCells, logged
 from lwft_bench.execution.runner import run_suite
 from lwft_bench.execution.stopping import StopRequests
 from lwft_bench.execution.worker import LOG
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.errors import UserError
-from lwft_bench.training.ranks import Ranks
+from lwft_bench.training.ranks import Ranks, require_shares
 
 
 class FirstOfTwo(Ranks):
@@ -114,7 +114,7 @@ def test_a_stop_leaves_a_checkpoint_and_the_same_command_goes_on(
 
 def test_every_rank_needs_a_sequence(first: FirstOfTwo, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="batch_size is 16, which 17 ranks cannot share"):
-        require_shares(FakeSuite(("ok",)).cells, 17)
+        require_shares(FakeSuite(("ok",)).cells[0], 17)
     with pytest.raises(UserError, match="one at a time"):
         run(tmp_path, "ok", workers=2)
 

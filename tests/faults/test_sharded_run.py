@@ -116,7 +116,10 @@ def test_one_process_is_refused_before_anything_runs(suites: Path, tmp_path: Pat
         [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=LONG
     )
     assert run.returncode == 2
-    assert "training.sharded is 2, and the cell would have 1 process" in run.stderr + run.stdout
+    assert (
+        "training.sharded is 2, and each of its cells would have 1 process"
+        in run.stderr + run.stdout
+    )
     assert not list(tmp_path.glob("work/*"))
 
 

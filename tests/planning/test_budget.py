@@ -111,6 +111,11 @@ def test_a_refused_model_does_not_keep_others_from_being_planned(tmp_path: Path)
     models = [{"name": "cut", "config": cut}, *SUITE["models"], {"name": "chosen", "config": DBRX}]
     file.write_text(yaml.safe_dump(SUITE | {"models": models, "methods": ["fft"], "seeds": [0]}))
     plan = plan_suite(load_suite(str(file)))
+    with pytest.raises(UserError, match="model cut.*\n(.*\n)*.*model other") as raised:
+        refused = [models[0], models[0] | {"name": "other"}]
+        file.write_text(yaml.safe_dump(SUITE | {"models": refused, "methods": ["fft"]}))
+        plan_suite(load_suite(str(file)))
+    assert raised.value.message.startswith(f"{file}:")
     assert [row.plan.cell.model.name for row in plan.rows] == ["small", "chosen"]
     told = as_json(plan)
     assert list(told["refused"]) == ["cut--fft--arith--seed0"]

@@ -14,9 +14,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lwft_bench.preflight.cells import check_cells
-from lwft_bench.preflight.findings import Findings
 from lwft_bench.schema.documents import shown_path
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.findings import Findings
 from lwft_bench.suites.loading import load_suite
 
 SIZES = {

@@ -46,8 +46,8 @@ def test_what_cannot_be_shared_out_is_refused_where_it_was_asked_for(
     )
     (found,) = problems(text)
     assert found.startswith("suite.yaml:")
-    assert "training.sharded: weights of " in found
-    assert " that 2 processes share out do not go with" in found
+    assert f"training.sharded: method {method}: " in found
+    assert "weights that 2 processes share out do not go with" in found
     assert expected in found
 
 
@@ -72,7 +72,9 @@ def test_it_is_part_of_a_cell_only_where_it_is_set(write: Write) -> None:
 def test_another_number_of_processes_is_refused(write: Write, world: int) -> None:
     cell = load_suite(write("suite.yaml", suite_of())).cells[0]
     require_processes(cell, 2)
-    with pytest.raises(UserError, match=f"training.sharded is 2, and the cell would have {world}"):
+    with pytest.raises(
+        UserError, match=f"training.sharded is 2, and each of its cells would have {world}"
+    ):
         require_processes(cell, world)
 
 

@@ -231,8 +231,8 @@ def test_mistakes_on_the_command_line(problems: Problems):
     ]
     narrowed = Changes(models=("embeded",), methods=("grss",), tasks=("arith",), only="x*")
     assert [line.partition(";")[0] for line in problems(SUITE, narrowed)] == [
-        "--models: unknown model of the suite 'embeded'",
         "--methods: unknown method of the suite 'grss'",
+        "--models: unknown model of the suite 'embeded'",
     ]
     assert problems(SUITE, Changes(only="x*")) == [
         "--only: x*: matches no cell, such as embedded--base--arith"
@@ -289,7 +289,8 @@ def test_a_plugin_that_fails_is_a_problem_of_the_line_that_names_it(
 def test_a_method_that_would_train_nothing_is_refused(problems: Problems):
     changes = Changes(settings=("always_train=[]",))
     assert problems(replaced(methods="[fft, always-only]"), changes) == [
-        "--set: always_train: strategy 'no-units' selects no unit, so that nothing would train; "
+        "--set: always_train: method always-only: strategy 'no-units' selects no unit, so that nothing "
+        "would train; "
         "expected parts, e.g. [embed, final_norm, head]"
     ]
 
@@ -308,8 +309,8 @@ def test_precisions_of_single_elements_go_with_elementwise_optimizers(
     )
     (told,) = problems(suite)
     assert told == (
-        f"suite.yaml:6: training.precision: {precision} works on single elements, and the state of "
-        f"optimizer {optimizer.partition(',')[0]!r} is {kind}; expected float32 or bf16"
+        f"suite.yaml:6: training.precision: method c: {precision} works on single elements, and the "
+        f"state of optimizer {optimizer.partition(',')[0]!r} is {kind}; expected float32 or bf16"
     )
     load_suite(write("suite.yaml", suite.replace(precision, "bf16")))
 
@@ -322,8 +323,8 @@ def test_a_dtype_of_its_own_for_moments_goes_with_elementwise_optimizers(
         methods="[fft, card.yaml]", training="{steps: 8, precision: bf16, state_dtype: float32}"
     )
     assert problems(suite) == [
-        "suite.yaml:6: training.state_dtype: float32 moments are for optimizers that work on single "
-        "elements, and the state of optimizer 'apollo' is opaque; expected none given (null)"
+        "suite.yaml:6: training.state_dtype: method c: float32 moments are for optimizers that work "
+        "on single elements, and the state of optimizer 'apollo' is opaque; expected none given (null)"
     ]
     assert problems(suite.replace("float32}", "bfloat16}")) == [
         "suite.yaml:6: training.state_dtype: expected 'float32', 'bf16' or 'bf16-stochastic', found "
@@ -338,8 +339,8 @@ def test_full_weights_that_a_strategy_would_suppress_are_refused(write: Write, p
     )
     (told,) = problems(replaced(methods="[ist, full.yaml]"))
     assert told.endswith(
-        "adapter: strategy 'ist' measures the loss with units suppressed, which adapter 'full' "
-        "cannot do; expected one that adds to frozen weights, e.g. lora"
+        "adapter: method full-ist: strategy 'ist' measures the loss with units suppressed, which "
+        "adapter 'full' cannot do; expected one that adds to frozen weights, e.g. lora"
     )
     write(
         "full.yaml",

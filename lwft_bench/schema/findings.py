@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from lwft_bench.schema.errors import UserError, described
 
@@ -41,6 +42,12 @@ class Findings:
             reason = described(error)[:200]
             self.warn(f"{where}: could not be checked before the run ({reason})")
 
+    def add(self, other: Findings) -> None:
+        """What another check found, behind this."""
+        for text, hint in other.problems.items():
+            self.problem(text, hint)
+        self.warnings.update(other.warnings)
+
     def placed(self, place: Callable[[str], str]) -> Findings:
         """The same, with what `place` makes of each text."""
         return Findings(
@@ -50,11 +57,15 @@ class Findings:
 
     def raise_problems(self) -> None:
         """Raises:
-        UserError: with all problems, each followed by what helps.
+        UserError: with all problems, each followed by what helps; said once of those that it helps.
         """
-        lines = [f"{text}\n  {hint}" if hint else text for text, hint in self.problems.items()]
-        if len(lines) == 1:
-            ((text, hint),) = self.problems.items()
-            raise UserError(text, hint)
-        if lines:
-            raise UserError("\n".join(lines))
+        alike = [
+            ("\n".join(text for text, _ in group), hint)
+            for hint, group in groupby(self.problems.items(), key=lambda item: item[1])
+        ]
+        if len(alike) == 1:
+            raise UserError(*alike[0])
+        if alike:
+            raise UserError(
+                "\n".join(f"{text}\n  {hint}" if hint else text for text, hint in alike)
+            )

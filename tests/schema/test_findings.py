@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from lwft_bench.preflight.findings import Findings
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.findings import Findings
 
 
 def test_problems_are_collected_once_with_their_place_and_what_helps() -> None:
@@ -20,6 +20,20 @@ def test_problems_are_collected_once_with_their_place_and_what_helps() -> None:
     with pytest.raises(UserError) as raised:
         findings.raise_problems()
     assert raised.value.message == ("model m, task t: is wrong\n  mend it\nmodel m: says so itself")
+
+
+def test_what_helps_with_several_is_said_once_below_them() -> None:
+    findings, more = Findings(), Findings()
+    findings.problem("one", "mend it")
+    more.problem("two", "mend it")
+    more.problem("one", "mend it")
+    more.problem("three")
+    more.warn("four")
+    findings.add(more)
+    assert list(findings.warnings) == ["four"]
+    with pytest.raises(UserError) as raised:
+        findings.raise_problems()
+    assert raised.value.message == "one\ntwo\n  mend it\nthree"
 
 
 def test_an_error_that_nobody_expected_is_a_warning() -> None:
