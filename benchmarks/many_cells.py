@@ -11,8 +11,9 @@ models have the same methods and seeds.
 
 Processor time is that of the process and all below it, user and system. Memory is the largest sum of
 their proportional set sizes (PSS: what several share counts once), looked at ten times a second at most
-and in a thirtieth of the time, since looking takes a processor. On a machine with other work seconds by the clock say nothing, and processor time is longer than on a quiet
-one; --clock draws the former too.
+and in a thirtieth of the time, since looking takes a processor. On a machine with other work seconds by
+the clock say nothing, and processor time is longer than on a quiet one; --clock draws
+the former too.
 """
 
 from __future__ import annotations
