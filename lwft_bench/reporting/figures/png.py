@@ -1,4 +1,4 @@
-"""Pictures as PNG files: smaller than matplotlib's own, in a third of the time."""
+"""Pictures as PNG files, about as large as matplotlib's own, in a fourth of the time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import zlib
 
 import numpy as np
 
-_LEVEL = 4
-"""Of compression: from here on figures are smaller than by default filters at level 6."""
+_LEVEL = 3
+"""Of compression. The next one takes twice as long for files that are 13 % smaller."""
 _UP = 2
 """The filter of every row: what the row above it does not have. Figures are lines and areas."""
 _INCH = 0.0254

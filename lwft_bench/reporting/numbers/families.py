@@ -20,13 +20,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from lwft_bench.reporting.numbers.statistics import (
-    CONFIDENCE,
-    PairedDifference,
-    satterthwaite,
-    student_quantile,
-    two_sided_p,
-)
+from lwft_bench.reporting.numbers.statistics import CONFIDENCE, PairedDifference
+from lwft_bench.reporting.numbers.student import satterthwaite, student_quantile, two_sided_p
 
 FAMILY_SEEDS_PART = 1.6
 """As the one of intervals; larger, since a mark must not be false in more than 5 % of all cases."""
