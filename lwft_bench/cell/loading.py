@@ -14,7 +14,7 @@ from lwft_bench.adapters.base import Adapter
 from lwft_bench.data.batching import TokenisedExamples, tokenise
 from lwft_bench.data.examples import Item, TaskData
 from lwft_bench.data.items import load_items
-from lwft_bench.data.overlap import asked, asked_in, find_overlap
+from lwft_bench.data.overlap import asked, asked_in, find_overlaps
 from lwft_bench.data.sources import load_written
 from lwft_bench.models.finiteness import not_finite
 from lwft_bench.models.loading import load_tokenizer
@@ -92,11 +92,10 @@ def _require_finite(cell: Cell, model: nn.Module) -> None:
 
 
 def _overlap(data: TaskData, items: Mapping[str, Sequence[Item]]) -> dict[str, OverlapKind]:
-    trained_on = asked_in(data)
+    questions = [[asked(item) for item in its_items] for its_items in items.values()]
+    overlaps = find_overlaps(asked_in(data), questions)
     return {
         its_items[index].id: kind
-        for its_items in items.values()
-        for index, kind in find_overlap(
-            trained_on, [asked(item) for item in its_items]
-        ).test.items()
+        for its_items, overlap in zip(items.values(), overlaps, strict=True)
+        for index, kind in overlap.test.items()
     }

@@ -12,7 +12,7 @@ count.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from lwft_bench.data.examples import Example, Item, TaskData
@@ -50,35 +50,65 @@ def asked_in(data: TaskData) -> list[str]:
 
 def find_overlap(training: Sequence[str], test: Sequence[str]) -> Overlap:
     """Compares the questions of a training set with those of a test set."""
-    test_words = [_words(question) for question in test]
-    length = _run_length([len(words) for words in test_words])
-    exact: dict[tuple[str, ...], list[int]] = {}
-    joined: dict[str, list[int]] = {}
-    runs: dict[tuple[str, ...], set[int]] = {}
-    for index, words in enumerate(test_words):
-        exact.setdefault(tuple(words), []).append(index)
-        joined.setdefault("".join(words), []).append(index)
-        for run in _runs(words, length):
-            runs.setdefault(run, set()).add(index)
-    found = Overlap(length)
-    sharing: dict[tuple[str, ...], list[int]] = {}
+    (found,) = find_overlaps(training, [test])
+    return found
+
+
+def find_overlaps(training: Sequence[str], tests: Iterable[Sequence[str]]) -> list[Overlap]:
+    """Compares them with those of several test sets, going through the training set once."""
+    sought = [_TestSet(test) for test in tests]
+    lengths = {one.run_length for one in sought}
     for index, question in enumerate(training):
         words = _words(question)
-        for same in joined.get("".join(words), ()):
+        runs = {length: _runs(words, length) for length in lengths}
+        for one in sought:
+            one.compare(index, words, runs[one.run_length])
+    return [one.overlap() for one in sought]
+
+
+class _TestSet:
+    """The questions of a test set, looked for in one training question after the other."""
+
+    def __init__(self, questions: Sequence[str]) -> None:
+        every = [_words(question) for question in questions]
+        self._found = Overlap(_run_length([len(words) for words in every]))
+        self._exact: dict[tuple[str, ...], list[int]] = {}
+        self._joined: dict[str, list[int]] = {}
+        self._runs: dict[tuple[str, ...], set[int]] = {}
+        self._sharing: dict[tuple[str, ...], list[int]] = {}
+        """Of each run that training questions have too: which."""
+        for index, words in enumerate(every):
+            self._exact.setdefault(tuple(words), []).append(index)
+            self._joined.setdefault("".join(words), []).append(index)
+            for run in _runs(words, self._found.run_length):
+                self._runs.setdefault(run, set()).add(index)
+
+    @property
+    def run_length(self) -> int:
+        """Words of a run that counts."""
+        return self._found.run_length
+
+    def compare(self, index: int, words: Sequence[str], runs: Set[tuple[str, ...]]) -> None:
+        """With the words, and the runs of them, of the training question of this row number."""
+        found = self._found
+        for same in self._joined.get("".join(words), ()):
             found.test.setdefault(same, "near")
             found.training.setdefault(index, "near")
-        for same in exact.get(tuple(words), ()):
+        for same in self._exact.get(tuple(words), ()):
             found.test[same] = found.training[index] = "exact"
-        for run in _runs(words, length):
-            if run in runs:
-                sharing.setdefault(run, []).append(index)
-    for run, rows in sharing.items():
-        if len(rows) <= COMMON:
-            for index in rows:
-                found.training.setdefault(index, "near")
-            for index in runs[run]:
-                found.test.setdefault(index, "near")
-    return found
+        for run in runs & self._runs.keys():
+            self._sharing.setdefault(run, []).append(index)
+
+    def overlap(self) -> Overlap:
+        """After all training questions."""
+        found = self._found
+        for run, rows in self._sharing.items():
+            if len(rows) <= COMMON:
+                for index in rows:
+                    found.training.setdefault(index, "near")
+                for index in self._runs[run]:
+                    found.test.setdefault(index, "near")
+        return found
 
 
 def _words(text: str) -> list[str]:

@@ -17,7 +17,7 @@ from lwft_bench.data.generators import generator_files, load_generator
 from lwft_bench.data.instructions import InstructionItems, InstructionRows
 from lwft_bench.data.items import load_items
 from lwft_bench.data.json_lines import Row
-from lwft_bench.data.overlap import asked, find_overlap
+from lwft_bench.data.overlap import asked, find_overlaps
 from lwft_bench.data.row_files import read_own_rows
 from lwft_bench.schema.base import Config
 from lwft_bench.schema.cell import TaskConfig
@@ -192,8 +192,8 @@ def _without_test_questions(task: TaskConfig, examples: list[Example]) -> list[E
     if task.drop_test_questions != "none":
         whole = task.model_copy(update={"items_per_benchmark": None})
         questions = [asked(example) for example in examples]
-        for name in task.benchmarks:
-            found = find_overlap(questions, [asked(item) for item in load_items(whole, name)])
+        tests = ([asked(item) for item in load_items(whole, name)] for name in task.benchmarks)
+        for found in find_overlaps(questions, tests):
             dropped |= {
                 index
                 for index, kind in found.training.items()

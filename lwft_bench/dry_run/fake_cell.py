@@ -43,8 +43,9 @@ def fake_cell(
     adapter, model = empty_adapted_model(cell)
     mode = fake_mode(traits.even_choices)
     fake_model(model, mode)
-    counter, account = counter or FlopCount(), MemoryAccount()
-    with mode, counter, account:
+    counter = counter or FlopCount()
+    account = MemoryAccount(counter)
+    with mode, account:
         processes = cell.training.sharded
         shares = PretendedShares(model, account, processes) if processes else None
         whole = [] if processes else list(model.parameters())

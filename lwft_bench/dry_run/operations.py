@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -113,7 +113,7 @@ def count_operations(
         for lengths in TRIALS:
             trial = _Trial(assembly, device, needs, counter, lengths)
             try:
-                costs = trial.costs(selections, planned)
+                costs = trial.costs(selections, planned, longest)
             except Exception:
                 if not found:
                     raise
@@ -163,14 +163,18 @@ class _Trial:
         )
         self.deviation = 0.0
 
-    def costs(self, selections: Sequence[Selected], planned: DryRun) -> dict[CostClass, Cost]:
+    def costs(
+        self, selections: Sequence[Selected], planned: DryRun, longest: Extent | None
+    ) -> dict[CostClass, Cost]:
         """Nothing is active afterwards, also if a batch cannot be run."""
         try:
-            return self._costs(selections, planned)
+            return self._costs(selections, planned, longest)
         finally:
             self._step.activate([])
 
-    def _costs(self, selections: Sequence[Selected], planned: DryRun) -> dict[CostClass, Cost]:
+    def _costs(
+        self, selections: Sequence[Selected], planned: DryRun, longest: Extent | None
+    ) -> dict[CostClass, Cost]:
         groups = self._assembly.groups
         costs: dict[CostClass, Cost] = {}
         if self._needs.probing_steps:
@@ -179,8 +183,8 @@ class _Trial:
         if self._needs.measure:
             costs[MEASURING] = self._cost(self._run_forward)
         for alike in self._alike(selections):
-            for kind, cost in self._interpolated(alike).items():
-                costs[kind] = Cost(cost.factors, cost.recomputed, planned.updates.get(kind, 0))
+            for kind, cost in self._interpolated(alike, planned, longest).items():
+                costs[kind] = replace(cost, update=planned.updates.get(kind, 0))
         return costs
 
     def _alike(self, selections: Sequence[Selected]) -> list[dict[CostClass, Selected]]:
@@ -191,9 +195,12 @@ class _Trial:
             found[kind[1]][kind] = kinds[kind]
         return list(found.values())
 
-    def _interpolated(self, alike: dict[CostClass, Selected]) -> dict[CostClass, Cost]:
-        """Layers of one kind add the same each, so the first class and the last give those between;
-        where one batch says otherwise, a class is worked out by itself.
+    def _interpolated(
+        self, alike: dict[CostClass, Selected], planned: DryRun, longest: Extent | None
+    ) -> dict[CostClass, Cost]:
+        """Layers of one kind add the same each, so the first class and the last give those between.
+        Where what was planned for the longest batch does not say so to the digit, one more batch is
+        asked; and where that says otherwise, a class is worked out by itself.
         """
         kinds = list(alike)
         costs = {}
@@ -203,13 +210,17 @@ class _Trial:
         first, last = costs[kinds[0]], costs[kinds[-1]]
         for kind in kinds[1:-1]:
             share = Fraction(kind[0] - kinds[0][0], kinds[-1][0] - kinds[0][0])
-            between = Cost(
+            costs[kind] = Cost(
                 _between(first.factors, last.factors, share),
                 _between(first.recomputed, last.recomputed, share),
             )
+            if longest is not None and kind in planned.flops:
+                passes = planned.flops[kind] - planned.updates.get(kind, 0)
+                if costs[kind].passes(longest) == passes:
+                    continue
             self._select(alike[kind])
-            agrees = self._deviation(between, self._run_step) == 0
-            costs[kind] = between if agrees else self._cost(self._run_step)
+            if self._deviation(costs[kind], self._run_step) != 0:
+                costs[kind] = self._cost(self._run_step)
         return costs
 
     def _select(self, selected: Selected) -> None:

@@ -23,6 +23,11 @@ MODULES = (
     "lm_eval.evaluator",
     "lm_eval.models.huggingface",
     "lwft_bench.cell.run",
+    "lwft_bench.data.arithmetic",
+    "lwft_bench.evaluation.language_model",
+    "lwft_bench.evaluation.lm_eval_tasks",
+    "lwft_bench.execution.worker",
+    "lwft_bench.models.gains",
 )
 
 with (
@@ -35,6 +40,10 @@ with (
         # A module that cannot be imported fails again where it is used, in the cell's own row.
         with contextlib.suppress(Exception):
             importlib.import_module(_name)
+
+# Loading any weights compiles the patterns of all models' names.
+with contextlib.suppress(Exception):
+    importlib.import_module("transformers.conversion_mapping").get_checkpoint_conversion_mapping("")
 
 # Progress bars share a semaphore between processes, which one that is killed leaves behind: here each
 # process has its own bars.

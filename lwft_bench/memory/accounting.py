@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lwft_bench.memory.flops import FlopCount
 from lwft_bench.memory.in_place import in_place_unwatched, references_of_sole_owner
 
 HOST = "host"
@@ -85,8 +86,10 @@ class MemoryAccount(TorchDispatchMode):
     on the host); `UntypedStorage.resize_` until the next operation that returns the storage.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counter: FlopCount | None = None) -> None:
+        """counter: is told of every operation."""
         super().__init__()
+        self._counter = counter
         self.peak_bytes = 0
         self.rounded_peak_bytes = 0
         self.host_peak_bytes = 0
@@ -192,12 +195,15 @@ class MemoryAccount(TorchDispatchMode):
     ) -> Any:
         if func is torch.ops.prim.device.default:
             return args[0].device  # torch asks half of the time, and makes nothing
+        kwargs = kwargs or {}
         reuses = in_place_unwatched(func, args, self._sole_owner)
-        result = func(*args, **(kwargs or {}))
+        result = func(*args, **kwargs)
         # Counted out before the result is counted in: the two are one where nobody watches.
         if reuses and (ref := self._storages.get(id(args[0].untyped_storage()))) is not None:
             self._free(ref)
         self._see_all(result)
+        if self._counter is not None:
+            self._counter.count(func, args, kwargs, result)
         if self.after_operation is not None:
             self.after_operation()
         return result

@@ -65,6 +65,7 @@ class RepeatingFakeMode(FakeTensorMode):
 
     def __init__(self) -> None:
         super().__init__()
+        self.cache_enabled = False  # torch's own
         self._known: dict[Any, _Results] = {}
         self._irregular: set[Any] = set()
 

@@ -35,8 +35,10 @@ class FlopCount(TorchDispatchMode):
     torch's FlopCounterMode does not go together with accounting memory: the hooks with which it
     follows modules keep alive what a checkpointed layer recomputes. And what its registry lacks it
     leaves out without a word: products in place (`addmm_`) and of experts, the CPU's attention. Here
-    an operator that may multiply matrices and has no formula is named in `uncounted`. Enter it before
-    the MemoryAccount, which must come to see an operation first.
+    an operator that may multiply matrices and has no formula is named in `uncounted`.
+
+    A MemoryAccount sees every operation too and can tell it of them: then it need not be entered, and
+    each passes through one mode less.
     """
 
     def __init__(self) -> None:
@@ -57,6 +59,13 @@ class FlopCount(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
+        self.count(func, args, kwargs, result)
+        return result
+
+    def count(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], result: Any
+    ) -> None:
+        """Adds an operation that has run."""
         if (formula := formula_of(func)) is not None:
             operations = formula(result, *args, **kwargs)
             self.total += operations
@@ -64,4 +73,3 @@ class FlopCount(TorchDispatchMode):
                 self.recomputed += operations
         elif multiplies_matrices(func):
             self.uncounted[str(func)] += 1
-        return result

@@ -31,6 +31,7 @@ _NAMES_OF_PRODUCTS = re.compile(
 """Of operators that multiply matrices or decompose them."""
 
 
+@cache
 def formula_of(operator: Any) -> Formula | None:
     """The formula of an operator (`torch._ops.OpOverload`); None if nobody knows one."""
     packet = operator._overloadpacket
@@ -65,7 +66,6 @@ _HARMLESS = frozenset(
 """Of bitsandbytes: element by element."""
 
 
-@cache
 def _registered(packet: Any) -> Formula | None:
     if (of_library := _OF_LIBRARIES.get(packet._qualified_op_name)) is not None:
         return of_library
@@ -84,8 +84,12 @@ def _mm(left: torch.Tensor, right: torch.Tensor) -> int:
     return 2 * prod(left.shape) * int(right.shape[-1])
 
 
+def _product(result: Any, left: torch.Tensor, right: torch.Tensor, *_: Any, **__: Any) -> int:
+    return _mm(left, right)
+
+
 def _after_addend(
-    result: Any, addend: Any, left: torch.Tensor, right: torch.Tensor, **_: Any
+    result: Any, addend: Any, left: torch.Tensor, right: torch.Tensor, *_: Any, **__: Any
 ) -> int:
     return _mm(left, right)
 
@@ -124,6 +128,10 @@ def _shapes(tensors: Sequence[torch.Tensor]) -> list[torch.Size]:
 
 
 _OWN: dict[Any, Formula] = {
+    _aten.mm: _product,
+    _aten.bmm: _product,
+    _aten.addmm: _after_addend,
+    _aten.baddbmm: _after_addend,
     _aten.addmm_: _after_addend,
     _aten.baddbmm_: _after_addend,
     _aten.addbmm: _after_addend,
@@ -138,7 +146,7 @@ _OWN: dict[Any, Formula] = {
     _aten.linalg_solve_triangular: lambda result, matrix, *_, **__: (
         result.numel() * matrix.shape[-1]
     ),
-    _aten._int_mm: lambda result, left, right, **_: _mm(left, right),
+    _aten._int_mm: _product,
     _aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     _aten._scaled_dot_product_fused_attention_overrideable: _attention,
@@ -147,7 +155,8 @@ _OWN: dict[Any, Formula] = {
 """What torch 2.13's registry lacks: products in place, of vectors, of experts, triangular systems (for
 each element of the solution a product with a row, half of which is empty), and the attention kernels
 of the CPU and of other devices, counted as torch counts those of CUDA: all pairs of tokens,
-masked or not; in the backward pass the scores again and four gradients."""
+masked or not; in the backward pass the scores again and four gradients. And torch's own products, of
+which a step has so many that looking for tensors in their arguments takes longer than the formula."""
 
 for _name in ("_grouped_mm", "_scaled_grouped_mm"):
     if hasattr(_aten, _name):  # newer than the oldest torch that is supported

@@ -119,12 +119,14 @@ def checksum(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     cryptographic digest.
     """
     total: torch.Tensor | None = None
+    odd = torch.empty(0, dtype=torch.int64)
     for tensor in tensors:
         bits = tensor.detach().reshape(-1)
         bits = bits.view({1: torch.uint8, 2: torch.int16, 4: torch.int32}[bits.element_size()])
         for chunk in bits.split(CHUNK_ELEMENTS):
-            odd = torch.arange(1, 2 * chunk.numel(), 2, device=chunk.device)
-            mixed = (chunk.to(torch.int64) * odd).sum()
+            if odd.device != chunk.device or len(odd) < len(chunk):
+                odd = torch.arange(1, 2 * len(chunk), 2, device=chunk.device)
+            mixed = chunk.to(torch.int64).mul_(odd[: len(chunk)]).sum()
             total = mixed if total is None else total * 6364136223846793005 + mixed
     assert total is not None
     return total

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from lwft_bench.schema.errors import UserError
 
-_FEW = 4
+ENOUGH = 4
 """So many pieces and more are worth processes."""
 _MOST = 8
 
@@ -25,18 +25,23 @@ _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 
 
-def in_processes(work: Callable[[_Item], _Found], items: Sequence[_Item]) -> Iterator[_Found]:
-    """`work` of each item, in their order.
+def in_processes(
+    work: Callable[[_Item], _Found], items: Sequence[_Item], enough: int | None = None
+) -> Iterator[_Found]:
+    """`work` of each item, in their order; processes begin with the first ones.
 
     Processes are forked, so that nothing is handed to them but numbers; what they find is pickled.
     Where that is not safe (other threads, torch) or not possible, this process does it all. An
     interruption is this process's to heed: it ends the others.
 
+    Args:
+        enough: so many items are worth processes; None: `ENOUGH`.
+
     Raises:
         UserError: One of the processes was ended from outside; also what `work` raises.
     """
     number = min(_processors(), len(items), _MOST)
-    if number < 2 or len(items) < _FEW or not _safe_to_fork():
+    if number < 2 or len(items) < (ENOUGH if enough is None else enough) or not _safe_to_fork():
         yield from map(work, items)
         return
     workers: dict[Connection, BaseProcess] = {}
