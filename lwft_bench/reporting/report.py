@@ -57,9 +57,17 @@ def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
     Raises:
         UserError: `run` is not a run directory.
     """
-    context = Context.of(read_run(run))
+    context = Context.of(read_run(run, _import_what_is_needed_next))
     with nothing_looked_through():
         return _write(run, context, for_print)
+
+
+def _import_what_is_needed_next() -> None:
+    """Once for all processes, which would each import it."""
+    import scipy.special  # noqa: F401
+
+    import lwft_bench.reporting.document
+    import lwft_bench.reporting.html.page  # noqa: F401
 
 
 def _write(run: Path, context: Context, for_print: ForPrint | None) -> Path:
@@ -135,7 +143,6 @@ def _fill(context: Context, for_print: ForPrint | None) -> list[tuple[Filled, di
     """Every section with its table and its figures, those of one model and task after the other; and its
     table's text by the suffix of its file.
     """
-    # Before processes are forked, which would each import what draws.
     from lwft_bench.reporting.document import Filled
 
     abouts = [(scope, about) for scope in SCOPES for about in contexts(context, scope)]

@@ -23,14 +23,13 @@ def as_png(pixels: np.ndarray, dpi: float) -> bytes:
             no opacity.
         dpi: what the file says of its size on paper.
     """
-    if (pixels[..., 3] == 255).all():
-        pixels = pixels[..., :3]
-    height, width, channels = pixels.shape
-    flat = np.ascontiguousarray(pixels).reshape(height, width * channels)
+    height, width, _ = pixels.shape
+    channels = 3 if pixels[..., 3].min() == 255 else 4
+    changes = np.concatenate([pixels[:1], pixels[1:] - pixels[:-1]])
     rows = np.empty((height, 1 + width * channels), np.uint8)
     rows[:, 0] = _UP
-    rows[0, 1:] = flat[0]
-    np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
+    for channel in range(channels):  # a fourth of the time of all at once
+        rows[:, 1 + channel :: channels] = changes[..., channel]
     # 8 bits a channel; colours without (2) or with (6) opacity; nothing else is to be chosen.
     header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 6, 0, 0, 0)
     per_metre = round(dpi / _INCH)
