@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.timing import timed_alone
-from lwft_bench.reporting.read.in_processes import in_processes, nothing_looked_through
+from lwft_bench.reporting.read.in_processes import ENOUGH, in_processes, nothing_looked_through
 from lwft_bench.reporting.read.records import RunRecords, read_run
 from lwft_bench.reporting.read.timings import reported_timing
 from lwft_bench.reporting.render.for_print import PRINT_FORMATS, ForPrint
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from lwft_bench.reporting.document import Filled
     from lwft_bench.reporting.figures.drawing import Drawing
 
-_Made: TypeAlias = "tuple[Table | None, tuple[Drawing, ...], dict[str, str]]"
+_Figures: TypeAlias = "dict[Section, tuple[Drawing, ...]]"
+_Tables: TypeAlias = "dict[Section, tuple[Table, dict[str, str]]]"
+"""Each with its texts by the suffixes of their files."""
 _SUFFIXES: dict[Format, str] = {"markdown": "md", "latex": "tex", "csv": "csv", "html": "html"}
 
 
@@ -55,11 +57,23 @@ def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
     Raises:
         UserError: `run` is not a run directory.
     """
+    context = Context.of(read_run(run, _import_what_is_needed_next))
+    with nothing_looked_through():
+        return _write(run, context, for_print)
+
+
+def _import_what_is_needed_next() -> None:
+    """Once for all processes, which would each import it."""
+    import scipy.special  # noqa: F401
+
+    import lwft_bench.reporting.document
+    import lwft_bench.reporting.html.page  # noqa: F401
+
+
+def _write(run: Path, context: Context, for_print: ForPrint | None) -> Path:
     from lwft_bench.reporting.document import document
 
-    context = Context.of(read_run(run))
-    with nothing_looked_through():
-        made = _fill(context, for_print)
+    made = _fill(context, for_print)
     sections = [filled for filled, _ in made]
     for folder in (run / "figures", run / "tables"):
         if folder.is_symlink():
@@ -129,32 +143,48 @@ def _fill(context: Context, for_print: ForPrint | None) -> list[tuple[Filled, di
     """Every section with its table and its figures, those of one model and task after the other; and its
     table's text by the suffix of its file.
     """
-    # Before processes are forked, which would each import what draws.
     from lwft_bench.reporting.document import Filled
 
     abouts = [(scope, about) for scope in SCOPES for about in contexts(context, scope)]
-    made = list(in_processes(partial(_made, for_print=for_print), abouts))
-    return [
-        (Filled(section, about, *found[section][:2]), found[section][2])
-        for section in SECTIONS
-        for (scope, about), found in zip(abouts, made, strict=True)
-        if scope == section.scope
+    # Figures take longest, and come first: what is done last ends in all processes at about a time.
+    pieces: list[Callable[[], Any]] = [
+        *(partial(_figures, *about, for_print=for_print) for about in abouts),
+        *(partial(_tables, *about) for about in abouts),
     ]
+    made = list(in_processes(lambda piece: piece(), pieces, enough=2 * ENOUGH))
+    figures: list[_Figures] = made[: len(abouts)]
+    tables: list[_Tables] = made[len(abouts) :]
+    filled = []
+    for section in SECTIONS:
+        for (scope, about), drawn, tabled in zip(abouts, figures, tables, strict=True):
+            if scope == section.scope:
+                table, texts = tabled.get(section, (None, {}))
+                filled.append((Filled(section, about, table, drawn[section]), texts))
+    return filled
 
 
-def _made(of: tuple[Scope, Context], for_print: ForPrint | None) -> dict[Section, _Made]:
-    """The sections of a model and task, or those of the run."""
+def _figures(scope: Scope, about: Context, for_print: ForPrint | None) -> _Figures:
+    """Those of a model and task, or of the run."""
     from lwft_bench.reporting.figures.drawing import draw
 
-    scope, about = of
-    made: dict[Section, _Made] = {}
-    for section in SECTIONS:
-        if section.scope == scope:
-            table = build_table(section.table, about) if section.table else None
-            drawings = (draw(name, about, for_print) for name in section.figures)
-            texts = _renderings(table) if table is not None else {}
-            made[section] = table, tuple(one for one in drawings if one is not None), texts
-    return made
+    return {
+        section: tuple(
+            drawing
+            for name in section.figures
+            if (drawing := draw(name, about, for_print)) is not None
+        )
+        for section in SECTIONS
+        if section.scope == scope
+    }
+
+
+def _tables(scope: Scope, about: Context) -> _Tables:
+    built = {
+        section: build_table(section.table, about)
+        for section in SECTIONS
+        if section.table and section.scope == scope
+    }
+    return {section: (one, _renderings(one)) for section, one in built.items() if one is not None}
 
 
 def print_timing(directory: Path, baseline: str | None) -> str:

@@ -57,7 +57,11 @@ def read_regular(path: Path, limit: int, *, follow_links: bool = True) -> bytes:
     """
     with _opened(path, follow_links) as stream:
         try:
-            content = stream.read(limit + 1)
+            # To be asked for more than there is would take as much memory for a moment.
+            size = min(os.fstat(stream.fileno()).st_size, limit)
+            content = stream.read(size + 1)
+            if len(content) > size:  # it has grown, or its size is not told
+                content += stream.read(limit - size)
         except OSError as error:
             raise Unreadable(path, str(error.strerror)) from None
     if len(content) > limit:

@@ -36,7 +36,7 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes, also where the tests have loaded torch: what is forked here uses none of it."""
     monkeypatch.setattr(module, "_safe_to_fork", lambda: True)
     monkeypatch.setattr(module, "_processors", lambda: 2)
-    monkeypatch.setattr(module, "_FEW", 2)
+    monkeypatch.setattr(module, "ENOUGH", 2)
 
 
 @pytest.mark.usefixtures("forked")
@@ -153,9 +153,9 @@ def test_rows_by_cell_are_those_of_a_mask() -> None:
     frame = pd.DataFrame({"cell": ["b", "a", "b", "c"], "step": [1, 2, 3, 4]})
     by_cell = ByCell(frame)
     for cell in ("a", "b", "c", "none"):
-        pd.testing.assert_frame_equal(by_cell.of(cell), frame[frame["cell"] == cell])
+        pd.testing.assert_frame_equal(by_cell.of_all([cell]), frame[frame["cell"] == cell])
     pd.testing.assert_frame_equal(by_cell.of_all(["c", "b"]), frame[frame["cell"].isin(["b", "c"])])
-    assert ByCell(frame.iloc[:0]).of("a").empty
+    assert ByCell(frame.iloc[:0]).of_all(["a"]).empty
 
 
 def test_frames_and_tables_are_those_of_rows_read_one_by_one() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox, ScaledTranslation
 
+from lwft_bench.reporting.figures.axes import Canvas
 from lwft_bench.reporting.figures.labels import kept_apart, place_labels
 from lwft_bench.reporting.figures.style import Drawn, fix_layout, new_figure, scaled, styles
 from lwft_bench.reporting.numbers.context import Context
@@ -26,7 +26,7 @@ def build(context: Context) -> Drawn | None:
     peaks = {row.label: peak_bytes(row) or 0 for row in rows}
     unit, name = (2**30, "GiB") if max(peaks.values()) >= 2**30 else (2**20, "MiB")
     figure = new_figure(5)
-    canvas = FigureCanvasAgg(figure)
+    canvas = Canvas(figure)
     axes = figure.add_subplot()
     points = [(peaks[row.label] / unit, 100 * row.accuracy[AVERAGE].mean) for row in rows]
     for point, row in zip(points, rows, strict=True):

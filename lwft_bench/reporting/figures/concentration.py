@@ -31,11 +31,11 @@ def build(context: Context) -> Drawn | None:
     ages: dict[str, Series] = {}
     for row in comparison.trained:
         for _, periods in of_row(records, row):
-            if periods["probabilities"].notna().any():
-                found = pd.Series(effective_units(periods), index=periods["step"])
+            if periods.draws:
+                found = pd.Series(effective_units(periods), index=periods.steps)
                 numbers.setdefault(row.label, []).append(found)
-            if periods["ages"].notna().all():
-                found = pd.Series([np.mean(age) for age in periods["ages"]], index=periods["step"])
+            if None not in periods.ages:
+                found = pd.Series(np.array(periods.ages).mean(axis=1), index=periods.steps)
                 ages.setdefault(row.label, []).append(found)
     if not numbers:
         return None

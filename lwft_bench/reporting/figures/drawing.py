@@ -9,9 +9,10 @@ from functools import partial
 from importlib import import_module
 
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from lwft_bench.reporting.figures.axes import Canvas
+from lwft_bench.reporting.figures.png import as_png
 from lwft_bench.reporting.figures.profile import profile_figure, profiles
 from lwft_bench.reporting.figures.style import DPI, PAGES, Drawn, fix_layout
 from lwft_bench.reporting.numbers.context import Context
@@ -21,7 +22,6 @@ from lwft_bench.reporting.render.for_print import ForPrint
 _PRINT_DPI = 600
 """Of what is rasterised within figures for print."""
 _UNDATED: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},
 }
@@ -76,15 +76,16 @@ def _drawing(
 
 
 def _pictures(figure: Figure, formats: Sequence[str]) -> dict[str, bytes]:
+    canvas = Canvas(figure)  # which measures texts for the layout, and draws the same ones
+    figure.set_dpi(DPI)
     fix_layout(figure)
     pictures = {}
     for one in formats:
-        buffer = io.BytesIO()
         if one == "png":
             # `savefig` would draw everything twice, once for a layout that is final.
-            figure.set_dpi(DPI)
-            FigureCanvasAgg(figure).print_png(buffer, metadata=_UNDATED[one])
+            pictures[one] = as_png(canvas.pixels(), DPI)
         else:
+            buffer = io.BytesIO()
             figure.savefig(buffer, format=one, dpi=_PRINT_DPI, metadata=_UNDATED[one])
-        pictures[one] = buffer.getvalue()
+            pictures[one] = buffer.getvalue()
     return pictures

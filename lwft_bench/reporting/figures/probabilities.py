@@ -24,11 +24,7 @@ def build(context: Context) -> Drawn | None:
     first_last: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     names: dict[str, list[str]] = {}
     for row in comparison.trained:
-        seeds = [
-            own
-            for cell in row.done
-            if len(own := of_cell(records, cell.id)) and own["probabilities"].notna().any()
-        ]
+        seeds = [own for cell in row.done if (own := of_cell(records, cell.id)).draws]
         if seeds:
             series = [probabilities(own) for own in seeds]
             first_last[row.label] = (

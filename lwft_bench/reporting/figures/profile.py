@@ -42,9 +42,9 @@ def profiles(runs: Sequence[RunRecords], methods: Collection[str] | None = None)
             if not cell.done or (methods is not None and cell.method not in methods):
                 continue
             periods = of_cell(records, cell.id)
-            if periods.empty or periods["scores"].isna().any():
+            if not len(periods) or None in periods.scores:
                 continue
-            scores = np.array(periods["scores"].tolist()).mean(axis=0)
+            scores = np.array(periods.scores).mean(axis=0)
             if scores.min() < 0 or scores.mean() == 0:  # no shares can be made of them
                 continue
             names, seeds = found.setdefault(cell.label, {}).setdefault(

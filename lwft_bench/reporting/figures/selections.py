@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 
+from lwft_bench.reporting.figures.axes import PanelFigure
 from lwft_bench.reporting.figures.style import (
     SCALE,
     Drawn,
@@ -27,6 +27,7 @@ from lwft_bench.reporting.numbers.selections import (
     probabilities,
     unit_names,
 )
+from lwft_bench.reporting.read.by_cell import Periods
 from lwft_bench.reporting.read.records import RunRecords
 from lwft_bench.reporting.render.formatting import listing
 
@@ -44,7 +45,7 @@ def build(context: Context) -> Drawn | None:
     rows = [row for row in comparison.trained if chooses(records, chosen[row.label])]
     if not rows:
         return None
-    probable = [row for row in rows if chosen[row.label]["probabilities"].notna().any()]
+    probable = [row for row in rows if chosen[row.label].draws]
     rows.sort(key=lambda row: row in probable)  # so that the last row has both of its panels
     figure, grid = _panels(len(rows), 2 if probable else 1)
     to_uniform = {row.label: _to_uniform(probabilities(chosen[row.label])) for row in probable}
@@ -56,7 +57,7 @@ def build(context: Context) -> Drawn | None:
         names = unit_names(records, selections)
         edges = period_edges(selections)
         selected = np.zeros((len(names), len(selections)))
-        for period, units in enumerate(selections["units"]):
+        for period, units in enumerate(selections.units):
             selected[list(units), period] = 1
         white_to_color = ListedColormap(["#F4F4F4", colors[row.label]])
         _heatmap(panels[0], edges, selected, white_to_color, (0, 1))
@@ -113,7 +114,7 @@ def _panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     left, right = scaled(0.8), scaled(1.1 if columns == 2 else 0.2)
     top, bottom = scaled(0.35), scaled(0.6)
     total = top + down * height + (down - 1) * gap + bottom
-    figure = Figure(figsize=(width, total))
+    figure = PanelFigure(figsize=(width, total))
     grid = figure.subplots(
         down,
         across,
@@ -131,7 +132,7 @@ def _panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     return figure, grid.reshape(rows, columns)
 
 
-def _of_first_seed(records: RunRecords, row: Row) -> pd.DataFrame:
+def _of_first_seed(records: RunRecords, row: Row) -> Periods:
     first = min(row.done, key=lambda cell: cell.seed)
     return of_cell(records, first.id)
 

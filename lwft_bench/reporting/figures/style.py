@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
+from lwft_bench.reporting.figures.axes import PanelFigure, measured_once
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.context import Context
 
@@ -117,7 +118,7 @@ def beside_each_other(number: int, inches: float, most: int = 3) -> int:
 
 def new_figure(height: float) -> Figure:
     """A figure as wide as the page. height: in inches where text has 11 points."""
-    return Figure(figsize=(page_width(), scaled(height)), dpi=DPI, layout="constrained")
+    return PanelFigure(figsize=(page_width(), scaled(height)), dpi=DPI, layout="constrained")
 
 
 def spaced(number: int, shift: float) -> tuple[int, int]:
@@ -136,6 +137,7 @@ def legend_columns(labels: Sequence[str], most: int = 4) -> int:
 
 def fix_layout(figure: Figure) -> None:
     """Lay the figure out now and for good: limits are final, and saving does not do it again."""
+    measured_once(figure)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)

@@ -102,10 +102,10 @@ def _selections(context: Context, row: Row) -> list[dict[str, Any]]:
             "seed": cell.seed,
             "names": unit_names(context.records, periods),
             "edges": [int(step) for step in period_edges(periods)],
-            "units": [[int(unit) for unit in units] for units in periods["units"]],
+            "units": [[int(unit) for unit in units] for units in periods.units],
             "probabilities": [
                 None if shares is None else [_number(share, 3) for share in shares]
-                for shares in periods["probabilities"]
+                for shares in periods.probabilities
             ],
         }
         for cell, periods in of_row(context.records, row)

@@ -25,7 +25,6 @@ class Library:
         found = hashlib.sha256(self.text.encode()).digest()
         return f"'sha256-{base64.b64encode(found).decode()}'"
 
-    @property
     def packed(self) -> str:
         """Compressed, as base64: a third of its size."""
         return base64.b64encode(gzip.compress(self.text.encode(), 9, mtime=0)).decode()

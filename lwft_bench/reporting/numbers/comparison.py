@@ -49,7 +49,7 @@ class Comparison:
 
 def compare(records: RunRecords) -> list[Comparison]:
     """One comparison for each model and task, in the order of the suite."""
-    correctness = Correctness(records.samples)
+    correctness = Correctness(records.samples, records.samples_by_cell)
     pairs = dict.fromkeys((cell.model, cell.task) for cell in records.cells)
     return [
         _compare(

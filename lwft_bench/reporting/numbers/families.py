@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from scipy.special import nctdtrinc
 
 from lwft_bench.reporting.numbers.statistics import (
     CONFIDENCE,
@@ -186,6 +185,8 @@ def detectable(stderr: float, degrees: float, family: int) -> float:
 
     By the noncentral t distribution.
     """
+    from scipy.special import nctdtrinc
+
     degrees = min(degrees, 1e6)
     critical = student_quantile(1 - (1 - CONFIDENCE) / family, degrees)
     return float(nctdtrinc(degrees, 1 - POWER, critical)) * stderr

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from lwft_bench.reporting.numbers.selections import chooses, draws, of_cell
+from lwft_bench.reporting.read.by_cell import Periods
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.schema.cell import ModelConfig
 
@@ -56,13 +56,13 @@ def planted_cells(records: RunRecords) -> dict[tuple[str, Change], list[PlantedC
         if not (cell.done and cell.config and cell.config.model.altered_layers):
             continue
         periods = of_cell(records, cell.id)
-        if periods.empty or not chooses(records, periods):
+        if not chooses(records, periods):
             continue
         layers = cell.config.model.altered_layers
-        units = records.units_by_cell.of(cell.id)
-        planted = units["index"][units["depth"].isin(layers)].tolist()
+        index, depths = (records.units_by_cell.values(cell.id, one) for one in ("index", "depth"))
+        planted = index[np.isin(depths, layers)].tolist()
         twin = _undamaged(records, cell)
-        first = periods["scores"].iloc[0]
+        first = periods.scores[0]
         change = _change(cell.config.model)
         found.setdefault((cell.label, change), []).append(
             PlantedCell(
@@ -70,10 +70,10 @@ def planted_cells(records: RunRecords) -> dict[tuple[str, Change], list[PlantedC
                 change,
                 layers,
                 _share(periods, planted),
-                len(planted) / len(units),
+                len(planted) / len(index),
                 twin and _share(twin[1], planted),
-                _expected((cell, periods), planted, len(units)),
-                twin and _expected(twin, planted, len(units)),
+                _expected((cell, periods), planted, len(index)),
+                twin and _expected(twin, planted, len(index)),
                 None if first is None else int(np.argmax(first)) in planted,
             )
         )
@@ -91,7 +91,7 @@ def _change(model: ModelConfig) -> Change:
     return ", ".join(changes)
 
 
-def _undamaged(records: RunRecords, cell: ReportedCell) -> tuple[ReportedCell, pd.DataFrame] | None:
+def _undamaged(records: RunRecords, cell: ReportedCell) -> tuple[ReportedCell, Periods] | None:
     for other in records.cells:
         if (
             other.done
@@ -105,13 +105,13 @@ def _undamaged(records: RunRecords, cell: ReportedCell) -> tuple[ReportedCell, p
     return None
 
 
-def _share(periods: pd.DataFrame, planted: Sequence[int]) -> float:
-    drawn = [unit for units in periods["units"] for unit in units]
+def _share(periods: Periods, planted: Sequence[int]) -> float:
+    drawn = [unit for units in periods.units for unit in units]
     return sum(unit in planted for unit in drawn) / len(drawn)
 
 
 def _expected(
-    cell: tuple[ReportedCell, pd.DataFrame], planted: Sequence[int], num_units: int
+    cell: tuple[ReportedCell, Periods], planted: Sequence[int], num_units: int
 ) -> float | None:
     drawn = draws([cell], num_units)
     return float(drawn.expected[planted].sum() / drawn.expected.sum()) if drawn else None

@@ -117,8 +117,8 @@ def _differences(row: Row, reference: Row) -> dict[str, PairedDifference]:
         if name not in reference.correct:
             continue
         left, right = row.correct[name], reference.correct[name]
-        items = _in_both(left.columns, right.columns)
-        tables = _values(left, seeds, items), _values(right, seeds, items)
+        items = in_both(left.columns, right.columns)
+        tables = values_of(left, seeds, items), values_of(right, seeds, items)
         if all(table.size for table in tables):
             pairs[name] = (*tables, row.labels(name, items))
     num_seeded = row.trains + reference.trains
@@ -132,12 +132,13 @@ def _differences(row: Row, reference: Row) -> dict[str, PairedDifference]:
     return found
 
 
-def _in_both(items: pd.Index, others: pd.Index) -> pd.Index:
+def in_both(items: pd.Index, others: pd.Index) -> pd.Index:
+    """Items of one table that the other one has too; looked through only where they differ."""
     return items if items.equals(others) else items.intersection(others)
 
 
-def _values(table: pd.DataFrame, seeds: list[int] | None, items: pd.Index) -> np.ndarray:
-    """[seeds, items]; seeds: None for all."""
+def values_of(table: pd.DataFrame, seeds: list[int] | None, items: pd.Index) -> np.ndarray:
+    """[seeds, items] of a table of correctness; seeds: None for all."""
     if seeds is not None and seeds != table.index.tolist():
         table = table.loc[seeds]
     return (table if items.equals(table.columns) else table[items]).to_numpy()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lwft_bench.reporting.numbers import inclusion
 from lwft_bench.reporting.numbers.rows import Row
+from lwft_bench.reporting.read.by_cell import Periods
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 
 _Floats = NDArray[np.float64]
@@ -44,21 +45,21 @@ class Draws:
         )
 
 
-def of_cell(records: RunRecords, cell: str) -> pd.DataFrame:
+def of_cell(records: RunRecords, cell: str) -> Periods:
     """The periods of one cell."""
-    return records.selections_by_cell.of(cell)
+    return Periods.of(records.selections_by_cell, cell)
 
 
-def of_row(records: RunRecords, row: Row) -> list[tuple[ReportedCell, pd.DataFrame]]:
+def of_row(records: RunRecords, row: Row) -> list[tuple[ReportedCell, Periods]]:
     """The done cells that recorded selections, with their periods."""
     found = [(cell, of_cell(records, cell.id)) for cell in row.done]
     return [(cell, periods) for cell, periods in found if len(periods)]
 
 
-def unit_names(records: RunRecords, periods: pd.DataFrame) -> list[str]:
+def unit_names(records: RunRecords, periods: Periods) -> list[str]:
     """A layer's number, `embed`, `head`, or the number and path of a module in a layer."""
-    units = records.units_by_cell.of(periods["cell"].iloc[0])
-    return [_unit_name(unit.kind, unit.depth) for unit in units.itertuples()]
+    kinds, depths = (records.units_by_cell.values(periods.cell, one) for one in ("kind", "depth"))
+    return [_unit_name(kind, depth) for kind, depth in zip(kinds, depths, strict=True)]
 
 
 def _unit_name(kind: str, depth: int) -> str:
@@ -67,34 +68,37 @@ def _unit_name(kind: str, depth: int) -> str:
     return kind if kind in ("embed", "head") else f"{depth} {kind}"
 
 
-def chooses(records: RunRecords, periods: pd.DataFrame) -> bool:
+def chooses(records: RunRecords, periods: Periods) -> bool:
     """Whether the selection ever changes or leaves a unit out; not where none was recorded."""
-    if periods.empty:
+    if not len(periods):
         return False
-    distinct = {tuple(units) for units in periods["units"]}
+    distinct = set(map(tuple, periods.units))
     if len(distinct) > 1:
         return True
     number = len(unit_names(records, periods))
     return any(len(units) < number for units in distinct)
 
 
-def period_edges(periods: pd.DataFrame) -> list[int]:
+def period_edges(periods: Periods) -> list[int]:
     """Steps at which periods begin, and the end of the last."""
-    last = periods.iloc[-1]
-    return [*periods["step"], last["step"] + last["num_steps"]]
+    return [*periods.steps, periods.steps[-1] + periods.num_steps[-1]]
 
 
-def probabilities(periods: pd.DataFrame) -> _Floats:
+def probabilities(periods: Periods) -> _Floats:
     """[periods, units], each period's own or those last drawn from."""
-    return np.array(periods["probabilities"].ffill().bfill().tolist(), dtype=np.float64)
+    first = next(one for one in periods.probabilities if one is not None)
+    filled = accumulate(
+        periods.probabilities, lambda last, one: last if one is None else one, initial=first
+    )
+    return np.array([*islice(filled, 1, None)], dtype=np.float64)
 
 
-def effective_units(periods: pd.DataFrame) -> _Floats:
+def effective_units(periods: Periods) -> _Floats:
     """[periods]: exp of the entropy of the probabilities."""
     return inclusion.effective_number(probabilities(periods))
 
 
-def trained_shares(cells: Sequence[tuple[ReportedCell, pd.DataFrame]], num_units: int) -> _Floats:
+def trained_shares(cells: Sequence[tuple[ReportedCell, Periods]], num_units: int) -> _Floats:
     """[units]: share of all cells' training steps in which a unit trained."""
     trained, total = np.zeros(num_units), 0
     for cell, periods in cells:
@@ -103,14 +107,14 @@ def trained_shares(cells: Sequence[tuple[ReportedCell, pd.DataFrame]], num_units
         if cell.result.training is not None:  # the last period can reach beyond the last step
             steps = cell.result.training.optimizer_steps
         for units, length, first in zip(
-            periods["units"], periods["num_steps"], periods["step"], strict=True
+            periods.units, periods.num_steps, periods.steps, strict=True
         ):
             trained[units] += min(length, steps - first)
         total += steps
     return trained / total
 
 
-def draws(cells: Sequence[tuple[ReportedCell, pd.DataFrame]], num_units: int) -> Draws | None:
+def draws(cells: Sequence[tuple[ReportedCell, Periods]], num_units: int) -> Draws | None:
     """What was drawn over all these cells; None where no probabilities were recorded.
 
     Expected are draws by weight, with replacement where the strategy has an option `replacement`
@@ -120,7 +124,7 @@ def draws(cells: Sequence[tuple[ReportedCell, pd.DataFrame]], num_units: int) ->
     expected, variance = np.zeros(num_units), np.zeros(num_units)
     for cell, own in cells:
         number = _independent_draws(cell)
-        for units, weights in zip(own["units"], own["probabilities"], strict=True):
+        for units, weights in zip(own.units, own.probabilities, strict=True):
             if weights is None:
                 continue
             included = _included(tuple(weights), len(units), number)

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
 SEEDS_PART = 1.3
@@ -160,11 +159,17 @@ def satterthwaite(total: float, *parts: tuple[float, float]) -> float:
 
 def student_quantile(confidence: float, degrees: float) -> float:
     """T with P(|T| < t) = confidence."""
+    from scipy.special import (
+        stdtrit,
+    )  # takes as long to import as pandas, and nothing read needs it
+
     return float(stdtrit(min(degrees, 1e9), 0.5 + confidence / 2))
 
 
 def two_sided_p(difference: float, stderr: float, degrees: float) -> float:
     """P(|T| > |difference| / stderr)."""
+    from scipy.special import stdtr
+
     if stderr == 0.0:
         return 1.0 if difference == 0.0 else 0.0
     return float(2 * stdtr(min(degrees, 1e9), -abs(difference) / stderr))

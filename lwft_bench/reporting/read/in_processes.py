@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from lwft_bench.schema.errors import UserError
 
-_FEW = 4
+ENOUGH = 4
 """So many pieces and more are worth processes."""
 _MOST = 8
 
@@ -25,24 +25,34 @@ _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 
 
-def in_processes(work: Callable[[_Item], _Found], items: Sequence[_Item]) -> Iterator[_Found]:
-    """`work` of each item, in their order.
+def in_processes(
+    work: Callable[[_Item], _Found],
+    items: Sequence[_Item],
+    enough: int | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Iterator[_Found]:
+    """`work` of each item, in their order; processes begin with the first ones.
 
     Processes are forked, so that nothing is handed to them but numbers; what they find is pickled.
     Where that is not safe (other threads, torch) or not possible, this process does it all. An
     interruption is this process's to heed: it ends the others.
 
+    Args:
+        enough: so many items are worth processes; None: `ENOUGH`.
+        meanwhile: what this process does once, beside the others.
+
     Raises:
         UserError: One of the processes was ended from outside; also what `work` raises.
     """
     number = min(_processors(), len(items), _MOST)
-    if number < 2 or len(items) < _FEW or not _safe_to_fork():
+    if number < 2 or len(items) < (ENOUGH if enough is None else enough) or not _safe_to_fork():
+        meanwhile()
         yield from map(work, items)
         return
     workers: dict[Connection, BaseProcess] = {}
     try:
         _begin(workers, number, lambda place: work(items[place]))
-        yield from _found(workers, len(items))
+        yield from _found(workers, len(items), meanwhile)
     finally:
         for process in workers.values():
             process.terminate()
@@ -87,7 +97,9 @@ def _serve(pipe: Connection, others: Sequence[Connection], work: Callable[[int],
         return
 
 
-def _found(workers: dict[Connection, BaseProcess], number: int) -> Iterator[Any]:
+def _found(
+    workers: dict[Connection, BaseProcess], number: int, meanwhile: Callable[[], object]
+) -> Iterator[Any]:
     """What they answer to each of so many numbers, in order."""
     places = iter(range(number))
     asked: dict[Connection, int] = {}
@@ -102,6 +114,7 @@ def _found(workers: dict[Connection, BaseProcess], number: int) -> Iterator[Any]
     try:
         for pipe in workers:
             ask(pipe)
+        meanwhile()
         for place in range(number):
             while place not in found:
                 ready: list[Any] = wait(list(asked))

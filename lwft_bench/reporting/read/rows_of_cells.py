@@ -17,6 +17,7 @@ import pandas as pd
 from lwft_bench.results.columns import CellColumns, Columns
 from lwft_bench.schema.rows import StepRow
 
+_ASKED = ("benchmark", "id", "overlap", "cluster", "prompt", "answer")
 _TEXTS = ("benchmark", "id", "overlap", "cluster")
 _SAMPLE = ("cell", "benchmark", "id", "correct", "overlap", "cluster")
 _NOT_RECORDED = {"probabilities": None, "scores": None, "ages": None}
@@ -49,6 +50,19 @@ class _Numbers(dict[Any, int]):
         return np.fromiter(map(self.__getitem__, texts), np.int32, len(texts))
 
 
+class _Translated:
+    """Other numbers in the place of those of arrays; cells that share an array share it then too."""
+
+    def __init__(self, numbers: np.ndarray) -> None:
+        self._numbers = numbers
+        self._found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        if id(array) not in self._found:
+            self._found[id(array)] = array, self._numbers[array]
+        return self._found[id(array)][1]
+
+
 class RowsOfCells:
     """Takes what frames need of each cell's rows; of texts of samples only which are alike."""
 
@@ -59,19 +73,30 @@ class RowsOfCells:
         self._steps: dict[str, _Arrays] = {}
         self._units: dict[str, list[dict[str, Any]]] = {}
         self._selections: dict[str, list[dict[str, Any]]] = {}
+        self._asked: list[list[Any]] = []
+        self._as_asked: _Arrays = {}
+        self._in_words = np.array([], dtype=np.int32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the texts of the cell that was added last."""
+        return self.__dict__ | {"_asked": []}
 
     def add(self, cell: str, rows: CellColumns) -> None:
         """The rows of one more cell."""
         of, number = rows.samples, self._numbers.of
-        clusters = [cluster or item for cluster, item in zip(of["cluster"], of["id"], strict=True)]
-        self._samples[cell] = {
-            "benchmark": number(of["benchmark"]),
-            "id": number(of["id"]),
-            "correct": np.array(of["correct"], dtype=bool),
-            "overlap": number(of["overlap"]),
-            "cluster": number(clusters),
-        }
-        self._wordings[cell] = self._words.of(list(zip(of["prompt"], of["answer"], strict=True)))
+        asked = [of[name] for name in _ASKED]
+        if asked != self._asked:  # by the cell before: seeds are asked the same
+            clusters = [one or item for one, item in zip(of["cluster"], of["id"], strict=True)]
+            self._asked = asked
+            self._as_asked = {
+                "benchmark": number(of["benchmark"]),
+                "id": number(of["id"]),
+                "overlap": number(of["overlap"]),
+                "cluster": number(clusters),
+            }
+            self._in_words = self._words.of(list(zip(of["prompt"], of["answer"], strict=True)))
+        self._samples[cell] = self._as_asked | {"correct": np.array(of["correct"], dtype=bool)}
+        self._wordings[cell] = self._in_words
         self._steps[cell] = {name: _step_values(name, rows.steps) for name in StepRow.model_fields}
         self._units[cell] = [{"cell": cell, **unit.as_json()} for unit in rows.header.units]
         self._selections[cell] = [
@@ -80,12 +105,12 @@ class RowsOfCells:
 
     def take(self, others: RowsOfCells) -> None:
         """The rows of other cells, which were read elsewhere."""
-        number_here = self._numbers.of(list(others._numbers))
+        number_here = _Translated(self._numbers.of(list(others._numbers)))
         for cell, columns in others._samples.items():
-            self._samples[cell] = columns | {name: number_here[columns[name]] for name in _TEXTS}
-        words_here = self._words.of(list(others._words))
+            self._samples[cell] = columns | {name: number_here(columns[name]) for name in _TEXTS}
+        words_here = _Translated(self._words.of(list(others._words)))
         for cell, words in others._wordings.items():
-            self._wordings[cell] = words_here[words]
+            self._wordings[cell] = words_here(words)
         self._steps |= others._steps
         self._units |= others._units
         self._selections |= others._selections

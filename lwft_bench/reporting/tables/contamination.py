@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.statistics import Estimate, crossed_mean
+from lwft_bench.reporting.read.by_cell import ByCell
 from lwft_bench.reporting.read.records import NOT_SOUGHT
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
@@ -21,6 +23,8 @@ _NOTES = (
     "exact: the same words in the same order. near: the same letters in other words, or a run of 8 "
     "to 13 words in common that at most 10 training examples have (Brown et al. 2020, appendix C).",
 )
+
+_SOUGHT = ("benchmark", "id", "overlap")
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,18 @@ class _Line:
     def clean(self, row: Row) -> Estimate | None:
         """Over items that were found in neither way; None if a benchmark has none."""
         tables = [
-            row.correct[name].drop(columns=identifiers, errors="ignore").to_numpy()
+            _without(row.correct[name], identifiers)
             for name, identifiers in self.found.items()
             if name in row.correct
         ]
         if not tables or any(table.shape[1] == 0 for table in tables):
             return None
         return crossed_mean(tables)
+
+
+def _without(table: pd.DataFrame, items: list[str]) -> np.ndarray:
+    values: np.ndarray = table.to_numpy()
+    return values[:, ~table.columns.isin(items)] if items else values
 
 
 def build(context: Context) -> Table | None:
@@ -85,7 +94,7 @@ def build(context: Context) -> Table | None:
 def _lines(context: Context) -> Iterator[_Line]:
     """One for each benchmark in whose items training examples were sought."""
     cells = [cell.id for row in context.comparison.scored for cell in row.done]
-    samples = context.records.samples_by_cell.of_all(cells)
+    samples = pd.DataFrame(_distinct(context.records.samples_by_cell, cells))
     samples = samples[samples["overlap"] != NOT_SOUGHT].drop_duplicates(["benchmark", "id"])
     kinds: Mapping[str, pd.Series] = {
         str(name): group.set_index("id")["overlap"] for name, group in samples.groupby("benchmark")
@@ -96,6 +105,20 @@ def _lines(context: Context) -> Iterator[_Line]:
             counts = {"items": len(kind)}
             counts |= {one: int((kind == one).sum()) for one in ("exact", "near")}
             yield _Line(name, counts, {name: list(kind.dropna().index)})
+
+
+def _distinct(samples: ByCell, cells: Sequence[str]) -> dict[str, np.ndarray]:
+    """Of cells whose items and overlaps are those of the cell before, as of all seeds, no rows."""
+    kept: list[list[np.ndarray]] = []
+    known = [cell for cell in cells if len(samples.places(cell))]
+    for cell in sorted(known, key=lambda cell: int(samples.places(cell)[0])):
+        own = [samples.values(cell, name) for name in _SOUGHT]
+        if not kept or not all(map(np.array_equal, own, kept[-1])):
+            kept.append(own)
+    return {
+        name: np.concatenate([own[place] for own in kept] or [np.array([])])
+        for place, name in enumerate(_SOUGHT)
+    }
 
 
 def _both(row: Row, line: _Line) -> str:

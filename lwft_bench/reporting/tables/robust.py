@@ -22,7 +22,7 @@ from lwft_bench.reporting.numbers.robust import (
     interquartile_mean,
     probability_of_improvement,
 )
-from lwft_bench.reporting.numbers.rows import Row
+from lwft_bench.reporting.numbers.rows import Row, in_both, values_of
 from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
@@ -113,11 +113,11 @@ def _judged(names: tuple[str, ...], *rows: Row) -> Iterator[list[Benchmark]]:
     seeds = sorted(set.intersection(*(set(row.correct[names[0]].index) for row in rows)))
     items = {name: rows[0].correct[name].columns for name in names}
     for row in rows:
-        items = {name: own.intersection(row.correct[name].columns) for name, own in items.items()}
+        items = {name: in_both(own, row.correct[name].columns) for name, own in items.items()}
     for row in rows:
         yield [
             Benchmark(
-                row.correct[name].loc[seeds, items[name]].to_numpy(),
+                values_of(row.correct[name], seeds, items[name]),
                 row.labels(name, items[name]),
             )
             for name in names

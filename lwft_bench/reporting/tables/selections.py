@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.rows import Row
@@ -19,6 +18,7 @@ from lwft_bench.reporting.numbers.selections import (
     trained_shares,
     unit_names,
 )
+from lwft_bench.reporting.read.by_cell import Periods
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
 from lwft_bench.reporting.tables.leading import about
@@ -38,7 +38,7 @@ class _Line:
     """What one method selected. shares: [units], of the training steps; drawn: None if unknown."""
 
     label: str
-    cells: Sequence[tuple[ReportedCell, pd.DataFrame]]
+    cells: Sequence[tuple[ReportedCell, Periods]]
     names: list[str]
     shares: np.ndarray
     drawn: Draws | None
@@ -78,12 +78,12 @@ def _line(records: RunRecords, row: Row) -> _Line | None:
 
 
 def _distinct(line: _Line) -> str:
-    selections = {tuple(units) for _, periods in line.cells for units in periods["units"]}
+    selections = {tuple(units) for _, periods in line.cells for units in periods.units}
     return f"{len(selections)} of {sum(len(periods) for _, periods in line.cells)}"
 
 
 def _first_last(line: _Line) -> str | None:
-    recorded = [own for _, own in line.cells if own["probabilities"].notna().any()]
+    recorded = [own for _, own in line.cells if own.draws]
     if not recorded:
         return None
     series = [effective_units(own) for own in recorded]
@@ -103,7 +103,7 @@ def _farthest(line: _Line) -> str | None:
 
 
 def _age(line: _Line) -> str | None:
-    ages = [age for _, own in line.cells for age in own["ages"] if age is not None]
+    ages = [age for _, own in line.cells for age in own.ages if age is not None]
     return f"{np.mean(ages):.0f}, at most {np.max(ages)}" if ages else None
 
 
