@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.timing import timed_alone
-from lwft_bench.reporting.read.in_processes import ENOUGH, in_processes, nothing_looked_through
+from lwft_bench.reporting.read.in_processes import (
+    ENOUGH,
+    in_processes,
+    no_garbage_sought,
+    nothing_looked_through,
+)
 from lwft_bench.reporting.read.records import RunRecords, read_run
 from lwft_bench.reporting.read.timings import reported_timing
 from lwft_bench.reporting.render.for_print import PRINT_FORMATS, ForPrint
@@ -57,7 +62,8 @@ def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
     Raises:
         UserError: `run` is not a run directory.
     """
-    context = Context.of(read_run(run, _import_what_is_needed_next))
+    with no_garbage_sought():
+        context = Context.of(read_run(run, _import_what_is_needed_next))
     with nothing_looked_through():
         return _write(run, context, for_print)
 
