@@ -24,6 +24,14 @@ class Endings:
         self.num_tokens = max((len(text.encode()) for text in texts), default=0) + 1
         self.may_end = _may_end(tokenizer, frozenset(text[-1] for text in texts))
 
+    @property
+    def single(self) -> list[int] | None:
+        """The tokens that end a row whatever stands before them, where no others do; else None."""
+        if not all(map(_tells_by_itself, self._texts)):
+            return None
+        tokens: list[int] = self.may_end[:-1].nonzero().flatten().tolist()
+        return tokens
+
     def end(self, tail: list[int]) -> bool:
         """tail: at most the last `num_tokens` tokens that a row generated, one at least."""
         if tail[-1] == self._tokenizer.eos_token_id:
@@ -84,7 +92,7 @@ def _may_end(tokenizer: PreTrainedTokenizerBase, characters: frozenset[str]) -> 
     if characters not in found:
         size = len(tokenizer)
         may_end = torch.ones(size + 1, dtype=torch.bool)
-        if all(character.isascii() and character != " " for character in characters):
+        if all(map(_tells_by_itself, characters)):
             pieces = tokenizer.batch_decode([[token] for token in range(size)])
             may_end[:size] = torch.tensor(
                 [not characters.isdisjoint(piece) for piece in pieces], dtype=torch.bool
@@ -93,3 +101,8 @@ def _may_end(tokenizer: PreTrainedTokenizerBase, characters: frozenset[str]) -> 
                 may_end[tokenizer.eos_token_id] = True
         found[characters] = may_end
     return found[characters]
+
+
+def _tells_by_itself(text: str) -> bool:
+    """Whether it is a character that a token has or has not, whatever stands before the token."""
+    return len(text) == 1 and text.isascii() and text != " "
