@@ -53,7 +53,8 @@ def run_cell(
     if is_trained:
         return _score_again(loaded, folder, emit, ranks)
     if cell.method.trains and loaded.items and ranks.rank == 0:
-        require_engine(loaded.model, loaded.tokenizer, cell.evaluation)
+        is_new = cell.model.config is not None
+        require_engine(loaded.model, loaded.tokenizer, cell.evaluation, is_new)
     share(loaded, ranks)
     trained = train(loaded, folder, emit, should_stop, ranks) if cell.method.trains else None
     if ranks.rank > 0 and not shared:

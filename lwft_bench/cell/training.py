@@ -113,7 +113,7 @@ def prepare(loaded: Loaded, ranks: Ranks = ALONE) -> Prepared:
     )
     if cell.training.batching == "packed":
         with undisturbed(device):
-            require_apart(loaded.model, device)
+            require_apart(loaded.model, device, max(map(len, loaded.train.token_ids)))
     if cell.training.compile and strategies.get(cell.method.strategy.name).varies is not False:
         compile_ahead(assembly, order.longest_batch())
     return Prepared(assembly, order, account, traits)

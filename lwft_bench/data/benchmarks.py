@@ -92,7 +92,7 @@ class Protocol(Config):
 
     extraction: str
     max_new_tokens: PositiveInt
-    stop: tuple[str, ...] = ()
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     num_beams: PositiveInt = 1
     pattern: str | None = None
 
@@ -131,7 +131,7 @@ class BenchmarkConfig(Config):
     prediction."""
     max_new_tokens: PositiveInt | None = None
     """Generation: at most this many tokens."""
-    stop: tuple[str, ...] = ()
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Generation: texts that end a response, besides the end-of-sequence token."""
     num_beams: PositiveInt = 1
     """Generation: 1 is greedy, more is beam search, which stops at the end-of-sequence token only."""

@@ -159,6 +159,12 @@ def converted_copy(model: nn.Module) -> Iterator[Converted]:
         difference = _difference(model, found)
     except (NotFinite, UserError):
         raise
+    except OSError as error:
+        raise UserError(
+            f"evaluation.engine: ctranslate2: its copy of the model cannot be written to {_temporary()}"
+            f": {error.strerror or error}",
+            f"Set TMPDIR to a folder with room for the model's weights. {INSTEAD}",
+        ) from error
     except Exception as error:  # whatever its converters and kernels raise
         raise UserError(
             "evaluation.engine: ctranslate2 cannot take the model: "
@@ -172,6 +178,23 @@ def converted_copy(model: nn.Module) -> Iterator[Converted]:
             INSTEAD,
         )
     yield found
+
+
+def with_noise(model: nn.Module) -> nn.Module:
+    """A copy whose logits hang on all of its weights: each gets noise that keeps activations' size."""
+    noisy = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in noisy.parameters():
+            noise = torch.randn_like(parameter)
+            parameter.add_(noise * (parameter.shape[-1] ** -0.5 if parameter.ndim > 1 else 0.1))
+    return noisy
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return "any temporary folder"
 
 
 def _plain(model: nn.Module) -> PreTrainedModel:

@@ -37,10 +37,14 @@ class ModelConverted(ModelInMemory):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         answers = super().generate_until(requests)
-        chosen = places_far_apart(len(requests), self._num_compared)
+        greedy = [place for place, one in enumerate(requests) if _num_beams(one.args[1]) == 1]
+        if not greedy:
+            return answers
+        far_apart = places_far_apart(len(greedy), self._num_compared)
+        chosen = [greedy[place] for place in far_apart]
         plain = ModelInMemory(self.model, self.tokenizer, self.batch_size, lambda: None)
         theirs = plain.generate_until([requests[place] for place in chosen]) if chosen else []
-        self.rows_together = plain.rows_together
+        self.rows_together = self.rows_together or plain.rows_together
         self.engine = AnswerEngine(
             name="ctranslate2",
             version=self._generator.version,
@@ -55,7 +59,7 @@ class ModelConverted(ModelInMemory):
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
     ) -> torch.Tensor:
         """Beam search stays with transformers."""
-        if options.get("num_beams", 1) != 1:
+        if _num_beams(options) != 1:
             return super()._model_generate(context, max_length, stop, **options)
         given = options["attention_mask"].bool()
         texts = [text for text in stop if text != self.tokenizer.eos_token]
@@ -69,6 +73,10 @@ class ModelConverted(ModelInMemory):
         padding = self.tokenizer.pad_token_id
         new = [row + [padding] * (longest - len(row)) for row in found]
         return torch.cat([context, torch.tensor(new, device=context.device)], 1)
+
+
+def _num_beams(options: dict[str, Any]) -> int:
+    return int(options.get("num_beams", 1))
 
 
 def places_far_apart(number: int, wanted: int) -> list[int]:

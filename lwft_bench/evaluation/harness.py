@@ -118,19 +118,23 @@ def evaluate(
 
 
 def require_engine(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, config: EvaluationConfig
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, config: EvaluationConfig, is_new: bool
 ) -> None:
     """Tries what is to generate answers on the model as it is now; transformers takes any.
+
+    Args:
+        is_new: Whether the weights have learnt nothing yet. Attention then hardly moves the logits, and
+            a copy with other weights is tried.
 
     Raises:
         UserError: It cannot take the model.
     """
     if config.engine == "transformers":
         return
-    from lwft_bench.evaluation.converted import converted_copy
+    from lwft_bench.evaluation.converted import converted_copy, with_noise
     from lwft_bench.evaluation.isolation import left_as_it_was
 
-    with left_as_it_was(model, tokenizer), converted_copy(model):
+    with left_as_it_was(model, tokenizer), converted_copy(with_noise(model) if is_new else model):
         pass
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -117,7 +118,7 @@ class ModelInMemory(HFLM):
         if self.rows_together is None:
             self.rows_together = rows_together(self.model, padding)
             self._may_leave = self.rows_together == "any" and rows_may_leave(
-                self.model, padding, generate_leaving
+                self.model, padding, partial(generate_leaving, long=1)
             )
         if self.rows_together == "any":
             return self._generate(context, max_length, stop, **options)

@@ -20,6 +20,8 @@ from lwft_bench.state.precision import PRECISIONS
 from lwft_bench.training.adapted import choose_device, empty_adapted_model
 from lwft_bench.training.groups import make_groups
 from lwft_bench.training.kernels import require_kernels
+from lwft_bench.training.loss import router_loss_weight
+from lwft_bench.training.packed_attention import attend_by_sequence, require_no_balance
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ def structure_of(cell: Cell) -> Structure:
             f"training.sharded: the model cannot be shared out over processes: {problem}",
             "Leave training.sharded out: then each process holds the whole model.",
         )
+    if cell.method.trains and cell.training.batching == "packed":
+        attend_by_sequence(model)
+        require_no_balance(router_loss_weight(model, cell.training.router_loss))
     if cell.evaluation.engine != "transformers":
         _require_engine(cell, model, adapter)
     if cell.method.trains:

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.timing import timed_alone
-from lwft_bench.reporting.read.in_processes import ENOUGH, in_processes, nothing_looked_through
+from lwft_bench.reporting.read.in_processes import (
+    ENOUGH,
+    in_processes,
+    no_garbage_sought,
+    nothing_looked_through,
+)
 from lwft_bench.reporting.read.records import RunRecords, read_run
 from lwft_bench.reporting.read.timings import reported_timing
 from lwft_bench.reporting.render.for_print import PRINT_FORMATS, ForPrint
@@ -57,9 +62,18 @@ def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
     Raises:
         UserError: `run` is not a run directory.
     """
-    context = Context.of(read_run(run))
+    with no_garbage_sought():
+        context = Context.of(read_run(run, _import_what_is_needed_next))
     with nothing_looked_through():
         return _write(run, context, for_print)
+
+
+def _import_what_is_needed_next() -> None:
+    """Once for all processes, which would each import it."""
+    import scipy.special  # noqa: F401
+
+    import lwft_bench.reporting.document
+    import lwft_bench.reporting.html.page  # noqa: F401
 
 
 def _write(run: Path, context: Context, for_print: ForPrint | None) -> Path:
@@ -135,7 +149,6 @@ def _fill(context: Context, for_print: ForPrint | None) -> list[tuple[Filled, di
     """Every section with its table and its figures, those of one model and task after the other; and its
     table's text by the suffix of its file.
     """
-    # Before processes are forked, which would each import what draws.
     from lwft_bench.reporting.document import Filled
 
     abouts = [(scope, about) for scope in SCOPES for about in contexts(context, scope)]

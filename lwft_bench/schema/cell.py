@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
@@ -200,21 +200,30 @@ class TrainingConfig(Config):
     """CPU threads of a cell; None: cores divided by cells at once."""
 
     @model_validator(mode="after")
-    def _can_be_split(self) -> Self:
-        if self.max_tokens is not None and self.micro_batch_size is not None:
-            raise ValueError("micro_batch_size and max_tokens say the same: give one of them")
-        if self.batching == "packed" and self.attention not in ("auto", "sdpa"):
-            raise ValueError("batching: packed needs attention: sdpa (or auto)")
+    def _goes_together(self) -> Self:
+        if problems := list(self._contradictions()):
+            raise ValueError("; ".join(problems))
         return self
 
-    @model_validator(mode="after")
-    def _has_the_kernels_dtype(self) -> Self:
+    def _contradictions(self) -> Iterator[str]:
+        if self.max_tokens is not None and self.micro_batch_size is not None:
+            yield "micro_batch_size and max_tokens say the same: give one of them"
+        if self.batching == "packed" and self.attention not in ("auto", "sdpa"):
+            yield "batching: packed needs attention: sdpa (or auto)"
         if self.attention == "flash_attention_2" and self.precision == "float32":
-            raise ValueError(
+            yield (
                 "attention: flash_attention_2 is for half precision: expected precision bf16, "
                 "bf16-stochastic or bf16-master"
             )
-        return self
+        accumulates = self.max_tokens is not None or (
+            self.micro_batch_size is not None and self.micro_batch_size < self.batch_size
+        )
+        if self.update == "in_backward" and (self.clip.mode == "global" or accumulates):
+            yield (
+                "update: in_backward goes neither with clip.mode: global nor with a "
+                "micro_batch_size below batch_size or with max_tokens: the whole gradient is "
+                "never there at once"
+            )
 
     @property
     def unplannable(self) -> str | None:
@@ -236,19 +245,6 @@ class TrainingConfig(Config):
         """
         same = {key for key, value in _BEFORE.items() if getattr(self, key) == value}
         return self.model_dump(mode="json", exclude=same.union(exclude))
-
-    @model_validator(mode="after")
-    def _can_update_in_backward(self) -> Self:
-        accumulates = self.max_tokens is not None or (
-            self.micro_batch_size is not None and self.micro_batch_size < self.batch_size
-        )
-        if self.update == "in_backward" and (self.clip.mode == "global" or accumulates):
-            raise ValueError(
-                "update: in_backward goes neither with clip.mode: global nor with a "
-                "micro_batch_size below batch_size or with max_tokens: the whole gradient is "
-                "never there at once"
-            )
-        return self
 
 
 _BEFORE: dict[str, Any] = {

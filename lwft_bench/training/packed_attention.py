@@ -8,6 +8,7 @@ square of all its tokens.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -62,33 +63,26 @@ def require_no_balance(weight: float) -> None:
         )
 
 
-def require_apart(model: nn.Module, device: torch.device) -> None:
+def require_apart(model: nn.Module, device: torch.device, longest: int) -> None:
     """Compares logits of packed sequences with those of the same sequences alone.
 
-    Nothing of a loss shows whether packed sequences see one another.
+    Nothing of a loss shows whether packed sequences see one another. Logits may hardly show it in a
+    model that has learnt nothing yet, so it is asked too whether those of one sequence have a gradient
+    with respect to the others' embeddings.
+
+    Args:
+        longest: Tokens of the longest sequence that is trained on: where it is longer than a window of
+            the model's, a sequence that is longer is compared too.
 
     Raises:
         UserError: They do, or the model cannot be run so.
     """
-    size: int = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
-    every = (torch.arange(sum(COMPARED), device=device) * 7 + 5) % size
-    packing = Packing.of(COMPARED, device)
+    lengths = (*COMPARED, *_longer_than_windows(model, longest))
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), unmasked():
-            packed = model(
-                input_ids=every[None],
-                position_ids=packing.position_ids,
-                packing=packing,
-                use_cache=False,
-            ).logits[0]
-            alone = torch.cat(
-                [
-                    model(input_ids=ids[None], use_cache=False).logits[0]
-                    for ids in every.split(COMPARED)
-                ]
-            )
+        packed, alone = _logits(model, lengths, device)
+        sees_others = _sees_others(model, device)
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise UserError(
             f"training.batching: packed: the model cannot be run so ({described(error)})",
@@ -97,12 +91,71 @@ def require_apart(model: nn.Module, device: torch.device) -> None:
     finally:
         model.train(was_training)
     allowed = NOISE.get(alone.dtype, 1e-1) * float(alone.float().std())
-    if float((packed.float() - alone.float()).abs().max()) > allowed:
+    if sees_others or float((packed.float() - alone.float()).abs().max()) > allowed:
         raise UserError(
-            "training.batching: packed: sequences packed into one row see one another in this model,"
-            " or their positions go on from one to the next",
+            "training.batching: packed: sequences packed into one row see one another in this model, or"
+            " their positions or windows go on from one to the next",
             _INSTEAD,
         )
+
+
+def _longer_than_windows(model: Any, longest: int) -> list[int]:
+    """The length of one more sequence to compare, if any."""
+    config = model.config.get_text_config().to_dict()
+    windows = [
+        value
+        for key, value in config.items()
+        if isinstance(value, int) and any(word in key for word in ("window", "chunk", "local"))
+    ]
+    return [min(longest, max(found) + 3)] if (found := [w for w in windows if w < longest]) else []
+
+
+def _ids(model: Any, lengths: Sequence[int], device: torch.device) -> torch.Tensor:
+    size: int = model.get_input_embeddings().weight.shape[0]
+    return (torch.arange(sum(lengths), device=device) * 7 + 5) % size
+
+
+def _packed_logits(model: nn.Module, lengths: Sequence[int], device: torch.device) -> torch.Tensor:
+    packing = Packing.of(lengths, device)
+    logits: torch.Tensor = model(
+        input_ids=_ids(model, lengths, device)[None],
+        position_ids=packing.position_ids,
+        packing=packing,
+        use_cache=False,
+    ).logits[0]
+    return logits
+
+
+def _logits(
+    model: nn.Module, lengths: Sequence[int], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the sequences packed, and of each alone; each [tokens, vocabulary]."""
+    with torch.no_grad(), unmasked():
+        alone = [
+            model(input_ids=ids[None], use_cache=False).logits[0]
+            for ids in _ids(model, lengths, device).split(list(lengths))
+        ]
+        return _packed_logits(model, lengths, device), torch.cat(alone)
+
+
+def _sees_others(model: Any, device: torch.device) -> bool:
+    """Whether the logits of the sequence between two others depend on their embeddings."""
+    embeddings: list[torch.Tensor] = []
+
+    def keep(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        embeddings.append(output.detach().requires_grad_(True))
+        return embeddings[-1]
+
+    before, own, _ = COMPARED
+    handle = model.get_input_embeddings().register_forward_hook(keep)
+    try:
+        with torch.enable_grad(), unmasked():
+            logits = _packed_logits(model, COMPARED, device)[before : before + own]
+            (gradient,) = torch.autograd.grad(logits.float().square().sum(), embeddings[:1])
+    finally:
+        handle.remove()
+    gradient = gradient.view(sum(COMPARED), -1)
+    return bool(gradient[:before].any() or gradient[before + own :].any())
 
 
 def _attention(
@@ -124,9 +177,18 @@ def _attention(
     """
     if packing is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    parts = (tensor.split(packing.lengths, 2) for tensor in (query, key, value))
+    parts = [tensor.split(packing.lengths, 2) for tensor in (query, key, value)]
     attended = [
-        sdpa_attention_forward(module, queries, keys, values, None, **options)[0]
-        for queries, keys, values in zip(*parts, strict=True)
+        sdpa_attention_forward(module, queries, keys, values, mask, **options)[0]
+        for queries, keys, values, mask in zip(*parts, _masks(attention_mask, packing), strict=True)
     ]
     return torch.cat(attended, 1), None
+
+
+def _masks(mask: torch.Tensor | None, packing: Packing) -> Iterator[torch.Tensor | None]:
+    """Each sequence's own: a window is as wide wherever it stands in the row."""
+    begin = 0
+    for length in packing.lengths:
+        part = slice(begin, begin + length)
+        yield None if mask is None else mask[..., part, part]
+        begin += length

@@ -60,6 +60,7 @@ def test_items_are_looked_for_beside_the_definition(tmp_path: Path) -> None:
         ({"metric": "acc"}, "metric of multiple_choice is acc"),
         ({"extraction": "first-letter"}, "numeric_match needs one of last-number, answer-is"),
         ({"source": {"name": "generated-arithmetic", "benchmark": "addsub"}}, "mean 'add-sub'"),
+        ({"stop": ["Q:", ""]}, r"own.yaml:\d+: stop\[1\]: "),
     ],
 )
 def test_what_is_wrong_with_a_definition_is_said(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lwft_bench.data.overlap import COMMON, find_overlap
+from lwft_bench.data.overlap import COMMON, find_overlap, find_overlaps
 
 LONG = "a farmer had twelve brown hens and sold some of them on the market one cold day in may"
 
@@ -38,3 +38,11 @@ def test_common_phrases_do_not_count() -> None:
 
     assert find_overlap(training(COMMON), [LONG]).test == {0: "near"}
     assert find_overlap(training(COMMON + 1), [LONG]).test == {}
+
+
+def test_several_test_sets_are_compared_as_each_alone() -> None:
+    training = ["Tom has 3 pens!", "other", f"{LONG} or june", "Tom did n't go ."]
+    eight = " ".join(LONG.split()[:8])
+    tests = [["tom has 3 pens", LONG], [eight, "Tom didn't go."], []]
+    assert find_overlaps(training, tests) == [find_overlap(training, test) for test in tests]
+    assert [one.run_length for one in find_overlaps(training, tests)] == [8, 8, 13]

@@ -314,3 +314,22 @@ def test_counting_leaves_no_trace(tmp_path: Path) -> None:
     assert_same(state, run.assembly.store.saved_tensors())
     assert torch.equal(random, torch.get_rng_state())
     assert not any(p.requires_grad or p.grad is not None for p in run.model.parameters())
+
+
+@pytest.mark.parametrize(("off", "saved"), [(0, 1), (1, 0)])
+def test_a_class_between_is_tried_only_where_the_plan_says_otherwise(
+    tmp_path: Path, off: int, saved: int
+) -> None:
+    run = make_run(tmp_path, CARDS["lisa"], training(2), "llama")
+    selections = [Selected((0, 1)), Selected((1, 2)), Selected((2, 3))]
+    calls: list[object] = []
+    run.model.register_forward_pre_hook(lambda *_: calls.append(None))
+    alone = count_operations(run.assembly, CPU, selections, Needs(), DryRun(NO_MEMORY, {}))
+    num_alone = len(calls)
+    longest = Extent.of_lengths([20, 20], 11)
+    flops = {kind: cost.passes(longest) + off for kind, cost in alone.costs.items()}
+    found = count_operations(
+        run.assembly, CPU, selections, Needs(), DryRun(NO_MEMORY, flops), longest
+    )
+    assert found.costs == alone.costs
+    assert len(calls) == 2 * num_alone - saved

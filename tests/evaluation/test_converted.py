@@ -174,9 +174,9 @@ def test_a_model_that_it_cannot_take_is_refused(
 ) -> None:
     model = random_model(config).train()
     with pytest.raises(UserError, match=why) as raised:
-        require_engine(model, tokenizer, FULL)
+        require_engine(model, tokenizer, FULL, is_new=False)
     assert raised.value.hint == "Set `evaluation.engine: transformers`."
-    require_engine(model, tokenizer, EvaluationConfig())
+    require_engine(model, tokenizer, EvaluationConfig(), is_new=False)
 
 
 def test_what_needs_no_weights_is_told_without_them() -> None:
@@ -255,3 +255,45 @@ def test_a_cell_tells_what_answered(tmp_path: Path) -> None:
     assert engine["name"] == "ctranslate2" and engine["version"] == version
     assert engine["num_compared"] == engine["num_equal"] > 0
     assert result["confounds"]["evaluation.engine"] == f"ctranslate2 {version}"
+
+
+def test_beam_search_is_transformers_and_not_counted(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, items: list[Item], tmp_path: Path
+) -> None:
+    beams = definition(tmp_path, name="beams", stop=[], num_beams=2, max_new_tokens=16)
+    alone = evaluate(model, tokenizer, {beams: items[:2]}, FULL)
+    assert alone.engine is None and alone.rows_together == "any"
+    both = evaluate(model, tokenizer, {beams: items[:2], GENERATE: items}, FULL)
+    assert both.engine and both.engine.num_compared == both.engine.num_equal == len(items)
+
+
+def test_a_model_that_has_learnt_nothing_is_tried_with_other_weights(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    """Its logits would hardly show that the angles are others."""
+    angles = {
+        "rope_type": "llama3",
+        "rope_theta": 1e4,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+    torch.manual_seed(0)
+    settings: dict[str, Any] = LLAMA | {"rope_parameters": angles}
+    config = AutoConfig.for_model(**settings)
+    model = AutoModelForCausalLM.from_config(config)
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+    with pytest.raises(UserError, match="computes something else"):
+        require_engine(model, tokenizer, FULL, is_new=True)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    told = pytest.raises(UserError, match="cannot be written to .*nowhere: No such file")
+    with told as raised, converted_copy(model.eval()):
+        pass
+    assert raised.value.hint and raised.value.hint.startswith("Set TMPDIR")

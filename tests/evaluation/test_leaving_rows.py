@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from lwft_bench.evaluation.leaving_rows import generate_leaving
 from lwft_bench.evaluation.left_padding import _alike, rows_may_leave
+from lwft_bench.evaluation.roomy_cache import LONG
 from lwft_bench.models.loading import load_model
 from lwft_bench.schema.cell import ModelConfig
 from tests.training.tiny import LLAMA
@@ -94,12 +96,14 @@ ENDS = [
 ]
 
 
+@pytest.mark.parametrize("long", [1, 13, LONG])
 @pytest.mark.parametrize("ends", ENDS)
 @pytest.mark.parametrize("config", [LLAMA, GEMMA], ids=["llama", "sliding window"])
-def test_answers_are_those_of_rows_that_stay(config: dict[str, Any], ends: list[int]) -> None:
-    model = model_of(config)
-    stays, leaves = answers(model, ends), answers(model, ends, custom_generate=generate_leaving)
-    assert stays == leaves
+def test_answers_are_those_of_rows_that_stay(
+    config: dict[str, Any], ends: list[int], long: int
+) -> None:
+    model, loop = model_of(config), partial(generate_leaving, long=long)
+    assert answers(model, ends) == answers(model, ends, custom_generate=loop)
 
 
 def test_an_end_of_sequence_token_ends_a_row() -> None:
@@ -119,14 +123,15 @@ def test_rows_that_ended_are_not_computed() -> None:
     assert sizes == [8, 5, 5, 3, 3, 1, 1, 1]
 
 
+@pytest.mark.parametrize("long", [1, LONG])
 @pytest.mark.parametrize(
     ("config", "may"),
     [(LLAMA, True), (GEMMA, True), (JAMBA, False)],
     ids=["llama", "sliding window", "state space"],
 )
-def test_which_models_rows_may_leave(config: dict[str, Any], may: bool) -> None:
+def test_which_models_rows_may_leave(config: dict[str, Any], may: bool, long: int) -> None:
     """transformers' caches of state spaces (5.23) cannot be taken apart by rows."""
-    assert rows_may_leave(model_of(config), PADDING, generate_leaving) is may
+    assert rows_may_leave(model_of(config), PADDING, partial(generate_leaving, long=long)) is may
 
 
 def test_a_model_whose_other_rows_change_keeps_them() -> None:

@@ -14,8 +14,8 @@ from lwft_bench.reporting.numbers.statistics import (
     PairedDifference,
     crossed_mean,
     paired_difference,
-    student_quantile,
 )
+from lwft_bench.reporting.numbers.student import student_quantile
 
 
 def correctness(seed: int, seeds: int = 4, items: int = 30) -> np.ndarray:

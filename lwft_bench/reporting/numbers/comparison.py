@@ -13,7 +13,7 @@ from lwft_bench.reporting.numbers.correctness import Correctness
 from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.numbers.statistics import (
     Estimate,
-    crossed_mean,
+    crossed_means,
 )
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.reporting.read.tunings import ReportedTuning, edge_warnings
@@ -49,7 +49,7 @@ class Comparison:
 
 def compare(records: RunRecords) -> list[Comparison]:
     """One comparison for each model and task, in the order of the suite."""
-    correctness = Correctness(records.samples)
+    correctness = Correctness(records.samples, records.samples_by_cell)
     pairs = dict.fromkeys((cell.model, cell.task) for cell in records.cells)
     return [
         _compare(
@@ -116,8 +116,8 @@ def _accuracy(row: Row) -> dict[str, Estimate]:
         return {}
     tables = {name: table.to_numpy() for name, table in row.correct.items()}
     labels = {name: row.labels(name, table.columns) for name, table in row.correct.items()}
-    single = {name: crossed_mean([table], [labels[name]]) for name, table in tables.items()}
-    return single | {AVERAGE: crossed_mean([*tables.values()], [*labels.values()])}
+    single, average = crossed_means(tables, labels)
+    return single | {AVERAGE: average}
 
 
 def _left_out(rows: Sequence[Row]) -> Iterator[str]:

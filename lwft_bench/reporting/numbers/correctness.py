@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lwft_bench.reporting.read.by_cell import places_by_cell
+from lwft_bench.reporting.read.by_cell import ByCell
 from lwft_bench.reporting.read.records import ReportedCell
 
 _Tables = tuple[dict[str, pd.DataFrame], dict[str, pd.Series]]
@@ -17,11 +17,11 @@ _Tables = tuple[dict[str, pd.DataFrame], dict[str, pd.Series]]
 class Correctness:
     """A run's samples by cell, their texts as numbers: a run of thousands of cells has few of them.
 
-    samples: as in `RunRecords`.
+    samples, by_cell: as in `RunRecords`.
     """
 
-    def __init__(self, samples: pd.DataFrame) -> None:
-        self._places = places_by_cell(samples["cell"])
+    def __init__(self, samples: pd.DataFrame, by_cell: ByCell) -> None:
+        self._by_cell = by_cell
         self._benchmarks, self._benchmark_names = pd.factorize(samples["benchmark"])
         self._items, self._item_names = pd.factorize(samples["id"], sort=True)
         self._clusters, self._cluster_names = pd.factorize(samples["cluster"])
@@ -29,12 +29,12 @@ class Correctness:
 
     def of(self, cells: Sequence[ReportedCell]) -> _Tables:
         """Of the done ones of these cells; an item is there where all seeds were asked it."""
-        found = [cell for cell in cells if cell.done and cell.id in self._places]
+        found = [cell for cell in cells if cell.done and len(self._by_cell.places(cell.id))]
         correct: dict[str, pd.DataFrame] = {}
         clusters: dict[str, pd.Series] = {}
         if not found:
             return correct, clusters
-        places = [self._places[cell.id] for cell in found]
+        places = [self._by_cell.places(cell.id) for cell in found]
         seeds = np.repeat([cell.seed for cell in found], [len(one) for one in places])
         rows = np.concatenate(places)
         for number in pd.unique(self._benchmarks[rows]):

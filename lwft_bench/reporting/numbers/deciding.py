@@ -20,12 +20,8 @@ from lwft_bench.reporting.numbers.families import (
     judged_by,
     smallest,
 )
-from lwft_bench.reporting.numbers.statistics import (
-    Estimate,
-    PairedDifference,
-    satterthwaite,
-    two_sided_p,
-)
+from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
+from lwft_bench.reporting.numbers.student import satterthwaite, two_sided_p
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 Bounds = tuple[float, float]

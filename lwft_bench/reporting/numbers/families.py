@@ -19,15 +19,9 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from scipy.special import nctdtrinc
 
-from lwft_bench.reporting.numbers.statistics import (
-    CONFIDENCE,
-    PairedDifference,
-    satterthwaite,
-    student_quantile,
-    two_sided_p,
-)
+from lwft_bench.reporting.numbers.statistics import CONFIDENCE, PairedDifference
+from lwft_bench.reporting.numbers.student import satterthwaite, student_quantile, two_sided_p
 
 FAMILY_SEEDS_PART = 1.6
 """As the one of intervals; larger, since a mark must not be false in more than 5 % of all cases."""
@@ -186,6 +180,8 @@ def detectable(stderr: float, degrees: float, family: int) -> float:
 
     By the noncentral t distribution.
     """
+    from scipy.special import nctdtrinc
+
     degrees = min(degrees, 1e6)
     critical = student_quantile(1 - (1 - CONFIDENCE) / family, degrees)
     return float(nctdtrinc(degrees, 1 - POWER, critical)) * stderr

@@ -15,7 +15,7 @@ from lwft_bench.reporting.numbers.statistics import (
     Estimate,
     Labels,
     PairedDifference,
-    paired_difference,
+    crossed_means,
 )
 from lwft_bench.reporting.read.records import ReportedCell
 from lwft_bench.schema.result import CellResult
@@ -122,13 +122,15 @@ def _differences(row: Row, reference: Row) -> dict[str, PairedDifference]:
         if all(table.size for table in tables):
             pairs[name] = (*tables, row.labels(name, items))
     num_seeded = row.trains + reference.trains
-    found = {
-        name: paired_difference([left], [right], [labels], num_seeded)
-        for name, (left, right, labels) in pairs.items()
-    }
-    if pairs and pairs.keys() == row.correct.keys():
-        tables, references, clusters = zip(*pairs.values(), strict=True)
-        found[AVERAGE] = paired_difference(tables, references, clusters, num_seeded)
+    if not pairs:
+        return {}
+    single, average = crossed_means(
+        {name: left - right for name, (left, right, _) in pairs.items()},
+        {name: labels for name, (_, _, labels) in pairs.items()},
+    )
+    found = {name: PairedDifference(one, num_seeded) for name, one in single.items()}
+    if pairs.keys() == row.correct.keys():
+        found[AVERAGE] = PairedDifference(average, num_seeded)
     return found
 
 

@@ -11,11 +11,12 @@ independent samples: their cluster is what was sampled, and takes their place.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+
+from lwft_bench.reporting.numbers.student import satterthwaite, student_quantile
 
 CONFIDENCE = 0.95
 SEEDS_PART = 1.3
@@ -147,29 +148,6 @@ class PairedDifference:
         return self.interval[1] if self.interval else None
 
 
-def satterthwaite(total: float, *parts: tuple[float, float]) -> float:
-    """Degrees of freedom of a variance that was estimated by adding up parts.
-
-    Args:
-        total: the variance.
-        parts: the variance and the degrees of freedom of each.
-    """
-    spread = sum(variance**2 / degrees for variance, degrees in parts)
-    return total**2 / spread if spread > 0 else math.inf
-
-
-def student_quantile(confidence: float, degrees: float) -> float:
-    """T with P(|T| < t) = confidence."""
-    return float(stdtrit(min(degrees, 1e9), 0.5 + confidence / 2))
-
-
-def two_sided_p(difference: float, stderr: float, degrees: float) -> float:
-    """P(|T| > |difference| / stderr)."""
-    if stderr == 0.0:
-        return 1.0 if difference == 0.0 else 0.0
-    return float(2 * stdtr(min(degrees, 1e9), -abs(difference) / stderr))
-
-
 def crossed_mean(
     tables: Sequence[np.ndarray], clusters: Sequence[Labels | None] | None = None
 ) -> Estimate:
@@ -189,31 +167,69 @@ def crossed_mean(
             single table gives the estimate of that benchmark.
         clusters: of the items of each table; None where each item is one of its own.
     """
-    num_seeds = tables[0].shape[0]
-    num_items = sum(table.shape[1] for table in tables)
-    mean = float(np.mean([table.mean() for table in tables]))
-    seed_means = np.mean([table.mean(axis=1) for table in tables], axis=0)
-    sampled = [
-        by_cluster(table, labels)
-        for table, labels in zip(tables, clusters or [None] * len(tables), strict=True)
-    ]
-    weight = 1.0 / len(sampled)
-    item_variances = [
-        weight**2 * _variance(table.mean(axis=0)) / table.shape[1] for table in sampled
-    ]
+    labels = clusters or [None] * len(tables)
+    return _over_benchmarks([_part(*one) for one in zip(tables, labels, strict=True)])
+
+
+def crossed_means(
+    tables: Mapping[str, np.ndarray], clusters: Mapping[str, Labels | None]
+) -> tuple[dict[str, Estimate], Estimate]:
+    """`crossed_mean` of each benchmark's table alone and of all, each table looked through once.
+
+    Args:
+        tables, clusters: by benchmark.
+    """
+    parts = {name: _part(table, clusters[name]) for name, table in tables.items()}
+    single = {name: _over_benchmarks([part]) for name, part in parts.items()}
+    return single, _over_benchmarks([*parts.values()])
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one table adds to a mean over benchmarks. item_variance: of its sampled columns;
+    rest_variance: of its mean.
+    """
+
+    mean: float
+    seed_means: np.ndarray
+    num_items: int
+    num_sampled: int
+    item_variance: float
+    rest_variance: float
+
+
+def _part(table: np.ndarray, labels: Labels | None) -> _Part:
+    sampled = by_cluster(table, labels)
+    return _Part(
+        table.mean(),
+        table.mean(axis=1),
+        table.shape[1],
+        sampled.shape[1],
+        _variance(sampled.mean(axis=0)),
+        _rest_variance(sampled) / sampled.size if len(table) > 1 else math.nan,
+    )
+
+
+def _over_benchmarks(parts: Sequence[_Part]) -> Estimate:
+    num_seeds = len(parts[0].seed_means)
+    num_items = sum(part.num_items for part in parts)
+    mean = float(np.mean([part.mean for part in parts]))
+    weight = 1.0 / len(parts)
+    item_variances = [weight**2 * part.item_variance / part.num_sampled for part in parts]
     item_variance = sum(item_variances)
     item_degrees = satterthwaite(
         item_variance,
         *(
-            (variance, max(table.shape[1] - 1, 1))
-            for variance, table in zip(item_variances, sampled, strict=True)
+            (variance, max(part.num_sampled - 1, 1))
+            for variance, part in zip(item_variances, parts, strict=True)
         ),
     )
     sizes = num_seeds, num_items, item_degrees
     if num_seeds == 1:
         return Estimate.crossed(mean, *sizes, item_variance)
+    seed_means = np.mean([part.seed_means for part in parts], axis=0)
     seed_variance = _variance(seed_means) / num_seeds
-    rest_variance = weight**2 * sum(_rest_variance(table) / table.size for table in sampled)
+    rest_variance = weight**2 * sum(part.rest_variance for part in parts)
     return Estimate.crossed(mean, *sizes, item_variance, seed_variance, rest_variance)
 
 

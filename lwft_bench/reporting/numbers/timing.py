@@ -11,7 +11,8 @@ import numpy as np
 
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.rows import Row
-from lwft_bench.reporting.numbers.statistics import CONFIDENCE, student_quantile
+from lwft_bench.reporting.numbers.statistics import CONFIDENCE
+from lwft_bench.reporting.numbers.student import student_quantile
 from lwft_bench.reporting.read.timings import ReportedTiming
 from lwft_bench.schema.labels import label_of
 from lwft_bench.schema.run import trained_as

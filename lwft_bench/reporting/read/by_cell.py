@@ -12,12 +12,15 @@ import pandas as pd
 
 def places_by_cell(cells: pd.Series) -> dict[str, np.ndarray]:
     """Cell -> the places of its rows, ascending."""
-    if cells.empty:
+    values = cells.to_numpy()
+    if not len(values):
         return {}
-    numbers, names = pd.factorize(cells)
-    order = np.argsort(numbers, kind="stable")
-    ends = np.cumsum(np.bincount(numbers, minlength=len(names)))
-    return dict(zip(map(str, names), np.split(order, ends[:-1]), strict=True))
+    starts = np.flatnonzero(values[1:] != values[:-1]) + 1
+    places: dict[str, np.ndarray] = {}
+    for run in np.split(np.arange(len(values)), starts):
+        name = str(values[run[0]])
+        places[name] = np.concatenate([places[name], run]) if name in places else run
+    return places
 
 
 class ByCell:

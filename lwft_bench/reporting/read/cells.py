@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import marshal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -68,19 +68,21 @@ def read_cells(
     wanted: Sequence[SuiteCell | str],
     rows: RowsOfCells | None = None,
     waiting: Mapping[str, str] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> list[ReportedCell]:
     """Planned cells, and finished ones that are not, by their ids.
 
     Args:
         rows: gets the cells' rows; None: they are only looked at.
         waiting: why a cell cannot run yet, by its id.
+        meanwhile: what this process does while others read.
     """
     if wanted:
         _read_packed(store)
     parts = [wanted[at : at + _TOGETHER] for at in range(0, len(wanted), _TOGETHER)]
     part = partial(_read_part, store, waiting=waiting or {}, with_rows=rows is not None)
     cells: list[ReportedCell] = []
-    for some, own in in_processes(part, parts):
+    for some, own in in_processes(part, parts, meanwhile=meanwhile):
         cells += some
         if rows is not None:
             rows.take(own)

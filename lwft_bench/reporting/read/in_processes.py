@@ -26,7 +26,10 @@ _Found = TypeVar("_Found")
 
 
 def in_processes(
-    work: Callable[[_Item], _Found], items: Sequence[_Item], enough: int | None = None
+    work: Callable[[_Item], _Found],
+    items: Sequence[_Item],
+    enough: int | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[_Found]:
     """`work` of each item, in their order; processes begin with the first ones.
 
@@ -36,18 +39,20 @@ def in_processes(
 
     Args:
         enough: so many items are worth processes; None: `ENOUGH`.
+        meanwhile: what this process does once, beside the others.
 
     Raises:
         UserError: One of the processes was ended from outside; also what `work` raises.
     """
     number = min(_processors(), len(items), _MOST)
     if number < 2 or len(items) < (ENOUGH if enough is None else enough) or not _safe_to_fork():
+        meanwhile()
         yield from map(work, items)
         return
     workers: dict[Connection, BaseProcess] = {}
     try:
         _begin(workers, number, lambda place: work(items[place]))
-        yield from _found(workers, len(items))
+        yield from _found(workers, len(items), meanwhile)
     finally:
         for process in workers.values():
             process.terminate()
@@ -92,7 +97,9 @@ def _serve(pipe: Connection, others: Sequence[Connection], work: Callable[[int],
         return
 
 
-def _found(workers: dict[Connection, BaseProcess], number: int) -> Iterator[Any]:
+def _found(
+    workers: dict[Connection, BaseProcess], number: int, meanwhile: Callable[[], object]
+) -> Iterator[Any]:
     """What they answer to each of so many numbers, in order."""
     places = iter(range(number))
     asked: dict[Connection, int] = {}
@@ -107,6 +114,7 @@ def _found(workers: dict[Connection, BaseProcess], number: int) -> Iterator[Any]
     try:
         for pipe in workers:
             ask(pipe)
+        meanwhile()
         for place in range(number):
             while place not in found:
                 ready: list[Any] = wait(list(asked))
@@ -135,6 +143,20 @@ def _safe_to_fork() -> bool:
         and "torch" not in sys.modules
         and not multiprocessing.current_process().daemon
     )
+
+
+@contextmanager
+def no_garbage_sought() -> Iterator[None]:
+    """For reading, which makes millions of objects and nothing that counting references does not free:
+    looking through them for garbage took half of the time of putting them together.
+    """
+    sought = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if sought:
+            gc.enable()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ a status that says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -87,8 +87,11 @@ class RunRecords:
         return ByCell(self.units)
 
 
-def read_run(folder: Path) -> RunRecords:
+def read_run(folder: Path, meanwhile: Callable[[], object] = lambda: None) -> RunRecords:
     """Read a run directory, whatever its state.
+
+    Args:
+        meanwhile: what this process does while others read, if there are so many cells.
 
     Raises:
         UserError: the folder holds no run, or one of another schema version.
@@ -100,7 +103,7 @@ def read_run(folder: Path) -> RunRecords:
     found = sorted(path.parent.name for path in folder.glob("cells/*/result.json"))
     unknown = [name for name in found if name not in known]
     read = RowsOfCells()
-    cells = read_cells(store, [*suite.cells, *unknown], read, undecided(suite))
+    cells = read_cells(store, [*suite.cells, *unknown], read, undecided(suite), meanwhile)
     others = cells[len(suite.cells) :]
     del cells[len(suite.cells) :]
     added = [cell for cell in others if not (cell.config and cell.config.trial)]
