@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.page import machine, page, versions
+from benchmarks.peers.page import machine, versions, write_page
 from benchmarks.peers.peers import APART, PEERS
 from benchmarks.peers.sizes import ALLOWED, SIZES
 from benchmarks.peers.weights import differences
@@ -192,7 +192,7 @@ def _write(out: Path, rows: list[Row], about: Row) -> None:
             for row in rows
         )
     (out / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    (out / "results.md").write_text(page(rows, about), encoding="utf-8")
+    write_page(out)
 
 
 def main() -> None:

@@ -203,9 +203,8 @@ def machine() -> str:
     return f"{number} × {model or platform.processor()}"
 
 
-def main() -> None:
-    """python -m benchmarks.peers.page FOLDER: writes results.md again from what was measured."""
-    folder = Path(sys.argv[1])
+def write_page(folder: Path) -> None:
+    """results.md from the files of what was measured, whose numbers are rounded."""
     with (folder / "turns.csv").open(encoding="utf-8") as file:
         rows: list[Row] = list(csv.DictReader(file))
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
@@ -213,4 +212,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write_page(Path(sys.argv[1]))
