@@ -138,16 +138,15 @@ def by_ctranslate2(
     model: Any, tokenizer: Any, items: dict[BenchmarkConfig, list[Item]], num_compared: int
 ) -> list[str]:
     """As a cell has it: with the conversion, and with the answers that transformers gives too."""
-    with converted_copy(model) as generator:
-        answering = ModelConverted(
-            model,
-            tokenizer,
-            BATCH,
-            lambda: None,
-            generator=generator,
-            num_compared=num_compared,
-        )
-        return answering.generate_until(requests_of(items))
+    answering = ModelConverted(
+        model,
+        tokenizer,
+        BATCH,
+        lambda: None,
+        generator=converted_copy(model),
+        num_compared=num_compared,
+    )
+    return answering.generate_until(requests_of(items))
 
 
 def choices_of(items: dict[BenchmarkConfig, list[Item]]) -> list[Instance]:

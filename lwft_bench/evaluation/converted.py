@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -135,8 +134,7 @@ def why_not_converted(model: Any, dtype: torch.dtype, device: torch.device) -> s
     return None
 
 
-@contextmanager
-def converted_copy(model: nn.Module) -> Iterator[Converted]:
+def converted_copy(model: nn.Module) -> Converted:
     """A converted copy of a model, or of one wrapped by peft, whose adapters it has in its weights.
 
     The copy is written to a temporary folder, of the weights' size, and read from there.
@@ -180,7 +178,7 @@ def converted_copy(model: nn.Module) -> Iterator[Converted]:
             f"up to {difference:.2g} of their standard deviation",
             INSTEAD,
         )
-    yield found
+    return found
 
 
 def with_noise(model: nn.Module) -> nn.Module:

@@ -7,7 +7,6 @@ file is written, and model, tokenizer, random generators and logging are left as
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +82,7 @@ def evaluate(
         }
     num_requests = sum(max(1, len(item.choices)) for name in items for item in items[name])
     progress = _Progress(num_requests, on_progress)
-    with left_as_it_was(model, tokenizer) as inner_model, ExitStack() as stack:
+    with left_as_it_was(model, tokenizer) as inner_model:
         arguments = inner_model, tokenizer, config.batch_size, progress.advance
         if config.engine == "ctranslate2":
             from lwft_bench.evaluation.converted import converted_copy
@@ -91,7 +90,7 @@ def evaluate(
 
             language_model: ModelInMemory = ModelConverted(
                 *arguments,
-                generator=stack.enter_context(converted_copy(model)),
+                generator=converted_copy(model),
                 num_compared=config.compared_answers,
             )
         else:
@@ -134,8 +133,8 @@ def require_engine(
     from lwft_bench.evaluation.converted import converted_copy, with_noise
     from lwft_bench.evaluation.isolation import left_as_it_was
 
-    with left_as_it_was(model, tokenizer), converted_copy(with_noise(model) if is_new else model):
-        pass
+    with left_as_it_was(model, tokenizer):
+        converted_copy(with_noise(model) if is_new else model)
 
 
 def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> SampleRow:

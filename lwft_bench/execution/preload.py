@@ -41,7 +41,8 @@ with (
         with contextlib.suppress(Exception):
             importlib.import_module(_name)
 
-# Loading any weights compiles the patterns of all models' names.
+# Loading any weights compiles the patterns of all models' names. That function is not public: without it
+# each cell compiles them.
 with contextlib.suppress(Exception):
     importlib.import_module("transformers.conversion_mapping").get_checkpoint_conversion_mapping("")
 

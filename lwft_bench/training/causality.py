@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from textwrap import shorten
 from typing import Any
 
@@ -78,6 +80,17 @@ def _share_that_moves(model: nn.Module, device: torch.device) -> float:
 
 def _reaches(model: nn.Module, device: torch.device) -> bool:
     """Whether earlier logits depend on later embeddings."""
+    with torch.enable_grad(), unmasked(), embeddings_apart(model) as embeddings:
+        logits = model(input_ids=_ids(model, device)[0], use_cache=False).logits
+        (gradient,) = torch.autograd.grad(
+            logits[:, : LENGTH // 2].float().square().sum(), embeddings[:1]
+        )
+    return bool(gradient[:, LENGTH // 2 :].any())
+
+
+@contextmanager
+def embeddings_apart(model: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Gets what the embedding gives inside, which gradients can be asked of."""
     embeddings: list[torch.Tensor] = []
 
     def keep(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
@@ -86,14 +99,9 @@ def _reaches(model: nn.Module, device: torch.device) -> bool:
 
     handle = model.get_input_embeddings().register_forward_hook(keep)  # type: ignore[operator]
     try:
-        with torch.enable_grad(), unmasked():
-            logits = model(input_ids=_ids(model, device)[0], use_cache=False).logits
-            (gradient,) = torch.autograd.grad(
-                logits[:, : LENGTH // 2].float().square().sum(), embeddings[:1]
-            )
+        yield embeddings
     finally:
         handle.remove()
-    return bool(gradient[:, LENGTH // 2 :].any())
 
 
 def _dtype(model: nn.Module) -> torch.dtype:

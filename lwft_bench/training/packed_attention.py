@@ -20,7 +20,7 @@ from transformers.masking_utils import sdpa_mask
 from lwft_bench.data.masks import unmasked
 from lwft_bench.data.micro_batches import Packing
 from lwft_bench.schema.errors import UserError, described
-from lwft_bench.training.causality import NOISE
+from lwft_bench.training.causality import NOISE, embeddings_apart
 
 NAME = "sdpa_by_sequence"
 COMPARED = (5, 11, 7)
@@ -140,20 +140,10 @@ def _logits(
 
 def _sees_others(model: Any, device: torch.device) -> bool:
     """Whether the logits of the sequence between two others depend on their embeddings."""
-    embeddings: list[torch.Tensor] = []
-
-    def keep(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        embeddings.append(output.detach().requires_grad_(True))
-        return embeddings[-1]
-
     before, own, _ = COMPARED
-    handle = model.get_input_embeddings().register_forward_hook(keep)
-    try:
-        with torch.enable_grad(), unmasked():
-            logits = _packed_logits(model, COMPARED, device)[before : before + own]
-            (gradient,) = torch.autograd.grad(logits.float().square().sum(), embeddings[:1])
-    finally:
-        handle.remove()
+    with torch.enable_grad(), unmasked(), embeddings_apart(model) as embeddings:
+        logits = _packed_logits(model, COMPARED, device)[before : before + own]
+        (gradient,) = torch.autograd.grad(logits.float().square().sum(), embeddings[:1])
     gradient = gradient.view(sum(COMPARED), -1)
     return bool(gradient[:before].any() or gradient[before + own :].any())
 

@@ -79,8 +79,7 @@ def test_prompts_of_all_lengths_get_the_models_own_answers(
     model = adapt(random_model(FAMILIES[family]))
     before = {name: (one, one.detach().clone()) for name, one in model.named_parameters()}
     prompts = [[7, 3, 9], [4], [11, 2, 5, 8, 30, 31, 2], [6, 6]]
-    with converted_copy(model) as found:
-        answers = found.generate(prompts, 8, end=47, endings=None)
+    answers = converted_copy(model).generate(prompts, 8, end=47, endings=None)
     expected = greedy(model, prompts, 8)
     assert answers == [row[: row.index(47) + 1] if 47 in row else row for row in expected]
     assert len({tuple(row) for row in answers}) > 1
@@ -294,6 +293,6 @@ def test_a_folder_that_cannot_be_written_is_named(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     told = pytest.raises(UserError, match="cannot be written to .*nowhere: No such file")
-    with told as raised, converted_copy(model.eval()):
-        pass
+    with told as raised:
+        converted_copy(model.eval())
     assert raised.value.hint and raised.value.hint.startswith("Set TMPDIR")

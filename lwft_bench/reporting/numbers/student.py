@@ -18,9 +18,8 @@ def satterthwaite(total: float, *parts: tuple[float, float]) -> float:
 
 def student_quantile(confidence: float, degrees: float) -> float:
     """T with P(|T| < t) = confidence."""
-    from scipy.special import (
-        stdtrit,
-    )  # takes as long to import as pandas, and nothing read needs it
+    # It takes as long to import as pandas, and nothing read needs it.
+    from scipy.special import stdtrit
 
     return float(stdtrit(min(degrees, 1e9), 0.5 + confidence / 2))
 
