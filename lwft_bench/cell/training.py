@@ -113,7 +113,8 @@ def prepare(loaded: Loaded, ranks: Ranks = ALONE) -> Prepared:
     )
     if cell.training.batching == "packed":
         with undisturbed(device):
-            require_apart(loaded.model, device, max(map(len, loaded.train.token_ids)))
+            every = (*loaded.train.token_ids, *loaded.validation.token_ids)
+            require_apart(loaded.model, device, max(map(len, every)))
     if cell.training.compile and strategies.get(cell.method.strategy.name).varies is not False:
         compile_ahead(assembly, order.longest_batch())
     return Prepared(assembly, order, account, traits)
@@ -136,7 +137,7 @@ def _validation_loss(assembly: Assembly, loaded: Loaded, emit: Emit) -> float | 
         return None
     total, num_targets = 0.0, 0
     tell = seldom(emit)
-    every = batches(loaded.validation, VALIDATION_BATCH)
+    every = batches(loaded.validation, VALIDATION_BATCH, loaded.cell.training.batching)
     assembly.model.eval()
     with torch.no_grad():
         for number, batch in enumerate(every):

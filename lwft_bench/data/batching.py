@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from lwft_bench.data.examples import Example
 from lwft_bench.data.micro_batches import Packing, Splitting, padded_length
 from lwft_bench.data.token_cache import TokenPair, cached_pairs
-from lwft_bench.schema.cell import TrainingConfig
+from lwft_bench.schema.cell import Batching, TrainingConfig
 from lwft_bench.schema.errors import UserError
 
 IGNORED = -100
@@ -174,10 +174,15 @@ def collate_packed(examples: TokenisedExamples, indices: Sequence[int]) -> Batch
     )
 
 
-def batches(examples: TokenisedExamples, batch_size: int) -> list[Batch]:
+def _collating(batching: Batching) -> Callable[[TokenisedExamples, Sequence[int]], Batch]:
+    return collate_packed if batching == "packed" else collate
+
+
+def batches(examples: TokenisedExamples, batch_size: int, batching: Batching) -> list[Batch]:
     """All examples once, in their own order; the last batch may be smaller. For validation."""
+    make = _collating(batching)
     return [
-        collate(examples, range(start, min(start + batch_size, len(examples))))
+        make(examples, range(start, min(start + batch_size, len(examples))))
         for start in range(0, len(examples), batch_size)
     ]
 
@@ -263,7 +268,7 @@ class DataOrder:
         return int(self._permutation[offset])
 
     def _micro_batches(self, indices: Sequence[int]) -> list[Batch]:
-        make = collate_packed if self._splitting.batching == "packed" else collate
+        make = _collating(self._splitting.batching)
         shares = [self._split(indices[rank :: self._num_ranks]) for rank in range(self._num_ranks)]
         # A later rank has at most as many rows as an earlier one, so the turns stay the ranks'.
         return [

@@ -72,7 +72,7 @@ def require_apart(model: nn.Module, device: torch.device, longest: int) -> None:
     with respect to the others' embeddings.
 
     Args:
-        longest: Tokens of the longest sequence that is trained on: where it is longer than a window of
+        longest: Tokens of the longest sequence that is run: where it is longer than a window of
             the model's, a sequence that is longer is compared too.
 
     Raises:

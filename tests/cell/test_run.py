@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from lwft_bench.cell.run import run_cell
@@ -19,6 +20,7 @@ from lwft_bench.schema.run import CellRecord
 from lwft_bench.schema.shipped import shipped
 from lwft_bench.suites.identity import identify
 from lwft_bench.training.errors import Diverged, Interrupted
+from lwft_bench.training.loss import CausalLoss, DeviceBatch
 
 GRASS = {"probing_steps": 2, "period": 2, "refresh": 4}
 
@@ -135,6 +137,26 @@ def test_weights_that_the_last_update_ruined_have_no_score(tmp_path: Path) -> No
 def test_a_validation_loss_that_is_no_number_ends_the_cell(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="validation loss is nan after 1 steps"):
         run(tmp_path, "fft", steps=1, lr=1e30)
+
+
+def test_validation_computes_no_padding_where_training_does_not(tmp_path: Path) -> None:
+    rows_of: dict[str, list[int]] = {"padded": [], "packed": []}
+
+    def losses(batching: str) -> list[float | None]:
+        def watch(loss: CausalLoss, batch: DeviceBatch) -> torch.Tensor:
+            if not torch.is_grad_enabled():
+                rows_of[batching].append(batch.input_ids.shape[0])
+            return call(loss, batch)
+
+        call = CausalLoss.__call__
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(CausalLoss, "__call__", watch)
+            result = run(tmp_path / batching, "fft", steps=1, lr=1e-9, batching=batching)
+        assert result.training is not None
+        return [result.training.validation_loss_before, result.training.validation_loss_after]
+
+    assert losses("packed") == pytest.approx(losses("padded"), rel=1e-6)
+    assert rows_of == {"padded": [4, 4], "packed": [1, 1]}
 
 
 def test_a_checkpoint_with_a_nan_is_refused(

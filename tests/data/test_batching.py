@@ -166,5 +166,5 @@ def test_a_batch_may_be_larger_than_the_data() -> None:
 
 
 def test_validation_batches_are_all_examples_in_order() -> None:
-    assert drawn(batches(numbered(10), 4)) == list(range(10))
-    assert [len(batch.lengths) for batch in batches(numbered(10), 4)] == [4, 4, 2]
+    assert drawn(batches(numbered(10), 4, "padded")) == list(range(10))
+    assert [len(batch.lengths) for batch in batches(numbered(10), 4, "packed")] == [4, 4, 2]
