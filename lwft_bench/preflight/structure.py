@@ -21,7 +21,11 @@ from lwft_bench.training.adapted import choose_device, empty_adapted_model
 from lwft_bench.training.groups import make_groups
 from lwft_bench.training.kernels import require_kernels
 from lwft_bench.training.loss import router_loss_weight
-from lwft_bench.training.packed_attention import attend_by_sequence, require_no_balance
+from lwft_bench.training.packed_attention import (
+    attend_by_sequence,
+    require_exchanged,
+    require_no_balance,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ def structure_of(cell: Cell) -> Structure:
         )
     if cell.method.trains and cell.training.batching == "packed":
         attend_by_sequence(model)
+        require_exchanged(model)
         require_no_balance(router_loss_weight(model, cell.training.router_loss))
     if cell.evaluation.engine != "transformers":
         _require_engine(cell, model, adapter)

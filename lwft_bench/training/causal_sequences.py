@@ -12,9 +12,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.torch_version import TorchVersion
 
 _aten = torch.ops.aten
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_GROUPS = TorchVersion(torch.__version__) >= "2.13"
+"""The kernel takes fewer heads of keys than of queries; not tried with older versions of torch."""
 _CHANGING = ("dropout", "softcap", "position_bias", "cache", "output_attentions")
 """Options of an attention function with which it does more, where they are set."""
 
@@ -38,10 +41,17 @@ def takes(
         and (getattr(module, "is_causal", True) if causal is None else causal)
         and not any(options.get(name) for name in _CHANGING)
         and query.dtype in _DTYPES
-        and query.shape == key.shape == value.shape
+        and key.shape == value.shape
+        and (query.shape == key.shape or (_GROUPS and _in_groups(query, key)))
         and all(tensor.stride(-1) == 1 for tensor in tensors)
         and not torch.compiler.is_compiling()
     )
+
+
+def _in_groups(query: torch.Tensor, key: torch.Tensor) -> bool:
+    """Whether several heads of the query share one of the key, in what transformers leaves to torch."""
+    (_, heads, *others), (_, shared, *same) = query.shape, key.shape
+    return heads % shared == 0 and others == same and others[-1] <= 256
 
 
 class CausalSequences(torch.autograd.Function):
@@ -56,7 +66,7 @@ class CausalSequences(torch.autograd.Function):
         lengths: tuple[int, ...],
         scaling: float | None,
     ) -> torch.Tensor:
-        """Three of [1, heads, tokens, dimensions] -> [1, tokens, heads, dimensions]."""
+        """Three of [1, heads, tokens, dimensions] -> [1, tokens, heads of the query, dimensions]."""
         found = [
             _aten._scaled_dot_product_flash_attention_for_cpu(*parts, 0.0, True, scale=scaling)
             for parts in zip(*(t.split(lengths, 2) for t in (query, key, value)), strict=True)

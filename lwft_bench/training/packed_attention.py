@@ -50,6 +50,38 @@ def attend_by_sequence(model: nn.Module) -> None:
         raise UserError(f"training.batching: packed: {error}", _INSTEAD) from error
 
 
+def require_exchanged(model: nn.Module) -> None:
+    """Runs a model that has no values on packed rows. Some families' code has attention of its own, or
+    keeps from its attention what it is given; the rest, which takes values, is told by `require_apart`.
+
+    Args:
+        model: On the meta device, after `attend_by_sequence`.
+
+    Raises:
+        UserError: No layer's attention is told which tokens belong together.
+    """
+    told: list[bool] = []
+
+    def watched(module: nn.Module, *tensors: Any, **options: Any) -> tuple[torch.Tensor, None]:
+        told.append("packing" in options)
+        return _attention(module, *tensors, **options)
+
+    AttentionInterface.register(NAME, watched)
+    try:
+        with torch.no_grad(), unmasked():
+            _packed_logits(model, COMPARED, torch.device("meta"))
+    except Exception:
+        return  # of a model's own code, which may raise anything where there are no values
+    finally:
+        AttentionInterface.register(NAME, _attention)
+    if not any(told):
+        raise UserError(
+            "training.batching: packed: this model's code does not let its attention be told which"
+            " tokens of a row belong together",
+            _INSTEAD,
+        )
+
+
 def require_no_balance(weight: float) -> None:
     """The loss that balances routers counts padding where there is some.
 

@@ -123,7 +123,9 @@ def test_where_attention_does_more_than_the_kernel_it_is_not_called() -> None:
     assert not takes(module, alike, None, {"dropout": 0.1})
     assert not takes(module, alike, None, {"softcap": 30.0})
     assert not takes(module, alike, None, {"is_causal": False})
-    assert not takes(module, (row, row[:, :1], row[:, :1]), None, {})
+    assert takes(module, (row, row[:, :1], row[:, :1]), None, {})  # heads in groups
+    assert not takes(module, (row[:, :1], row, row), None, {})
+    assert not takes(module, (row, row[:, :, :3], row[:, :, :3]), None, {})
     assert not takes(module, (row, row, row[..., :2]), None, {})
     assert not takes(module, (row.double(),) * 3, None, {})
     assert not takes(module, (row.to("meta"),) * 3, None, {})
@@ -287,3 +289,16 @@ def test_what_packing_cannot_do_is_told_before_a_run() -> None:
     )
     (told,) = check_cells([cell.model_copy(update={"model": experts})]).problems
     assert "the loss that balances the routers" in told
+
+
+@pytest.mark.parametrize("model_type", ["falcon", "stablelm", "nemotron"])
+def test_attention_that_is_not_told_is_refused_before_a_run(model_type: str) -> None:
+    """Falcon's attention is its own; the layers of the others hand nothing on to theirs."""
+    changes = Changes(settings=("training.batching=packed",), methods=("fft",))
+    (cell,) = load_suite("smoke", changes).cells
+    unknown = {"intermediate_size", "num_key_value_heads"} if model_type == "falcon" else set()
+    config = {k: v for k, v in LLAMA.items() if k not in unknown} | {"model_type": model_type}
+    update = {"path": None, "config": config, "tokenizer": "embedded"}
+    other = cell.model.model_copy(update=update)
+    (told,) = check_cells([cell.model_copy(update={"model": other})]).problems
+    assert "does not let its attention be told" in told
