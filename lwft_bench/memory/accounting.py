@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lwft_bench.memory.flops import FlopCount
+from lwft_bench.memory.flops import FlopCount, in_backward_pass
 from lwft_bench.memory.in_place import in_place_unwatched, references_of_sole_owner
 
 HOST = "host"
@@ -25,6 +25,9 @@ BLOCK_BYTES = 512
 
 
 _UNCOUNTED = frozenset((HOST, ELSEWHERE))
+_WITH_FORWARD = (("forward",), ("probe",))
+"""Phases in which a forward pass keeps what it makes, that of an autograd.Function too, which records no
+gradient itself."""
 
 
 def rounded(nbytes: int) -> int:
@@ -74,8 +77,9 @@ class MemoryAccount(TorchDispatchMode):
     update). Frees are seen after leaving it as well.
 
     A storage carries the label of the innermost `component` it was first seen in. Without one it is
-    `activations` in a phase called "forward" and wherever gradients are recorded (which is how the
-    recomputation of a checkpointed layer looks inside a backward pass), and `rest` elsewhere. A
+    `activations` in a phase called "forward" or "probe" outside backward passes, and wherever gradients
+    are recorded (which is how the recomputation of a checkpointed layer looks inside a backward pass),
+    and `rest` elsewhere. A
     gradient is `rest` from the kernel that made it until its hook relabels it.
 
     The figures are those of a step that nobody watches: what torch does out of place only because a
@@ -237,8 +241,8 @@ class MemoryAccount(TorchDispatchMode):
         self._count(ref.component, -ref.nbytes, -rounded(ref.nbytes))
 
     def _default_component(self) -> str:
-        in_forward = self._phases[-1:] == ("forward",)
-        return "activations" if in_forward or torch.is_grad_enabled() else "rest"
+        forward = self._phases[-1:] in _WITH_FORWARD and not in_backward_pass()
+        return "activations" if forward or torch.is_grad_enabled() else "rest"
 
     def _count(self, component: str, nbytes: int, block_bytes: int) -> None:
         live = self._live[component] = self._live.get(component, 0) + nbytes

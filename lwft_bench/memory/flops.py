@@ -20,11 +20,16 @@ _hooks_of_saved_tensors = getattr(
 """torch's own, which recomputing puts in place; 2.7 does not tell them."""
 
 
+def in_backward_pass() -> bool:
+    """Whether one of torch's backward passes runs."""
+    return torch._C._current_graph_task_id() != NO_BACKWARD_PASS
+
+
 def _computes_again() -> bool:
     """Whether a backward pass runs, and in it what records gradients or keeps tensors for them: an
     autograd.Function within a checkpointed layer records none itself.
     """
-    if torch._C._current_graph_task_id() == NO_BACKWARD_PASS:
+    if not in_backward_pass():
         return False
     return torch.is_grad_enabled() or _hooks_of_saved_tensors(True) is not None
 

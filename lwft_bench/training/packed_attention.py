@@ -20,6 +20,7 @@ from transformers.masking_utils import sdpa_mask
 from lwft_bench.data.masks import unmasked
 from lwft_bench.data.micro_batches import Packing
 from lwft_bench.schema.errors import UserError, described
+from lwft_bench.training.causal_sequences import CausalSequences, takes
 from lwft_bench.training.causality import NOISE, embeddings_apart
 
 NAME = "sdpa_by_sequence"
@@ -167,7 +168,11 @@ def _attention(
     """
     if packing is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    parts = [tensor.split(packing.lengths, 2) for tensor in (query, key, value)]
+    tensors = (query, key, value)
+    if takes(module, tensors, attention_mask, options):
+        scaling: float | None = options.get("scaling")
+        return CausalSequences.apply(*tensors, packing.lengths, scaling), None
+    parts = [tensor.split(packing.lengths, 2) for tensor in tensors]
     attended = [
         sdpa_attention_forward(module, queries, keys, values, mask, **options)[0]
         for queries, keys, values, mask in zip(*parts, _masks(attention_mask, packing), strict=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AttentionInterface
 
 from lwft_bench.data.masks import unmasked
 from lwft_bench.data.micro_batches import Packing
@@ -18,6 +19,8 @@ from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Needs
 from lwft_bench.suites.identity import identify
 from lwft_bench.suites.loading import Changes, load_suite
+from lwft_bench.training import packed_attention
+from lwft_bench.training.causal_sequences import takes
 from lwft_bench.training.packed_attention import (
     attend_by_sequence,
     require_apart,
@@ -76,6 +79,71 @@ def test_losses_and_weights_are_those_of_padded_rows(
     assert losses == pytest.approx(expected_losses, abs=1e-4)
     worst = max(float((weights[name] - expected[name]).abs().max()) for name in expected)
     assert worst <= 0.01 * LR
+
+
+def gradients_of_attention(lengths: tuple[int, ...], **options: Any) -> list[torch.Tensor]:
+    """What attention returns, and the gradients of queries, keys and values, [1, heads, tokens, 16]."""
+    generator = torch.Generator().manual_seed(0)
+    dtype = options.pop("dtype", torch.float32)
+    tensors = [
+        torch.randn(1, sum(lengths), heads, 16, generator=generator, dtype=dtype).transpose(1, 2)
+        for heads in options.pop("heads", (4, 4, 4))
+    ]
+    for tensor in tensors:
+        tensor.requires_grad_()
+    module = torch.nn.Module()
+    module.num_key_value_groups = tensors[0].shape[1] // tensors[1].shape[1]
+    attend = AttentionInterface()["sdpa_by_sequence"]
+    found, _ = attend(module, *tensors, None, packing=Packing.of(lengths), **options)
+    weights = torch.randn(found.shape, generator=generator).to(dtype)
+    return [found.detach(), *torch.autograd.grad((found * weights).sum(), tensors)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"dtype": torch.bfloat16}, {"scaling": 0.5}, {"heads": (4, 2, 2)}, {"is_causal": False}],
+    ids=str,
+)
+def test_calling_the_kernel_itself_changes_no_bit(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attend_by_sequence(tiny(LLAMA))
+    lengths = (5, 1, 40, 17)
+    itself = gradients_of_attention(lengths, **options)
+    monkeypatch.setattr(packed_attention, "takes", lambda *_: False)
+    through_sdpa = gradients_of_attention(lengths, **options)
+    assert all(map(torch.equal, itself, through_sdpa))
+
+
+def test_where_attention_does_more_than_the_kernel_it_is_not_called() -> None:
+    module, row = torch.nn.Module(), torch.zeros(1, 2, 6, 4)
+    alike = (row, row, row)
+    assert takes(module, alike, None, {"dropout": 0.0, "scaling": None})
+    assert not takes(module, alike, torch.ones(6, 6), {})
+    assert not takes(module, alike, None, {"dropout": 0.1})
+    assert not takes(module, alike, None, {"softcap": 30.0})
+    assert not takes(module, alike, None, {"is_causal": False})
+    assert not takes(module, (row, row[:, :1], row[:, :1]), None, {})
+    assert not takes(module, (row, row, row[..., :2]), None, {})
+    assert not takes(module, (row.double(),) * 3, None, {})
+    assert not takes(module, (row.to("meta"),) * 3, None, {})
+    module.is_causal = False
+    assert not takes(module, alike, None, {})
+
+
+def test_a_probing_step_keeps_attention_among_the_activations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What an autograd.Function makes in its forward pass is no rest, in probing as in training."""
+    shape = BatchShape.packed((40, 33, 21, 12), 60)
+    cell = smoke_cell(batching="packed")
+
+    def probed() -> dict[str, int]:
+        return dry_run(cell, [shape], [(7,)], Needs(probing_steps=1)).memory.components
+
+    itself = probed()
+    monkeypatch.setattr(packed_attention, "takes", lambda *_: False)
+    assert itself["activations"] == pytest.approx(probed()["activations"], rel=0.01)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
