@@ -10,6 +10,8 @@ import pytest
 # Tests start processes beside their own: two threads each on two cores would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Scores that one test has kept are no other's. Those that are about them name a folder.
+os.environ["LWFT_BENCH_SCORES"] = ""
 # Nothing here may ask the network; without this an attempt is retried for half a minute.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -47,6 +47,7 @@ def _suite(
     changes += TINY if setting.rehearse else ()
     command = [sys.executable, "-m", "lwft_bench", "run", str(ROOT / "suites" / "arith.yaml")]
     command += ["--out", str(out), "--methods", method, "--seeds", ",".join(map(str, seeds))]
+    command += ["--no-reuse"]
     for change in changes:
         command += ["--set", change]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))

@@ -33,13 +33,15 @@ def run_cell(
     *,
     save: bool = False,
     ranks: Ranks = ALONE,
+    reuse: bool = True,
 ) -> None:
     """Runs a cell in its work folder and writes its files there, `result.json` last.
 
     Goes on from the folder's checkpoint, if any. Raises Interrupted after writing one, once
     should_stop() is true. Over several ranks all train, and the first alone evaluates and writes; where
     they share out the weights all evaluate.
-    A cell that is only to be scored again gets its kept weights instead of training.
+    A cell that is only to be scored again gets its kept weights instead of training. Without `reuse`
+    it takes no other cell's scores.
     """
     started, clock = now(), PhaseClock(emit)
     emit = clock.emit
@@ -67,13 +69,16 @@ def run_cell(
     weights = weights_digest(loaded.adapter.tensors(loaded.model))
     if not cell.trial:
         emit(PhaseBegan("evaluate"))
-        scored = score_or_reuse(loaded, folder, emit, weights, ranks)
+        scored = score_or_reuse(loaded, folder, emit, weights, ranks, reuse=reuse)
     if save and not cell.trial:
         emit(PhaseBegan("save"))
         save_weights(loaded, folder, ranks)
     if ranks.rank == 0:
         made_with = provenance(started) | {"ranks": ranks.world}
-        write(folder, loaded, measured, scored, made_with, clock.seconds(), weights)
+        seconds = clock.seconds()
+        if scored is not None and not scored.is_own:  # nothing was evaluated: answers were read
+            seconds["load"] += seconds.pop("evaluate")
+        write(folder, loaded, measured, scored, made_with, seconds, weights)
 
 
 def _begin(cell: Cell, folder: Path, ranks: Ranks) -> bool:

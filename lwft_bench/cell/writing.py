@@ -57,6 +57,8 @@ def write(
             "scores": list(scored.scores),
             "average": scored.average,
             "scores_of": scored.scores_of,
+            "scores_from": scored.scores_from,
+            "scores_not_taken": scored.not_taken,
             "engine": scored.engine,
         }
     result = new_result(
@@ -88,6 +90,8 @@ def write_scores(
         "scores": list(scored.scores),
         "average": scored.average,
         "scores_of": scored.scores_of,
+        "scores_from": scored.scores_from,
+        "scores_not_taken": scored.not_taken,
         "engine": scored.engine,
         "confounds": _without(earlier.confounds, "evaluation.") | scored.confounds,
         "throughput": throughput,

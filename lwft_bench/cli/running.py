@@ -119,6 +119,10 @@ def run_command(
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask the model hub; use what is cached.")
     ] = False,
+    no_reuse: Annotated[
+        bool,
+        typer.Option("--no-reuse", help="Evaluate every cell; take no scores of equal models."),
+    ] = False,
     no_timing: Annotated[
         bool, typer.Option("--no-timing", help="Do not time the methods against each other.")
     ] = False,
@@ -174,5 +178,6 @@ def run_command(
         hang_seconds=silence,
         loggers=names_in(log) or (),
         timing=not no_timing,
+        reuse=not no_reuse,
     )
     raise typer.Exit(run_suite(loaded, directory, options))

@@ -72,14 +72,7 @@ def evaluate(
     from lwft_bench.evaluation.language_model import ModelInMemory
     from lwft_bench.evaluation.lm_eval_tasks import lm_eval_task
 
-    benchmarks = {load_benchmark(name).under(profile): items[name] for name in items if items[name]}
-    if template is not None:
-        benchmarks = {
-            benchmark.in_chat(template.end_of_turn, template.options): [
-                template.item(item) for item in its_items
-            ]
-            for benchmark, its_items in benchmarks.items()
-        }
+    benchmarks = as_asked(items, profile, template)
     num_requests = sum(max(1, len(item.choices)) for name in items for item in items[name])
     progress = _Progress(num_requests, on_progress)
     with left_as_it_was(model, tokenizer) as inner_model:
@@ -111,9 +104,24 @@ def evaluate(
             for logged in results["samples"][benchmark.name]
             for sample in [_sample(benchmark, logged)]
         ]
-        scores.append(_score(benchmark, answered))
+        scores.append(score_of(benchmark, answered))
         samples.extend(answered)
     return Evaluation(scores, samples, language_model.rows_together, language_model.engine)
+
+
+def as_asked(
+    items: Mapping[str, Sequence[Item]], profile: Profile, template: ChatTemplate | None
+) -> dict[BenchmarkConfig, Sequence[Item]]:
+    """Definitions and items as `evaluate` has the model answer them. Arguments: as there."""
+    benchmarks = {load_benchmark(name).under(profile): items[name] for name in items if items[name]}
+    if template is None:
+        return benchmarks
+    return {
+        benchmark.in_chat(template.end_of_turn, template.options): [
+            template.item(item) for item in its_items
+        ]
+        for benchmark, its_items in benchmarks.items()
+    }
 
 
 def require_engine(
@@ -157,7 +165,8 @@ def _sample(benchmark: BenchmarkConfig, logged: Mapping[str, Any]) -> SampleRow:
     )
 
 
-def _score(benchmark: BenchmarkConfig, samples: Sequence[SampleRow]) -> Score:
+def score_of(benchmark: BenchmarkConfig, samples: Sequence[SampleRow]) -> Score:
+    """A benchmark's score: the mean over its samples, at least one."""
     n = len(samples)
     p = sum(sample.correct for sample in samples) / n
     return Score(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -30,7 +31,8 @@ def evaluate_run(
 ) -> int:
     """Scores every finished cell on its benchmarks and on these.
 
-    All benchmarks of a cell are scored together, as they are by a run that has them from the start.
+    All benchmarks of a cell are scored together, as they are by a run that has them from the start; no
+    cell takes another's scores.
 
     Args:
         benchmarks: Names of shipped ones, or paths of definitions.
@@ -69,7 +71,7 @@ def evaluate_run(
         store,
         identities,
         _renewed(record, identities),
-        options or RunOptions(),
+        replace(options or RunOptions(), reuse=False),
         report=report,
         console=console,
     )

@@ -30,6 +30,9 @@ class RunOptions:
     retry_failed: bool = False
     save_weights: bool = False
     """Keep each cell's fine-tuned model in its folder."""
+    reuse: bool = True
+    """Take scores of cells with the same weights that are evaluated alike: of this run, and of an
+    untrained model those that any run has kept. False: every cell is evaluated."""
     hang_seconds: float = 1800.0
     """A cell that tells nothing for so long is killed."""
     stop_seconds: float = 30.0

@@ -41,6 +41,7 @@ class Order:
     cell: Cell
     threads: int
     saves_weights: bool
+    reuse: bool
 
     @property
     def cell_id(self) -> str:
@@ -57,6 +58,7 @@ class RankedCells:
         run_cell: str,
         saves_weights: Callable[[Cell], bool],
         stops: StopRequests,
+        reuse: bool = True,
     ) -> None:
         module, _, function = run_cell.partition(":")
         self._run_cell: RunCell = getattr(importlib.import_module(module), function)
@@ -64,6 +66,7 @@ class RankedCells:
         self._store = store
         self._saves_weights = saves_weights
         self._stops = stops
+        self._reuse = reuse
         self._in_step = True
 
     def lead(self, queue: CellQueue, progress: PlainProgress) -> None:
@@ -113,7 +116,7 @@ class RankedCells:
             progress.event(cell.id, event)
             progress.tick()
 
-        order = Order(cell, record.threads, self._saves_weights(cell))
+        order = Order(cell, record.threads, self._saves_weights(cell), self._reuse)
         try:
             self._ranks.broadcast(order)
             self._run(order, folder / LOG, emit)
@@ -144,6 +147,7 @@ class RankedCells:
                     lambda: self._stops.count > 0,
                     save=order.saves_weights,
                     ranks=self._ranks,
+                    reuse=order.reuse,
                 )
             except Interrupted:
                 raise

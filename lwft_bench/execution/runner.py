@@ -138,7 +138,9 @@ class _Run:
         self._ranks = ranks
         self._ranked: RankedCells | None = None
         if ranks.world > 1:
-            self._ranked = RankedCells(ranks, store, options.run_cell, self._saves_weights, stops)
+            self._ranked = RankedCells(
+                ranks, store, options.run_cell, self._saves_weights, stops, options.reuse
+            )
         require_place(options)
         self._jobs = JobArray(options.slurm, store.directory) if options.slurm else None
         self._trials = [trial for tuning in suite.tunings for trial in tuning.trials]
@@ -280,7 +282,8 @@ class _Run:
     def _job(self, cell: Cell, record: CellRecord) -> Job:
         folder, runner = self._store.work_folder(cell.id), self._place.claims.own_file
         saves = self._saves_weights(cell)
-        return Job(cell, record, folder, self._options.run_cell, saves, runner)
+        run_cell, reuse = self._options.run_cell, self._options.reuse
+        return Job(cell, record, folder, run_cell, saves, runner, reuse=reuse)
 
     def _on_ranks(self, ranked: RankedCells, to_do: Sequence[Cell], queue: CellQueue) -> None:
         world, threads = self._ranks.world, threads_per_rank()

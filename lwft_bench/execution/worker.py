@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from multiprocessing import parent_process, util
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from lwft_bench.cell.outcomes import disk_is_full, one_line, raised
 from lwft_bench.cell.provenance import SHARED_DEVICE, accelerator, now
@@ -52,11 +52,12 @@ class RunCell(Protocol):
         *,
         save: bool,
         ranks: Ranks = ...,
+        reuse: bool = ...,
     ) -> None:
         """Go on from the checkpoint in the work folder if there is one; write `result.json` last.
 
         Once should_stop() is true it writes a checkpoint and raises Interrupted. Over several ranks
-        all call it, and the first one alone writes.
+        all call it, and the first one alone writes. Without reuse it takes no scores of other cells.
         """
 
 
@@ -77,6 +78,7 @@ class Job:
     save_weights: bool
     runner: Path | None = None
     placement: Placement = field(default_factory=Placement)
+    reuse: bool = True
 
 
 def work(job: Job, connection: Connection) -> None:
@@ -113,7 +115,9 @@ def carry_out(
     started = now()
     phase: Phase = "load"
     follows = ranks is not None and ranks.rank > 0
-    together = {} if ranks is None else {"ranks": ranks}
+    options: dict[str, Any] = {"save": job.save_weights, "reuse": job.reuse}
+    if ranks is not None:
+        options["ranks"] = ranks
 
     def emit(event: Event) -> None:
         nonlocal phase
@@ -127,7 +131,7 @@ def carry_out(
         set_threads(max(1, job.record.threads // (ranks.world if ranks else 1)))
         module, _, function = job.run_cell.partition(":")
         run_cell: RunCell = getattr(importlib.import_module(module), function)
-        run_cell(job.cell, job.folder, emit, should_stop, save=job.save_weights, **together)
+        run_cell(job.cell, job.folder, emit, should_stop, **options)
     except Interrupted:
         emit(Stopped())
     except RankLost:

@@ -210,6 +210,20 @@ class Training(Record):
     """Rows of the training files left out because their target is empty."""
 
 
+class EarlierEvaluation(Record):
+    """The evaluation by another run, or by another cell of this one, that scores are taken from."""
+
+    run: str
+    """The name of its directory."""
+    cell: CellId
+    finished: str
+    """When, in UTC."""
+    seconds: float
+    """What it took there."""
+    key: str
+    """sha256 (hex) over all that its answers depend on: see lwft_bench.cell.score_key."""
+
+
 class Failure(Record):
     """Why a cell is not done."""
 
@@ -240,7 +254,13 @@ class CellResult(Record):
     """Unweighted mean over benchmarks."""
     scores_of: CellId | None = None
     """The cell of the run whose scores and samples these are, as it ended in the same weights (digest)
-    and is evaluated alike; None: they are its own."""
+    and is evaluated alike; None: they are its own, or `scores_from` says whose."""
+    scores_from: EarlierEvaluation | None = None
+    """The evaluation of an equal model whose answers were kept and whose scores and samples these are.
+    Only models that nothing trains take any."""
+    scores_not_taken: str | None = None
+    """Why what was kept could not be taken, so that the cell was evaluated; None: it could, or there was
+    nothing."""
     engine: AnswerEngine | None = None
     """None: transformers generated the answers, or there were none to generate."""
     memory: Memory | None = None

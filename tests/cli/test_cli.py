@@ -254,7 +254,7 @@ def test_run_hands_everything_on(ran, monkeypatch: pytest.MonkeyPatch):
     options = (
         "--out somewhere --set training.steps=3 --set training.lr=0.5 --only *seed7 "
         "--models embedded --methods fft,lora --tasks arith --seeds 7,8 --workers 2 "
-        "--retry failed --save-weights --offline"
+        "--retry failed --save-weights --offline --no-reuse"
     )
     result = CliRunner().invoke(app, ["run", "arith", *options.split()])
     assert result.exit_code == 1, result.output
@@ -267,6 +267,7 @@ def test_run_hands_everything_on(ran, monkeypatch: pytest.MonkeyPatch):
     assert {(cell.training.steps, cell.training.lr) for cell in suite.cells} == {(3, 0.5)}
     assert (run_options.workers, run_options.retry_failed) == (2, True)
     assert run_options.save_weights is True
+    assert run_options.reuse is False
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 

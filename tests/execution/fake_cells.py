@@ -107,6 +107,7 @@ def run_cell(
     *,
     save: bool,
     ranks: object = None,
+    reuse: bool,
 ) -> None:
     """A chain of digests stands for the weights, so that a lost or repeated step shows."""
     started, began = now(), time.monotonic()
@@ -131,7 +132,8 @@ def run_cell(
             _save(folder, step, weights)
             raise Interrupted
     emit(PhaseBegan("evaluate"))
-    place = {"threads": os.environ.get("OMP_NUM_THREADS"), "from": began, "to": time.monotonic()}
+    place: dict[str, object] = {"from": began, "to": time.monotonic(), "reuse": reuse}
+    place["threads"] = os.environ.get("OMP_NUM_THREADS")
     result = new_result(
         cell,
         read_cell_record(folder),

@@ -28,6 +28,7 @@ def run_cell(
     should_stop: Callable[[], bool],
     *,
     save: bool,
+    reuse: bool,
 ) -> None:
     loaded = [name for name in LIBRARIES if name in sys.modules]
     forked_from_one_thread = threading.active_count() == 1

@@ -31,6 +31,7 @@ def run_cell(
     *,
     save: bool,
     ranks: Ranks,
+    reuse: bool,
 ) -> None:
     """A fate such as `raises1` is that of the process of this number."""
     fate = cell.method.name

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lwft_bench.execution import evaluating
 from lwft_bench.execution.evaluating import evaluate_run
 from lwft_bench.execution.options import RunOptions
 from lwft_bench.execution.runner import run_suite
 from lwft_bench.results.store import RunStore
 from lwft_bench.schema.errors import UserError
+from lwft_bench.schema.result import SCHEMA_VERSION
+from lwft_bench.schema.run import SuiteRecord
 from lwft_bench.suites.loading import load_suite
 
 SUITE = """
@@ -63,3 +67,21 @@ def test_scores_are_those_of_a_run_that_had_both(tmp_path: Path) -> None:
     assert all(len(scores) == 2 for _, _, scores in found[0])
     with pytest.raises(UserError, match="fft--arith--seed0: its weights were not kept"):
         evaluate_run(whole, ["multi-step"], ONE_AT_A_TIME)
+
+
+def test_who_asks_for_scores_gets_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = SuiteRecord(
+        schema_version=SCHEMA_VERSION, name="s", title="", description="", baseline=None, cells=()
+    )
+    RunStore(tmp_path).write_suite(record, "name: s\n")
+    asked = []
+
+    def run_cells(*arguments: Any, **options: Any) -> int:
+        asked.append(arguments[4])
+        return 0
+
+    monkeypatch.setattr(evaluating, "run_cells", run_cells)
+    evaluate_run(tmp_path, ["add-sub"], RunOptions(workers=3))
+    assert asked == [RunOptions(workers=3, reuse=False)]

@@ -160,6 +160,12 @@ def test_handlers_are_as_before_after_a_run(tmp_path: Path) -> None:
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
+@pytest.mark.parametrize("reuse", [True, False])
+def test_cells_hear_whether_they_may_take_scores(tmp_path: Path, reuse: bool) -> None:
+    assert run(FakeSuite(("ok",)), tmp_path, reuse=reuse) == 0
+    assert results(tmp_path)["ok"].confounds["reuse"] is reuse
+
+
 def test_another_suite_is_refused(tmp_path: Path) -> None:
     run(FakeSuite(("ok",)), tmp_path)
     with pytest.raises(UserError, match="holds a run of suite `fake`, not `other`"):

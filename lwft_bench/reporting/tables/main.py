@@ -184,6 +184,7 @@ def _notes(comparison: Comparison, found: TimedComparison | None) -> Iterator[st
             "Not evaluated again, since another cell ended in the same weights and its scores are "
             f"theirs: {', '.join(reused)}."
         )
+    yield from _kept_notes(scored)
     yield from _engine_note(scored)
     yield from _best_note(comparison)
     if comparison.baseline and any(AVERAGE in row.differences for row in scored):
@@ -209,6 +210,29 @@ def _cluster_note(row: Row) -> Iterator[str]:
             "Other templates could have been written, and how methods differ on them is what ± and "
             "intervals cover."
         )
+
+
+def _kept_notes(scored: Sequence[Row]) -> Iterator[str]:
+    """Whose scores an untrained model has, and why it has none of those that were kept."""
+    results = [result for row in scored for result in row.results]
+    taken = [
+        f"{result.cell} (of {origin.cell} in run {origin.run}, {origin.finished[:10]}, "
+        f"{origin.seconds:,.1f} s)"
+        for result in results
+        if (origin := result.scores_from) is not None
+    ]
+    if taken:
+        yield (
+            "Not evaluated here, since an equal untrained model had answered the same items with the "
+            f"same software on the same kind of device, and its answers were kept: {', '.join(taken)}. "
+            "With --no-reuse every cell is evaluated."
+        )
+    for result in results:
+        if result.scores_not_taken is not None:
+            yield (
+                "Evaluated, since the answers that were kept of an equal model cannot be taken "
+                f"({result.scores_not_taken}): {result.cell}."
+            )
 
 
 def _engine_note(scored: Sequence[Row]) -> Iterator[str]:
