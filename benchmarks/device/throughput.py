@@ -1,4 +1,4 @@
-"""The stage on the time of a step: methods by turns, attention kernels, compiled layers, peers."""
+"""The stage on the time of a step: methods by turns, ragged batches, peers, kernels, compiled layers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.device.cells import cell, model
 from benchmarks.device.peers import peers
+from benchmarks.device.ragged import ragged
 from benchmarks.device.setting import NotHere, Row, Setting, attempt, release, require
 from benchmarks.device.turns import Turns, by_turns, one_at_a_time, ratio, trainer
 from lwft_bench.models.parts import find_parts
@@ -51,6 +52,7 @@ def run(setting: Setting) -> Iterator[Row]:
     if not setting.rehearse:
         yield from _methods(setting, large)
     yield from _methods(setting, apart(large))
+    yield from ragged(setting, small.model)
     yield from peers(setting, small.model, small.rows, small.length)
     yield from _kernels(setting, small)
 

@@ -42,7 +42,7 @@ def attend_by_sequence(model: nn.Module) -> None:
             f"training.batching: packed: the model's attention is {used}, and sdpa is needed",
             _INSTEAD,
         )
-    AttentionInterface.register(NAME, _attention)
+    AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     try:
         inner.set_attn_implementation(NAME)
@@ -64,7 +64,7 @@ def require_exchanged(model: nn.Module) -> None:
 
     def watched(module: nn.Module, *tensors: Any, **options: Any) -> tuple[torch.Tensor, None]:
         told.append("packing" in options)
-        return _attention(module, *tensors, **options)
+        return attend(module, *tensors, **options)
 
     AttentionInterface.register(NAME, watched)
     try:
@@ -73,7 +73,7 @@ def require_exchanged(model: nn.Module) -> None:
     except Exception:
         return  # of a model's own code, which may raise anything where there are no values
     finally:
-        AttentionInterface.register(NAME, _attention)
+        AttentionInterface.register(NAME, attend)
     if not any(told):
         raise UserError(
             "training.batching: packed: this model's code does not let its attention be told which"
@@ -181,7 +181,7 @@ def _sees_others(model: Any, device: torch.device) -> bool:
     return bool(gradient[:before].any() or gradient[before + own :].any())
 
 
-def _attention(
+def attend(
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,

@@ -11,15 +11,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
 
-from benchmarks.device import engine, memory, other_optimizers, streaming, throughput
+from benchmarks.device import engine, memory, other_optimizers, ragged, streaming, throughput
 from benchmarks.device.processes import PATIENCE
 from benchmarks.device.setting import Row, Setting
 from benchmarks.device.stages import STAGES
 from lwft_bench.selftest import checks as checks_module
+from lwft_bench.training import packed_attention
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,6 +127,46 @@ def test_what_does_not_fit_costs_its_row(setting: Setting, monkeypatch: pytest.M
     for size in (throughput.TINY, throughput.apart(throughput.TINY)):
         (row,) = throughput._methods(setting, size)
         assert row["failed"] == "OutOfMemoryError: CUDA out of memory"
+
+
+def test_ragged_batches_are_timed_in_every_way(setting: Setting) -> None:
+    ((_, rows),) = sound(ragged.ragged(setting, "tiny")).items()
+    assert [row["what"] for row in rows] == list(ragged.BATCHINGS)
+    assert "is for CUDA devices" in rows[-1]["skipped"]
+    for row in rows[1:-1]:
+        assert row["ratio"] > 0 and row["loss_difference"] < 0.02  # bf16
+
+
+def test_one_kernel_for_all_sequences_is_called_as_torch_has_it(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its place stands what its documentation says of it; the losses are those of padded rows."""
+
+    varlen = pytest.importorskip("torch.nn.attention.varlen")
+
+    def varlen_attn(query: Any, key: Any, value: Any, *rest: Any, **options: Any) -> torch.Tensor:
+        ends, same, longest, also = rest
+        assert torch.equal(ends, same) and ends.dtype == torch.int32 and longest == also
+        assert options["window_size"] == (-1, 0) and not options["enable_gqa"]
+        lengths = ends.diff().tolist()
+        assert max(lengths) == longest
+        parts = [tensor.split(lengths) for tensor in (query, key, value)]
+        found = [
+            scaled_dot_product_attention(
+                *(part.transpose(0, 1)[None] for part in each),
+                is_causal=True,
+                scale=options["scale"],
+            )[0].transpose(0, 1)
+            for each in zip(*parts, strict=True)
+        ]
+        return torch.cat(found)
+
+    monkeypatch.setattr(varlen, "varlen_attn", varlen_attn)
+    _, plain = ragged._made(setting, "tiny", ragged.TINY, ragged.PLAIN)
+    with ragged._varlen():
+        _, packed = ragged._made(setting, "tiny", ragged.TINY, ragged.VARLEN)
+    assert packed["loss"] == pytest.approx(plain["loss"], abs=0.02)
+    assert AttentionInterface()[packed_attention.NAME] is packed_attention.attend
 
 
 @pytest.mark.slow
