@@ -6,7 +6,8 @@ All answer the same prompts greedily with the same model in memory and the same 
 in batches of the same size; plain generate ends at the end-of-sequence token alone and its texts are cut
 at the stop afterwards. In `rows stay` they do not leave their batch as they end. CTranslate2, where it
 is installed, converts the model anew in each turn. Prints medians of processor time, ratios to lm-eval's
-with Student's interval over turns, and the share of answers that are ours.
+with Student's interval over turns, and the share of answers that are ours. The whole evaluation, beside
+other versions of this package, is `evaluation_versions.py`'s.
 """
 
 from __future__ import annotations

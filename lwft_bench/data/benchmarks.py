@@ -193,9 +193,10 @@ def load_benchmark(name: str) -> BenchmarkConfig:
     Raises:
         UserError: there is none, or everything that is wrong with it, each with its place.
     """
-    if not is_path(name) and name not in shipped_benchmarks():
-        raise UserError(unknown("benchmark", name, shipped_benchmarks()))
-    path = Path(name) if is_path(name) else shipped("benchmarks")[name]
+    known = {name: Path(name)} if is_path(name) else shipped("benchmarks")
+    if name not in known:
+        raise UserError(unknown("benchmark", name, known))
+    path = known[name]
     document = read_document(path)
     benchmark, problems = validate(
         BenchmarkConfig, document.value, lambda key: (document.where(key), format_key(key))

@@ -9,6 +9,7 @@ import torch
 from lm_eval.api.instance import Instance
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lwft_bench.evaluation.confirming import Answered, num_confirmed
 from lwft_bench.evaluation.converted import Converted
 from lwft_bench.evaluation.language_model import ModelInMemory
 from lwft_bench.evaluation.stopping import Endings
@@ -16,9 +17,9 @@ from lwft_bench.schema.result import AnswerEngine
 
 
 class ModelConverted(ModelInMemory):
-    """Has some of the answers given by transformers too, and counts those that are equal.
+    """Has some of the answers looked at by transformers too, and counts those that are its own.
 
-    num_compared: Of how many answers, spread over all of them.
+    num_compared: Of how many answers, spread over all of them by the length of their prompts.
     """
 
     def __init__(
@@ -34,25 +35,23 @@ class ModelConverted(ModelInMemory):
         super().__init__(model, tokenizer, batch_size, on_answer)
         self._generator = generator
         self._num_compared = num_compared
+        self._num_answered = 0
+        self._chosen: set[int] = set()
+        self._to_compare: list[Answered] = []
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
+        num_greedy = sum(_num_beams(one.args[1]) == 1 for one in requests)
+        self._num_answered, self._to_compare = 0, []
+        self._chosen = set(places_far_apart(num_greedy, self._num_compared))
         answers = super().generate_until(requests)
-        greedy = [place for place, one in enumerate(requests) if _num_beams(one.args[1]) == 1]
-        if not greedy:
-            return answers
-        far_apart = places_far_apart(len(greedy), self._num_compared)
-        chosen = [greedy[place] for place in far_apart]
-        plain = ModelInMemory(self.model, self.tokenizer, self.batch_size, lambda: None)
-        theirs = plain.generate_until([requests[place] for place in chosen]) if chosen else []
-        self.rows_together = self.rows_together or plain.rows_together
-        self.engine = AnswerEngine(
-            name="ctranslate2",
-            version=self._generator.version,
-            num_compared=len(chosen),
-            num_equal=sum(
-                answers[place] == text for place, text in zip(chosen, theirs, strict=True)
-            ),
-        )
+        if num_greedy:
+            self.rows_together = self.rows_together or "any"
+            self.engine = AnswerEngine(
+                name="ctranslate2",
+                version=self._generator.version,
+                num_compared=len(self._to_compare),
+                num_equal=num_confirmed(self.model, self._to_compare, self.batch_size),
+            )
         return answers
 
     def _model_generate(
@@ -63,12 +62,16 @@ class ModelConverted(ModelInMemory):
             return super()._model_generate(context, max_length, stop, **options)
         given = options["attention_mask"].bool()
         texts = [text for text in stop if text != self.tokenizer.eos_token]
-        found = self._generator.generate(
-            [row[is_token].tolist() for row, is_token in zip(context, given, strict=True)],
-            max_length - context.shape[1],
-            self.tokenizer.eos_token_id,
-            Endings(self.tokenizer, texts) if texts else None,
-        )
+        endings = Endings(self.tokenizer, texts)
+        prompts = [row[is_token].tolist() for row, is_token in zip(context, given, strict=True)]
+        limit = max_length - context.shape[1]
+        end = self.tokenizer.eos_token_id
+        found = self._generator.generate(prompts, limit, end, endings if texts else None)
+        for prompt, answer in zip(prompts, found, strict=True):
+            if self._num_answered in self._chosen:
+                ends = len(answer) == endings.length(answer, limit)
+                self._to_compare.append(Answered(prompt, answer, ends))
+            self._num_answered += 1
         longest = max(len(row) for row in found)
         padding = self.tokenizer.pad_token_id
         new = [row + [padding] * (longest - len(row)) for row in found]

@@ -17,7 +17,13 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from lwft_bench.data.batching import encode_pair
+from lwft_bench.data.batching import encode_pair, encode_pairs
+from lwft_bench.data.examples import Example
+from lwft_bench.evaluation.choice_trees import (
+    fits_in_a_tree,
+    log_likelihoods_of_trees,
+    may_be_trees,
+)
 from lwft_bench.evaluation.leaving_rows import generate_leaving
 from lwft_bench.evaluation.left_padding import (
     Together,
@@ -34,6 +40,9 @@ from lwft_bench.evaluation.shared_contexts import (
 )
 from lwft_bench.evaluation.stopping import StopTexts
 from lwft_bench.schema.result import AnswerEngine
+
+FEWEST_TREES = 8
+"""Items with choices from which on to look whether trees are right: for less that takes too long."""
 
 
 class ModelInMemory(HFLM):
@@ -56,6 +65,7 @@ class ModelInMemory(HFLM):
         self.rows_together: Together | None = None
         """Which rows are generated for at once; None before anything is generated."""
         self._may_leave = False
+        self._encoded: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
         self.engine: AnswerEngine | None = None
         """What generated the answers; None: transformers, or nothing was generated."""
 
@@ -65,6 +75,10 @@ class ModelInMemory(HFLM):
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = True
     ) -> list[tuple[float, bool]]:
+        # Many at once take a third of the time.
+        asked = [Example(*one.args) for one in requests]
+        encoded = encode_pairs(asked, self.tokenizer)
+        self._encoded = dict(zip([one.args for one in requests], encoded, strict=True))
         answers = super().loglikelihood(requests, disable_tqdm=True)
         for value, _ in answers:
             if not math.isfinite(value):
@@ -89,26 +103,40 @@ class ModelInMemory(HFLM):
             if len(its) > 1 and size > 1
             for k in range(0, len(its), size)
         ]
-        padding = self.tokenizer.pad_token_id
-        if shared and not contexts_may_be_shared(self.model, padding):
-            shared = []
+        items = {
+            tuple(its): Choices(requests[its[0]][1], [requests[k][2] for k in its])
+            for its in shared
+        }
         found: dict[int, LogLikelihood] = {}
-        shared.sort(key=lambda its: -max(len(requests[k][1]) + len(requests[k][2]) for k in its))
-        for its_places in _batches(shared, size):
-            batch = [
-                Choices(requests[its[0]][1], [requests[k][2] for k in its]) for its in its_places
-            ]
-            answered = log_likelihoods(self.model, batch, padding, self.softmax_dtype)
-            for its, answers in zip(its_places, answered, strict=True):
-                for place, answer in zip(its, answers, strict=True):
-                    found[place] = answer
-                    self.cache_hook.add_partial("loglikelihood", requests[place][0], answer)
+        for way, groups in self._ways_to_share(items):
+            groups.sort(
+                key=lambda its: -max(len(requests[k][1]) + len(requests[k][2]) for k in its)
+            )
+            for its_places in _batches(groups, size):
+                batch = [items[its] for its in its_places]
+                answered = way(self.model, batch, self.tokenizer.pad_token_id, self.softmax_dtype)
+                for its, answers in zip(its_places, answered, strict=True):
+                    for place, answer in zip(its, answers, strict=True):
+                        found[place] = answer
+                        self.cache_hook.add_partial("loglikelihood", requests[place][0], answer)
         rest = [place for place in range(len(requests)) if place not in found]
         others = super()._loglikelihood_tokens(
             [requests[place] for place in rest], disable_tqdm, override_bs
         )
         found |= dict(zip(rest, others, strict=True))
         return [found[place] for place in range(len(requests))]
+
+    def _ways_to_share(
+        self, items: dict[tuple[int, ...], Choices]
+    ) -> Iterator[tuple[Callable[..., list[list[LogLikelihood]]], list[tuple[int, ...]]]]:
+        """How continuations of one context are answered, and which items so; the rest are lm-eval's."""
+        padding = self.tokenizer.pad_token_id
+        trees = {its: one for its, one in items.items() if fits_in_a_tree(one)}
+        if len(trees) >= FEWEST_TREES and may_be_trees(self.model, [*trees.values()], padding):
+            yield log_likelihoods_of_trees, [*trees]
+            items = {its: one for its, one in items.items() if its not in trees}
+        if items and contexts_may_be_shared(self.model, padding):
+            yield log_likelihoods, [*items]
 
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
@@ -160,12 +188,13 @@ class ModelInMemory(HFLM):
         return generated
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        return encode_pair(self.tokenizer, context, continuation)
+        known = self._encoded.get((context, continuation))
+        return known or encode_pair(self.tokenizer, context, continuation)
 
 
-def _batches(groups: list[list[int]], limit: int) -> Iterator[list[list[int]]]:
+def _batches(groups: list[tuple[int, ...]], limit: int) -> Iterator[list[tuple[int, ...]]]:
     """Groups in their order, together as long as no more than `limit` places are in a batch."""
-    batch: list[list[int]] = []
+    batch: list[tuple[int, ...]] = []
     for group in groups:
         if batch and sum(map(len, batch)) + len(group) > limit:
             yield batch

@@ -39,6 +39,15 @@ class Endings:
         generated = self._tokenizer.decode(tail)
         return any(text in generated for text in self._texts)
 
+    def length(self, row: list[int], limit: int) -> int:
+        """How many of a row's tokens are its answer: up to the first that ends it, at most `limit`."""
+        last = len(self.may_end) - 1
+        for number, token in enumerate(row[:limit], 1):
+            tail = row[max(0, number - self.num_tokens) : number]
+            if self.may_end[min(token, last)] and self.end(tail):
+                return number
+        return limit
+
 
 class StopTexts(StoppingCriteria):
     """Ends a row as soon as one of the texts stands in what it generated.

@@ -267,8 +267,8 @@ class EvaluationConfig(Config):
     """What generates answers. `ctranslate2` needs the extra of that name, and makes a converted copy of
     the model; log-likelihoods of choices are transformers' either way."""
     compared_answers: NonNegativeInt = 32
-    """Of another engine: how many answers of a cell transformers gives too; how many of them are equal
-    stands in the result and the report."""
+    """Of another engine: how many answers of a cell transformers looks at too; how many of them are its
+    own stands in the result and the report."""
 
     def as_recorded(self) -> dict[str, Any]:
         """The settings as identities have them: of other engines only where one is asked for."""

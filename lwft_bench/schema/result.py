@@ -45,9 +45,9 @@ class AnswerEngine(Record):
     name: str
     version: str
     num_compared: int
-    """Answers that transformers gave too, spread over all that were generated."""
+    """Answers that transformers looked at too, spread over all that were generated."""
     num_equal: int
-    """Those of them that were equal, as texts."""
+    """Those of them that are its own: each token the most likely one, and the end where it belongs."""
 
 
 class StepMemory(Record):

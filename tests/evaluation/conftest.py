@@ -44,6 +44,7 @@ def only_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(language_model, "rows_together", lambda model, padding: "any")
     monkeypatch.setattr(language_model, "rows_may_leave", lambda model, padding, loop: True)
     monkeypatch.setattr(language_model, "contexts_may_be_shared", lambda model, padding: True)
+    monkeypatch.setattr(language_model, "may_be_trees", lambda model, items, padding: True)
 
 
 @pytest.fixture
