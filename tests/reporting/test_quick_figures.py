@@ -44,6 +44,26 @@ def test_copied_ticks_and_kept_measures_give_the_same_pixels(page: str) -> None:
     np.testing.assert_array_equal(pixels, np.asarray(canvas.buffer_rgba()))
 
 
+def written_on(figure: Figure, shift: float) -> Figure:
+    """Texts at places within pixels, turned, of several lines, as formulas and without smooth edges."""
+    for number in range(6):
+        place = 0.1 + 0.13 * number
+        figure.text(place + shift, place - shift / 3, "Größe 1,5 −3")
+        figure.text(place, place + shift, "two\nlines", rotation=25 * number, ha="center")
+    figure.text(0.7, 0.2 + shift, "$x^2$ of 4", parse_math=True)
+    figure.text(0.7, 0.1 + shift, "stairs", antialiased=False)
+    return figure
+
+
+def test_texts_kept_from_other_figures_give_the_same_pixels() -> None:
+    for shift in (0.0, 0.0007, 0.0, 0.0151, 1 / 300):
+        plain = written_on(Figure(figsize=(5, 3), dpi=100), shift)
+        canvas = FigureCanvasAgg(plain)
+        canvas.draw()
+        quick = Canvas(written_on(Figure(figsize=(5, 3), dpi=100), shift))
+        np.testing.assert_array_equal(quick.pixels(), np.asarray(canvas.buffer_rgba()))
+
+
 @pytest.mark.parametrize("opaque", [True, False])
 def test_a_picture_is_read_as_it_was_written(opaque: bool) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (13, 7, 4), dtype=np.uint8)
