@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from lwft_bench.reporting.figures.axes import Canvas, PanelFigure
 from lwft_bench.reporting.figures.png import as_png
 from lwft_bench.reporting.figures.style import PAGES, fix_layout
+from lwft_bench.reporting.figures.texts import Renderer
 
 
 def drawn_on(figure: Figure) -> Figure:
@@ -62,6 +64,16 @@ def test_texts_kept_from_other_figures_give_the_same_pixels() -> None:
         canvas.draw()
         quick = Canvas(written_on(Figure(figsize=(5, 3), dpi=100), shift))
         np.testing.assert_array_equal(quick.pixels(), np.asarray(canvas.buffer_rgba()))
+
+
+def test_a_forked_process_opens_fonts_of_its_own() -> None:
+    Canvas(written_on(Figure(figsize=(5, 3), dpi=100), 0.0)).pixels()
+    assert Renderer.glyphs
+    assert Renderer.bitmaps
+    child = os.fork()
+    if not child:
+        os._exit(len(Renderer.glyphs) + len(Renderer.bitmaps) > 0)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("opaque", [True, False])

@@ -1,13 +1,14 @@
 """Texts of figures with less of matplotlib's work: measured, made glyphs and rasterised once for all.
 
 Most texts of a report are the same numbers and names, and many stand at the same place within a pixel.
-Nothing here changes a picture. The methods that begin with `_` are matplotlib's own, which it asks for
+Nothing here changes a picture. Fonts are forgotten in forked processes. The methods that begin with `_` are matplotlib's own, which it asks for
 itself: a release that has none of such a name does its own, and takes longer.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from typing import Any, ClassVar
 
 import numpy as np
@@ -72,6 +73,17 @@ class Renderer(RendererAgg):
             self._renderer.draw_text_image(
                 pixels, left + right, top - high - up + len(pixels), 0, gc
             )
+
+    @classmethod
+    def forget(cls) -> None:
+        """Lets go of fonts."""
+        cls.glyphs.clear()
+        cls.bitmaps.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    # Forked processes would share the places in fonts' files; matplotlib forgets its own for that.
+    os.register_at_fork(after_in_child=Renderer.forget)
 
 
 def _bitmap(font: Any, number: int) -> tuple[np.ndarray, int, int]:
