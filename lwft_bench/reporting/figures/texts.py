@@ -1,8 +1,9 @@
 """Texts of figures with less of matplotlib's work: measured, made glyphs and rasterised once for all.
 
 Most texts of a report are the same numbers and names, and many stand at the same place within a pixel.
-Nothing here changes a picture. Fonts are forgotten in forked processes. The methods that begin with `_` are matplotlib's own, which it asks for
-itself: a release that has none of such a name does its own, and takes longer.
+Nothing here changes a picture. Fonts are forgotten in forked processes. The methods that begin with `_`
+are matplotlib's own, which it asks for itself: a release that has none of such a name does its own, and
+takes longer.
 """
 
 from __future__ import annotations
