@@ -13,7 +13,20 @@ from lwft_bench.reporting.read.records import RunRecords
 from lwft_bench.reporting.render.markdown import escape, escape_block, fenced, to_markdown
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.sections import Section
-from lwft_bench.reporting.summary import summary
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A table as texts, which are made where the table is.
+
+    name: of its files. files: by the suffixes of their names.
+    blocks: in report.md. markup: in report.html.
+    """
+
+    name: str
+    files: dict[str, str]
+    blocks: tuple[str, ...]
+    markup: str
 
 
 @dataclass(frozen=True)
@@ -22,14 +35,17 @@ class Filled:
 
     section: Section
     about: Context
-    table: Table | None
+    table: Written | None
     drawings: tuple[Drawing, ...]
 
 
-def document(context: Context, sections: Sequence[Filled], tables: Sequence[str] = ()) -> str:
+def document(
+    context: Context, lead: str, sections: Sequence[Filled], tables: Sequence[str] = ()
+) -> str:
     """report.md, with the sections of each model and task under its name and those of the run last.
 
     Args:
+        lead: what the figures allow to be said.
         tables: those that the suite describes, as Markdown.
     """
     records = context.records
@@ -37,7 +53,7 @@ def document(context: Context, sections: Sequence[Filled], tables: Sequence[str]
         f"# {escape(records.title)}",
         escape_block(records.description),
         *_cautions(cautions(context.comparisons, records.tunings)),
-        escape(summary(records, context.comparisons)),
+        escape(lead),
         *_warnings(records.warnings),
     ]
     for comparison in context.comparisons:
@@ -54,18 +70,26 @@ def document(context: Context, sections: Sequence[Filled], tables: Sequence[str]
     return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
 
 
+def table_blocks(heading: str | None, table: Table) -> tuple[str, ...]:
+    """A table in report.md; under no heading of its own its notes are introduced."""
+    if heading is not None:
+        return (to_markdown(table),)
+    blocks = [to_markdown(replace(table, notes=()))]
+    if table.notes:
+        blocks += [
+            "How each figure was obtained:",
+            to_markdown(replace(table, display=table.display.iloc[:0])),
+        ]
+    return tuple(blocks)
+
+
 def _section(filled: Filled, level: str) -> Iterator[str]:
     if filled.table is None and not filled.drawings:
         return
     if filled.section.heading is not None:
         yield f"{level} {filled.section.heading}"
-        if filled.table is not None:
-            yield to_markdown(filled.table)
-    elif filled.table is not None:
-        yield to_markdown(replace(filled.table, notes=()))
-        if filled.table.notes:
-            yield "How each figure was obtained:"
-            yield to_markdown(replace(filled.table, display=filled.table.display.iloc[:0]))
+    if filled.table is not None:
+        yield from filled.table.blocks
     for drawing in filled.drawings:
         yield f"![{drawing.name.replace('_', ' ')}](figures/{drawing.stem}.png)"
         yield escape(drawing.caption)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -38,12 +39,11 @@ from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.suite import AVERAGE
 
 if TYPE_CHECKING:
-    from lwft_bench.reporting.document import Filled
+    from lwft_bench.reporting.document import Filled, Written
     from lwft_bench.reporting.figures.drawing import Drawing
 
 _Figures: TypeAlias = "dict[Section, tuple[Drawing, ...]]"
-_Tables: TypeAlias = "dict[Section, tuple[Table, dict[str, str]]]"
-"""Each with its texts by the suffixes of their files."""
+_Tables: TypeAlias = "dict[Section, Written]"
 _SUFFIXES: dict[Format, str] = {"markdown": "md", "latex": "tex", "csv": "csv", "html": "html"}
 
 
@@ -64,8 +64,8 @@ def write_report(run: Path, for_print: ForPrint | None = None) -> Path:
     """
     with no_garbage_sought():
         context = Context.of(read_run(run, _import_what_is_needed_next))
-    with nothing_looked_through():
-        return _write(run, context, for_print)
+        with nothing_looked_through():
+            return _write(run, context, for_print)
 
 
 def _import_what_is_needed_next() -> None:
@@ -73,19 +73,19 @@ def _import_what_is_needed_next() -> None:
     import scipy.special  # noqa: F401
 
     import lwft_bench.reporting.document
-    import lwft_bench.reporting.html.page  # noqa: F401
+    import lwft_bench.reporting.html.page
+    import lwft_bench.reporting.summary  # noqa: F401
 
 
 def _write(run: Path, context: Context, for_print: ForPrint | None) -> Path:
     from lwft_bench.reporting.document import document
 
-    made = _fill(context, for_print)
-    sections = [filled for filled, _ in made]
+    made = _make(context, for_print)
     for folder in (run / "figures", run / "tables"):
         if folder.is_symlink():
             raise UserError(f"{folder} is a symbolic link: a report is not written through it")
         folder.mkdir(exist_ok=True)
-    for filled, texts in made:
+    for filled in made.sections:
         for drawing in filled.drawings:
             for suffix in ("png", "pdf", "svg"):
                 path = run / "figures" / f"{drawing.stem}.{suffix}"
@@ -93,13 +93,13 @@ def _write(run: Path, context: Context, for_print: ForPrint | None) -> Path:
                     _replace(path, drawing.pictures[suffix])
                 else:
                     path.unlink(missing_ok=True)
-        for suffix, text in texts.items():
-            assert filled.table is not None
-            _replace(run / "tables" / f"{filled.table.name}.{suffix}", text.encode())
+        if filled.table is not None:
+            for suffix, text in filled.table.files.items():
+                _replace(run / "tables" / f"{filled.table.name}.{suffix}", text.encode())
     report = run / "report.md"
     own = _tables_of_the_suite(context.records, run / "tables")
-    _replace(report, document(context, sections, own).encode())
-    _write_html(run / "report.html", context, sections)
+    _replace(report, document(context, made.lead, made.sections, own).encode())
+    _write_html(run / "report.html", context, made)
     return report
 
 
@@ -110,18 +110,15 @@ def html_missing() -> str | None:
     return missing()
 
 
-def _write_html(path: Path, context: Context, sections: Sequence[Filled]) -> None:
+def _write_html(path: Path, context: Context, made: _Made) -> None:
     """Without the libraries an older file goes, since it may be of other results."""
     if html_missing() is not None:
         path.unlink(missing_ok=True)
         return
     from lwft_bench.reporting.html.page import TableSection, page
-    from lwft_bench.reporting.summary import summary
 
-    tables = [
-        TableSection(one.section.heading, one.about, one.table) for one in sections if one.table
-    ]
-    _replace(path, page(context, summary(context.records, context.comparisons), tables).encode())
+    tables = [TableSection(one.about, one.table.markup) for one in made.sections if one.table]
+    _replace(path, page(context, made.lead, tables, made.of_page).encode())
 
 
 def _tables_of_the_suite(records: RunRecords, folder: Path) -> list[str]:
@@ -145,28 +142,44 @@ def _tables_of_the_suite(records: RunRecords, folder: Path) -> list[str]:
     return blocks
 
 
-def _fill(context: Context, for_print: ForPrint | None) -> list[tuple[Filled, dict[str, str]]]:
-    """Every section with its table and its figures, those of one model and task after the other; and its
-    table's text by the suffix of its file.
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What takes long of a report.
+
+    sections: each with its table and its figures, those of one model and task after the other.
+    lead: what the figures allow to be said.
+    of_page: of report.html; nothing where there is to be none.
     """
+
+    sections: list[Filled]
+    lead: str
+    of_page: list[Any]
+
+
+def _make(context: Context, for_print: ForPrint | None) -> _Made:
     from lwft_bench.reporting.document import Filled
+    from lwft_bench.reporting.html.page import parts
+    from lwft_bench.reporting.summary import summary
 
     abouts = [(scope, about) for scope in SCOPES for about in contexts(context, scope)]
     # Figures take longest, and come first: what is done last ends in all processes at about a time.
     pieces: list[Callable[[], Any]] = [
         *(partial(_figures, *about, for_print=for_print) for about in abouts),
         *(partial(_tables, *about) for about in abouts),
+        partial(summary, context.records, context.comparisons),
+        *(parts(context) if html_missing() is None else ()),
     ]
-    made = list(in_processes(lambda piece: piece(), pieces, enough=2 * ENOUGH))
+    enough = ENOUGH * len(pieces) // len(abouts)  # those of `ENOUGH` of them
+    made = list(in_processes(lambda piece: piece(), pieces, enough))
     figures: list[_Figures] = made[: len(abouts)]
-    tables: list[_Tables] = made[len(abouts) :]
+    tables: list[_Tables] = made[len(abouts) : 2 * len(abouts)]
+    lead, *of_page = made[2 * len(abouts) :]
     filled = []
     for section in SECTIONS:
         for (scope, about), drawn, tabled in zip(abouts, figures, tables, strict=True):
             if scope == section.scope:
-                table, texts = tabled.get(section, (None, {}))
-                filled.append((Filled(section, about, table, drawn[section]), texts))
-    return filled
+                filled.append(Filled(section, about, tabled.get(section), drawn[section]))
+    return _Made(filled, lead, of_page)
 
 
 def _figures(scope: Scope, about: Context, for_print: ForPrint | None) -> _Figures:
@@ -190,7 +203,7 @@ def _tables(scope: Scope, about: Context) -> _Tables:
         for section in SECTIONS
         if section.table and section.scope == scope
     }
-    return {section: (one, _renderings(one)) for section, one in built.items() if one is not None}
+    return {section: _written(section, one) for section, one in built.items() if one is not None}
 
 
 def print_timing(directory: Path, baseline: str | None) -> str:
@@ -241,12 +254,17 @@ def _summary(table: Table) -> str:
     return f"{table.title}\n\n{table.display[columns].to_string(index=False)}"
 
 
-def _renderings(table: Table) -> dict[str, str]:
-    return {
+def _written(section: Section, table: Table) -> Written:
+    from lwft_bench.reporting.document import Written, table_blocks
+    from lwft_bench.reporting.html.page import table_markup
+
+    files = {
         "md": to_titled_markdown(table),
         "tex": to_latex(table),
         "csv": table.values.to_csv(index=False),
     }
+    heading = section.heading
+    return Written(table.name, files, table_blocks(heading, table), table_markup(heading, table))
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -55,7 +55,7 @@ def cell_columns(store: RunStore, cell_id: str) -> CellColumns:
     return CellColumns(samples, steps, *store.selections(cell_id))
 
 
-def samples_at(store: RunStore, cell_id: str, places: Sequence[int]) -> list[SampleRow]:
+def samples_at(store: RunStore, cell_id: str, places: Sequence[int]) -> Columns:
     """Those of a cell's samples that stand at these places, from 0.
 
     Raises:
@@ -68,8 +68,12 @@ def samples_at(store: RunStore, cell_id: str, places: Sequence[int]) -> list[Sam
     if found < wanted:
         raise UserError(f"{path}: expected {wanted} items or more, found {found}")
     if not lines:
-        return [packed[place] for place in places]
-    return [typed_rows(SampleRow, path, [lines[place]], place + 1)[0] for place in places]
+        return _values(SampleRow, [packed[place] for place in places])
+    columns = _at_once(SampleRow, [lines[place] for place in places])
+    if columns is None:
+        rows = [typed_rows(SampleRow, path, [lines[place]], place + 1)[0] for place in places]
+        return _values(SampleRow, rows)
+    return columns
 
 
 def typed_columns(
@@ -86,15 +90,10 @@ def typed_columns(
     Raises:
         UserError: As `typed_rows`.
     """
-    values = _at_once(kind, lines)
-    if values is None:
-        found = _values(kind, typed_rows(kind, path, list(lines)))
-        return {name: column for name, column in found.items() if name not in left_out}
-    return {
-        name: _column(values, name, field.default)
-        for name, field in kind.model_fields.items()
-        if name not in left_out
-    }
+    columns = _at_once(kind, lines)
+    if columns is None:
+        columns = _values(kind, typed_rows(kind, path, list(lines)))
+    return {name: column for name, column in columns.items() if name not in left_out}
 
 
 def _column(values: list[dict[str, Any]], name: str, default: Any) -> list[Any]:
@@ -108,20 +107,20 @@ def _values(kind: type[Row], rows: Sequence[Row]) -> Columns:
     return {name: [getattr(row, name) for row in rows] for name in kind.model_fields}
 
 
-def _at_once(kind: type[Row], lines: Sequence[str]) -> list[dict[str, Any]] | None:
-    """A mapping a line; None where a line may not be one row, or is none."""
+def _at_once(kind: type[Row], lines: Sequence[str]) -> Columns | None:
+    """None where a line may not be one row, or is none."""
     groups = (lines[at : at + _TOGETHER] for at in range(0, len(lines), _TOGETHER))
     try:
         if any(_may_have_large("[" + ",".join(group) + "]") for group in groups):
             for line in lines:
                 if LARGE_NUMBER.search(line):
                     record_from_json(line)
-        return _plain_rows(kind, lines) or _validated(kind, lines)
+        return _plain_columns(kind, lines) or _validated(kind, lines)
     except ValueError:
         return None
 
 
-def _validated(kind: type[Row], lines: Sequence[str]) -> list[dict[str, Any]] | None:
+def _validated(kind: type[Row], lines: Sequence[str]) -> Columns | None:
     """A raw line break cannot stand in a text of JSON, nor an object within a row of plain values: where
     as many objects are found as there are lines, and each line begins with one, each line is one.
     """
@@ -129,12 +128,14 @@ def _validated(kind: type[Row], lines: Sequence[str]) -> list[dict[str, Any]] | 
     if lines and (text[1] != "{" or text.count(",\n{") != len(lines) - 1):
         return None
     values = _adapter(kind).validate_json(text)
-    return values if len(values) == len(lines) else None
+    if len(values) != len(lines):
+        return None
+    return {name: _column(values, name, field.default) for name, field in kind.model_fields.items()}
 
 
-def _plain_rows(kind: type[Row], lines: Sequence[str]) -> list[dict[str, Any]] | None:
-    """The rows of a kind without numbers where all their values are as they are to be: what validation
-    would give, in half of its time. None where it has to be asked.
+def _plain_columns(kind: type[Row], lines: Sequence[str]) -> Columns | None:
+    """The columns of a kind without numbers where all their values are as they are to be: what
+    validation would give, in half of its time. None where it has to be asked.
     """
     plain = _plain(kind)
     if plain is None:
@@ -142,27 +143,31 @@ def _plain_rows(kind: type[Row], lines: Sequence[str]) -> list[dict[str, Any]] |
     values = list(map(from_json, lines))
     if set(map(type, values)) - {dict}:
         return None
-    found = 0
-    for name, (required, allows) in plain.items():
+    columns: Columns = {}
+    missing = 0
+    for name, allows in plain.items():
+        field = kind.model_fields[name]
         try:
             column = list(map(itemgetter(name), values))
         except KeyError:
-            if required:
+            if field.is_required():
                 return None
-            column = [row[name] for row in values if name in row]
+            missing += sum(name not in row for row in values)
+            column = _column(values, name, field.default)
         if not allows(column):
             return None
-        found += len(column)
+        columns[name] = column
     # More where a key is no field's.
-    return values if found == sum(map(len, values)) else None
+    given = len(plain) * len(values) - missing
+    return columns if given == sum(map(len, values)) else None
 
 
 @cache
-def _plain(kind: type[Row]) -> dict[str, tuple[bool, Callable[[list[Any]], bool]]] | None:
-    """Field -> whether it is required, and a check of its values; None for kinds that have others than
-    texts, truths and listed words.
+def _plain(kind: type[Row]) -> dict[str, Callable[[list[Any]], bool]] | None:
+    """Field -> a check of its values; None for kinds that have others than texts, truths and listed
+    words.
     """
-    plain: dict[str, tuple[bool, Callable[[list[Any]], bool]]] = {}
+    plain: dict[str, Callable[[list[Any]], bool]] = {}
     for name, field in kind.model_fields.items():
         options = {field.annotation}
         while any(get_origin(one) in (Union, UnionType) for one in options):
@@ -171,7 +176,7 @@ def _plain(kind: type[Row]) -> dict[str, tuple[bool, Callable[[list[Any]], bool]
         types = {one for one in options if get_origin(one) is not Literal}
         if field.metadata or not types <= {str, bool, NoneType} or (words and str in types):
             return None
-        plain[name] = field.is_required(), partial(_are, frozenset(types), frozenset(words))
+        plain[name] = partial(_are, frozenset(types), frozenset(words))
     return plain
 
 

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lwft_bench.reporting.html import libraries, samples
-from lwft_bench.reporting.html.page import TableSection, as_data, page, quantity
+from lwft_bench.reporting.html.page import (
+    TableSection,
+    as_data,
+    page,
+    parts,
+    quantity,
+    table_markup,
+)
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.report import html_missing, write_report
@@ -89,7 +96,13 @@ def made(run: Path) -> str:
     about = context.about(context.comparisons[0])
     table = build_table("main", about)
     assert table is not None
-    return page(context, "What can be said.", [TableSection(None, about, table)])
+    return page(context, "What can be said.", [TableSection(about, table_markup(None, table))])
+
+
+@needs_libraries
+def test_a_page_of_parts_made_elsewhere_is_the_page(hostile: Path) -> None:
+    context = Context.of(read_run(hostile))
+    assert page(context, "", [], [part() for part in parts(context)]) == page(context, "", [])
 
 
 @needs_libraries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from lwft_bench.reporting.html import samples as html_samples
 from lwft_bench.reporting.html.samples import samples
+from lwft_bench.reporting.numbers.comparison import compare
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.rows import differences
 from lwft_bench.reporting.read import cells
@@ -128,6 +130,46 @@ def test_a_run_read_in_processes_is_the_run(
     assert spread.wordings.keys() == here.wordings.keys()
     for cell, words in here.wordings.items():
         np.testing.assert_array_equal(spread.wordings[cell], words)
+
+
+def test_comparisons_made_in_processes_are_those_made_here(
+    maker: RunMaker, forked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for model in ("tiny", "small"):
+        for seed in range(2):
+            maker.add(maker.method("fft", 0.5), seed, model=model)
+            maker.add(
+                maker.method("grass", 0.6, num_active=2, probabilities=True), seed, model=model
+            )
+        maker.add(maker.method("base", 0.1, trains=False), 0, model=model)
+    records = read_run(maker.finish())
+    spread = compare(records)
+    monkeypatch.setattr(module, "_processors", lambda: 1)
+    for one, here in zip(spread, compare(records), strict=True):
+        assert (one.model, one.task, one.suffix) == (here.model, here.task, here.suffix)
+        assert one.benchmarks == here.benchmarks
+        assert one.warnings == here.warnings
+        assert one.baseline is one.rows[0]
+        assert one.untrained is one.rows[2]
+        for row, own in zip(one.rows, here.rows, strict=True):
+            assert row.cells == own.cells
+            assert all(any(cell is known for known in records.cells) for cell in row.cells)
+            assert (row.label, row.accuracy) == (own.label, own.accuracy)
+            assert row.differences == own.differences
+            assert row.over_untrained == own.over_untrained
+            for name, table in own.correct.items():
+                pd.testing.assert_frame_equal(row.correct[name], table)
+
+
+def test_garbage_is_sought_as_before_once_a_report_is_made() -> None:
+    before = gc.isenabled(), gc.get_threshold()
+    with module.no_garbage_sought():
+        assert not gc.isenabled()
+        with module.nothing_looked_through():
+            assert gc.isenabled()
+            assert gc.get_threshold()[0] > before[1][0]
+        assert not gc.isenabled()
+    assert (gc.isenabled(), gc.get_threshold()) == before
 
 
 def test_samples_of_a_page_are_the_same_however_many_are_looked_at_first(

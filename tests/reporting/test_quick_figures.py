@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from lwft_bench.reporting.figures.axes import Canvas, PanelFigure
 from lwft_bench.reporting.figures.png import as_png
 from lwft_bench.reporting.figures.style import PAGES, fix_layout
+from lwft_bench.reporting.figures.texts import Renderer
 
 
 def drawn_on(figure: Figure) -> Figure:
@@ -42,6 +44,36 @@ def test_copied_ticks_and_kept_measures_give_the_same_pixels(page: str) -> None:
         fix_layout(quick)
         pixels = other.pixels()
     np.testing.assert_array_equal(pixels, np.asarray(canvas.buffer_rgba()))
+
+
+def written_on(figure: Figure, shift: float) -> Figure:
+    """Texts at places within pixels, turned, of several lines, as formulas and without smooth edges."""
+    for number in range(6):
+        place = 0.1 + 0.13 * number
+        figure.text(place + shift, place - shift / 3, "Größe 1,5 −3")
+        figure.text(place, place + shift, "two\nlines", rotation=25 * number, ha="center")
+    figure.text(0.7, 0.2 + shift, "$x^2$ of 4", parse_math=True)
+    figure.text(0.7, 0.1 + shift, "stairs", antialiased=False)
+    return figure
+
+
+def test_texts_kept_from_other_figures_give_the_same_pixels() -> None:
+    for shift in (0.0, 0.0007, 0.0, 0.0151, 1 / 300):
+        plain = written_on(Figure(figsize=(5, 3), dpi=100), shift)
+        canvas = FigureCanvasAgg(plain)
+        canvas.draw()
+        quick = Canvas(written_on(Figure(figsize=(5, 3), dpi=100), shift))
+        np.testing.assert_array_equal(quick.pixels(), np.asarray(canvas.buffer_rgba()))
+
+
+def test_a_forked_process_opens_fonts_of_its_own() -> None:
+    Canvas(written_on(Figure(figsize=(5, 3), dpi=100), 0.0)).pixels()
+    assert Renderer.glyphs
+    assert Renderer.bitmaps
+    child = os.fork()
+    if not child:
+        os._exit(len(Renderer.glyphs) + len(Renderer.bitmaps) > 0)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("opaque", [True, False])

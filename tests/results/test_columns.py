@@ -107,7 +107,14 @@ def test_samples_at_places(tmp_path: Path) -> None:
     folder = store.cell_folder("a")
     folder.mkdir(parents=True)
     (folder / "samples.jsonl").write_text("".join(sample(id=str(n)) + "\n" for n in range(4)))
-    assert samples_at(store, "a", [3, 1]) == [store.samples("a")[3], store.samples("a")[1]]
-    assert samples_at(store, "a", []) == []
+    rows = store.samples("a")
+    assert samples_at(store, "a", [3, 1]) == {
+        name: [getattr(rows[place], name) for place in (3, 1)] for name in SampleRow.model_fields
+    }
+    assert not any(samples_at(store, "a", []).values())
     with pytest.raises(UserError, match=r"samples\.jsonl: expected 5 items or more, found 4"):
         samples_at(store, "a", [4])
+    with (folder / "samples.jsonl").open("a") as file:
+        file.write(sample(id=4) + "\n")
+    with pytest.raises(UserError, match=r"samples\.jsonl:5: not a SampleRow: id: "):
+        samples_at(store, "a", [0, 4])

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, Tick
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+
+from lwft_bench.reporting.figures.texts import Renderer
 
 _TICK = "_get_tick"
 _ALIKE = "_copy_tick_props"
@@ -68,10 +69,10 @@ class Canvas(FigureCanvasAgg):
 
     _of: Any = None
 
-    def get_renderer(self) -> RendererAgg:
+    def get_renderer(self) -> Renderer:
         size = (*self.get_width_height(physical=True), self.figure.dpi)
         if size != self._of:
-            self.renderer, self._of = _Renderer(*size), size
+            self.renderer, self._of = Renderer(*size), size
         return self.renderer
 
     def pixels(self) -> np.ndarray:
@@ -81,20 +82,6 @@ class Canvas(FigureCanvasAgg):
         del self.renderer
         self._of = None
         return found
-
-
-class _Renderer(RendererAgg):
-    """Texts are measured once for all figures: most are the same numbers and names."""
-
-    sizes: ClassVar[dict[Any, tuple[float, float, float]]] = {}
-
-    def get_text_width_height_descent(
-        self, s: str, prop: FontProperties, ismath: Any
-    ) -> tuple[float, float, float]:
-        key = s, hash(prop), ismath, self.dpi
-        if key not in self.sizes:
-            self.sizes[key] = super().get_text_width_height_descent(s, prop, ismath)
-        return self.sizes[key]
 
 
 def measured_once(figure: Figure) -> None:

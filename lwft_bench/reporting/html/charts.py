@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -114,4 +115,4 @@ def _selections(context: Context, row: Row) -> list[dict[str, Any]]:
 
 
 def _number(value: float, digits: int = _DIGITS) -> float | None:
-    return float(f"{value:.{digits}g}") if np.isfinite(value) else None
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None

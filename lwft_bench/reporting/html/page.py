@@ -18,7 +18,7 @@ from typing import Any
 
 from lwft_bench.reporting.html.charts import charts
 from lwft_bench.reporting.html.libraries import PLOTLY, TABLES, TABLES_STYLE, Library, library
-from lwft_bench.reporting.html.samples import samples
+from lwft_bench.reporting.html.samples import first_items, samples
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.in_processes import in_processes
 from lwft_bench.reporting.render.formatting import NOTHING
@@ -41,30 +41,42 @@ _QUANTITY = re.compile(r"([+-]?[\d,]*\.?\d+)\s*(MiB|GiB|[kMGTPE](?=FLOP)|[kMBT](
 
 @dataclass(frozen=True, slots=True)
 class TableSection:
-    """A table under its heading. about: the model and task, or the run as a whole."""
+    """What `table_markup` gave of a table. about: the model and task, or the run as a whole."""
 
-    heading: str | None
     about: Context
-    table: Table
+    markup: str
 
 
-def page(context: Context, lead: str, sections: Sequence[TableSection]) -> str:
+def parts(context: Context) -> list[Callable[[], Any]]:
+    """What takes long of a page, to be made in any process; `page` gets what they give."""
+    about = _abouts(context)
+    return [
+        library(PLOTLY).packed,
+        library(TABLES).packed,
+        *(partial(_charts, one) for one in about),
+        *first_items(about),
+    ]
+
+
+def page(
+    context: Context,
+    lead: str,
+    sections: Sequence[TableSection],
+    made: Sequence[Any] | None = None,
+) -> str:
     """The HTML report of a run, the same text from the same results and libraries.
 
     Args:
         lead: what the figures allow to be said.
+        made: what `parts` gave, in their order; None: they are made here.
     """
-    records = context.records
-    about = [context.about(comparison) for comparison in context.comparisons]
-    own = Library(_asset("report.js"))
-    plotly, tables = library(PLOTLY), library(TABLES)
-    pieces: list[Callable[[], Any]] = [
-        plotly.packed,
-        tables.packed,
-        *(partial(charts, one) for one in about),
-    ]
-    packed_plotly, packed_tables, *drawn = in_processes(lambda piece: piece(), pieces)
-    data = {"charts": drawn, "samples": samples(about)}
+    records, about = context.records, _abouts(context)
+    own, plotly = Library(_asset("report.js")), library(PLOTLY)
+    if made is None:
+        made = list(in_processes(lambda part: part(), parts(context)))
+    packed_plotly, packed_tables, *others = made
+    drawn, items = others[: len(about)], others[len(about) :]
+    data = f'{{"charts":[{",".join(drawn)}],"samples":{as_data(samples(about, items))}}}'
     policy = (
         f"default-src 'none'; script-src {own.digest} {plotly.digest} blob:; "
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
@@ -76,7 +88,7 @@ def page(context: Context, lead: str, sections: Sequence[TableSection]) -> str:
             f"<p>{escaped_text(lead)}</p>",
             *_warnings(records.warnings),
             *(part for number, one in enumerate(about) for part in _about(number, one, sections)),
-            *(part for one in sections if one.about.current is None for part in _section(one)),
+            *(one.markup for one in sections if one.about.current is None),
         ]
     )
     return (
@@ -86,11 +98,16 @@ def page(context: Context, lead: str, sections: Sequence[TableSection]) -> str:
         f"<title>{escaped_text(records.title)}</title>\n"
         f"<style>{library(TABLES_STYLE).text}</style>\n<style>{_asset('report.css')}</style>\n"
         f"</head>\n<body>\n{body}\n"
-        f'<script type="application/json" id="data">{as_data(data)}</script>\n'
+        f'<script type="application/json" id="data">{data}</script>\n'
         f'<script type="application/gzip" id="plotly">{packed_plotly}</script>\n'
         f'<script type="application/gzip" id="tables">{packed_tables}</script>\n'
         f"<script>{own.text}</script>\n</body>\n</html>\n"
     )
+
+
+def table_markup(heading: str | None, table: Table) -> str:
+    """A table under its heading, or its title."""
+    return "\n".join([f"<h3>{escaped_text(heading or table.title)}</h3>", *_table(table)])
 
 
 def escaped_text(text: str) -> str:
@@ -102,6 +119,14 @@ def as_data(data: Any) -> str:
     """JSON that ends no script block, whatever texts are in it."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _charts(context: Context) -> str:
+    return as_data(charts(context))
+
+
+def _abouts(context: Context) -> list[Context]:
+    return [context.about(comparison) for comparison in context.comparisons]
 
 
 def _asset(name: str) -> str:
@@ -121,16 +146,9 @@ def _about(number: int, context: Context, sections: Sequence[TableSection]) -> I
         for name, heading in parts.items()
     )
     yield accuracy
-    for section in sections:
-        if section.about.current is comparison:
-            yield from _section(section)
+    yield from (one.markup for one in sections if one.about.current is comparison)
     yield from others
     yield "</section>"
-
-
-def _section(section: TableSection) -> Iterator[str]:
-    yield f"<h3>{escaped_text(section.heading or section.table.title)}</h3>"
-    yield from _table(section.table)
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:

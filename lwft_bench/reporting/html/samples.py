@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,6 @@ from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.in_processes import in_processes
 from lwft_bench.results.columns import samples_at
 from lwft_bench.results.store import RunStore
-from lwft_bench.schema.rows import SampleRow
 
 MOST_BYTES = 2_500_000
 """Of all texts in a report, over which later items of each benchmark are left out."""
@@ -25,6 +24,7 @@ Answer = list[Any]
 
 _SHORT = 24
 """Bytes of a short answer."""
+_READ = ("benchmark", "id", "prompt", "answer", "response", "prediction", "correct")
 
 
 @dataclass(slots=True)
@@ -49,12 +49,26 @@ class _Items:
     items: list[_Item] = field(default_factory=list)
 
 
-def samples(contexts: Sequence[Context]) -> list[dict[str, Any]]:
+FirstItems: TypeAlias = dict[str, _Items]
+"""By benchmark, of one model and task."""
+
+
+def first_items(contexts: Sequence[Context]) -> list[Callable[[], FirstItems]]:
+    """What makes `found` for `samples`, one of each model and task."""
+    return [partial(_items, one, _likely(contexts)) for one in contexts]
+
+
+def samples(
+    contexts: Sequence[Context], found: Sequence[FirstItems] | None = None
+) -> list[dict[str, Any]]:
     """Of each model and task: its cells, and by benchmark the items with an answer a cell.
 
     `total` says how many items there are; where texts are too long, fewer are given of each benchmark.
+
+    Args:
+        found: what `first_items` gave, where that was made beside other things.
     """
-    found, shown = _given(contexts)
+    found, shown = _given(contexts, found or _all_items(contexts, _likely(contexts)))
     return [
         {
             "cells": [
@@ -87,23 +101,34 @@ def samples(contexts: Sequence[Context]) -> list[dict[str, Any]]:
     ]
 
 
-def _given(contexts: Sequence[Context]) -> tuple[list[dict[str, _Items]], int]:
+def _given(
+    contexts: Sequence[Context], found: Sequence[FirstItems]
+) -> tuple[Sequence[FirstItems], int]:
     """The benchmarks of each context, and how many items of each are given.
 
     Texts are read of as many items as are likely to be given, and of twice as many until that is said.
     """
-    answers = sum(len(row.done) * len(row.correct) for c in contexts for row in c.comparison.rows)
-    most = 1 + MOST_BYTES // (_SHORT * max(1, answers))
+    most = _likely(contexts)
     while True:
-        found = list(in_processes(partial(_items, most=most), contexts))
         items = [own for benchmarks in found for own in benchmarks.values()]
         shown = _number_shown([own.items for own in items])
         if shown < most or all(own.total <= most for own in items):
             return found, shown
         most *= 2
+        found = _all_items(contexts, most)
 
 
-def _items(context: Context, most: int) -> dict[str, _Items]:
+def _likely(contexts: Sequence[Context]) -> int:
+    """One more than as many short answers fill the report."""
+    answers = sum(len(row.done) * len(row.correct) for c in contexts for row in c.comparison.rows)
+    return 1 + MOST_BYTES // (_SHORT * max(1, answers))
+
+
+def _all_items(contexts: Sequence[Context], most: int) -> list[FirstItems]:
+    return list(in_processes(partial(_items, most=most), contexts))
+
+
+def _items(context: Context, most: int) -> FirstItems:
     """Benchmark -> its first items, at most so many, in the order of the files. What cells were asked in
     other words is another item.
     """
@@ -123,20 +148,19 @@ def _items(context: Context, most: int) -> dict[str, _Items]:
         own = np.flatnonzero(benchmarks[first] == number)
         found[str(name)] = _Items(len(own))
         wanted[own[np.argsort(first[own])[:most]]] = True
-    known: dict[tuple[str, str, str, str], _Item] = {}
+    known: dict[tuple[str, ...], _Item] = {}
     given = np.split(wanted[items.reshape(-1)], np.cumsum([len(one) for one in places])[:-1])
     for cell, here in zip(cells, given, strict=True):
-        for sample in samples_at(store, cell, np.flatnonzero(here).tolist()):
-            key = (sample.benchmark, sample.id, sample.prompt, sample.answer)
-            if key not in known:
-                known[key] = _Item(*key[1:])
-                found[sample.benchmark].items.append(known[key])
-            known[key].answers[cell] = _answer(sample)
+        columns = samples_at(store, cell, np.flatnonzero(here).tolist())
+        for benchmark, *words, response, prediction, correct in zip(
+            *map(columns.__getitem__, _READ), strict=True
+        ):
+            item = (benchmark, *words)
+            if item not in known:
+                known[item] = _Item(*words)
+                found[benchmark].items.append(known[item])
+            known[item].answers[cell] = [response, prediction, int(correct)]
     return found
-
-
-def _answer(sample: SampleRow) -> Answer:
-    return [sample.response, sample.prediction, int(sample.correct)]
 
 
 def _number_shown(benchmarks: Sequence[Sequence[_Item]]) -> int:

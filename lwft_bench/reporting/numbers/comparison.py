@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from lwft_bench.reporting.numbers.comparability import (
     setting_warnings,
@@ -15,6 +16,8 @@ from lwft_bench.reporting.numbers.statistics import (
     Estimate,
     crossed_means,
 )
+from lwft_bench.reporting.read.by_cell import ByCell
+from lwft_bench.reporting.read.in_processes import in_processes
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.reporting.read.tunings import ReportedTuning, edge_warnings
 from lwft_bench.schema.suite import AVERAGE
@@ -49,18 +52,47 @@ class Comparison:
 
 def compare(records: RunRecords) -> list[Comparison]:
     """One comparison for each model and task, in the order of the suite."""
-    correctness = Correctness(records.samples, records.samples_by_cell)
-    pairs = dict.fromkeys((cell.model, cell.task) for cell in records.cells)
+    of_pairs: dict[tuple[str, str], list[ReportedCell]] = {}
+    for cell in records.cells:
+        of_pairs.setdefault((cell.model, cell.task), []).append(cell)
+    several, samples = len(of_pairs) > 1, records.samples_by_cell  # once for all processes
+    work = partial(_without_cells, records, samples, several)
+    found = in_processes(work, [*of_pairs.values()])
     return [
-        _compare(
-            [cell for cell in records.cells if (cell.model, cell.task) == pair],
-            correctness,
-            records.baseline,
-            [one for one in records.tunings if (one.model, one.task) == pair],
-            suffix="--{}--{}".format(*pair) if len(pairs) > 1 else "",
-        )
-        for pair in pairs
+        _with_cells(one, [tuple(cells[place] for place in own) for own in places])
+        for (one, places), cells in zip(found, of_pairs.values(), strict=True)
     ]
+
+
+def _without_cells(
+    records: RunRecords, samples: ByCell, several: bool, cells: list[ReportedCell]
+) -> tuple[Comparison, list[list[int]]]:
+    """Of one model and task, and of each row the places of its cells. Those, with their results, are
+    most of it, and there already where it is handed to.
+    """
+    model, task = cells[0].model, cells[0].task
+    found = _compare(
+        cells,
+        Correctness(samples.of_all(cell.id for cell in cells)),
+        records.baseline,
+        [one for one in records.tunings if (one.model, one.task) == (model, task)],
+        suffix=f"--{model}--{task}" if several else "",
+    )
+    place = {id(cell): number for number, cell in enumerate(cells)}
+    places = [[place[id(cell)] for cell in row.cells] for row in found.rows]
+    return _with_cells(found, [()] * len(places)), places
+
+
+def _with_cells(comparison: Comparison, cells: Sequence[tuple[ReportedCell, ...]]) -> Comparison:
+    """The same with other cells for each row."""
+    rows = [replace(row, cells=own) for row, own in zip(comparison.rows, cells, strict=True)]
+    instead = {id(row): other for row, other in zip(comparison.rows, rows, strict=True)}
+    return replace(
+        comparison,
+        rows=tuple(rows),
+        baseline=instead.get(id(comparison.baseline)),
+        untrained=instead.get(id(comparison.untrained)),
+    )
 
 
 def _compare(
@@ -157,15 +189,18 @@ def _warnings(rows: Sequence[Row], base: Row | None, baseline: str | None) -> It
         shown = ", ".join(sorted(str(number) for number in threads))
         yield f"Speeds were measured with different numbers of threads ({shown})."
     for row in rows:
+        counted = {name: scores.to_dict() for name, scores in row.by_seed.items()}
         for cell in row.done:
-            yield from _score_warnings(row, cell)
+            yield from _score_warnings(row, cell, counted)
 
 
-def _score_warnings(row: Row, cell: ReportedCell) -> Iterator[str]:
+def _score_warnings(
+    row: Row, cell: ReportedCell, by_seed: dict[str, dict[int, float]]
+) -> Iterator[str]:
     """The report counts the samples itself; a result file that says otherwise is pointed out."""
     assert cell.result is not None
     for score in cell.result.scores:
-        counted = row.by_seed.get(score.benchmark)
+        counted = by_seed.get(score.benchmark)
         if counted is None:
             yield f"{cell.id} has a score for {score.benchmark} but no samples: it is left out."
         elif row.correct[score.benchmark].shape[1] != score.num_items or (

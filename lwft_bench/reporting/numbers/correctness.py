@@ -15,13 +15,13 @@ _Tables = tuple[dict[str, pd.DataFrame], dict[str, pd.Series]]
 
 
 class Correctness:
-    """A run's samples by cell, their texts as numbers: a run of thousands of cells has few of them.
+    """Samples by cell, their texts as numbers: thousands of cells have few of them.
 
-    samples, by_cell: as in `RunRecords`.
+    samples: as in `RunRecords`, all or those of some cells.
     """
 
-    def __init__(self, samples: pd.DataFrame, by_cell: ByCell) -> None:
-        self._by_cell = by_cell
+    def __init__(self, samples: pd.DataFrame) -> None:
+        self._by_cell = ByCell(samples)
         self._benchmarks, self._benchmark_names = pd.factorize(samples["benchmark"])
         self._items, self._item_names = pd.factorize(samples["id"], sort=True)
         self._clusters, self._cluster_names = pd.factorize(samples["cluster"])

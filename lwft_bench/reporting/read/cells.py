@@ -163,7 +163,7 @@ class _Reader:
         if result.memory is None or result.memory.step is None:
             return result
         step = result.memory.step
-        step = self._steps.setdefault(marshal.dumps(step.model_dump()), step)
+        step = self._steps.setdefault(marshal.dumps(tuple(step)), step)
         memory = result.memory.model_copy(update={"step": step})
         return result.model_copy(update={"memory": memory})
 

@@ -35,7 +35,6 @@ from lwft_bench.schema.tables import TableSpec
 class RunRecords:
     """Everything a report is built from. The frames hold done cells only.
 
-    results: one row a cell, whatever its status: every number of its result, with dotted names.
     samples: cell, benchmark, id, correct, overlap (exact, near, None or `NOT_SOUGHT`), cluster (of
         items that belong together, such as one template's; else the id); one row an item.
     steps: cell and the columns of steps.jsonl.
@@ -56,7 +55,6 @@ class RunRecords:
     description: str
     baseline: str | None
     cells: tuple[ReportedCell, ...]
-    results: pd.DataFrame
     samples: pd.DataFrame
     steps: pd.DataFrame
     selections: pd.DataFrame
@@ -69,6 +67,11 @@ class RunRecords:
     warnings: tuple[str, ...] = ()
     timing: ReportedTiming = field(default_factory=ReportedTiming)
     wordings: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """One row a cell, whatever its status: every number of its result, with dotted names."""
+        return pd.DataFrame([_flat_result(cell) for cell in self.cells])
 
     @cached_property
     def samples_by_cell(self) -> ByCell:
@@ -119,7 +122,6 @@ def read_run(folder: Path, meanwhile: Callable[[], object] = lambda: None) -> Ru
         description=suite.description,
         baseline=suite.baseline,
         cells=tuple(cells),
-        results=pd.DataFrame([_flat_result(cell) for cell in cells]),
         samples=frames.samples,
         steps=frames.steps,
         selections=frames.selections,
