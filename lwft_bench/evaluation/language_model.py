@@ -41,7 +41,7 @@ from lwft_bench.evaluation.shared_contexts import (
 from lwft_bench.evaluation.stopping import StopTexts
 from lwft_bench.schema.result import AnswerEngine
 
-FEWEST_TREES = 8
+FEWEST_TREES = 16
 """Items with choices from which on to look whether trees are right: for less that takes too long."""
 
 

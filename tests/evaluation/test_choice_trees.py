@@ -93,7 +93,7 @@ def test_an_item_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     items = [Choices([5] * 30 + [k], [[7, 8, 9], [7, 8, 10], [4, 4]]) for k in range(FEWEST_TREES)]
     ours = ModelInMemory(model, tokenizer, 12, lambda: None)
     ours._loglikelihood_tokens(requests_of(items), disable_tqdm=True)
-    assert shapes == [(4, 34), (4, 34)]
+    assert shapes == [(4, 34)] * 4
     shapes.clear()
     ours._loglikelihood_tokens(requests_of(items[1:]), disable_tqdm=True)
     assert max(length for _, length in shapes) == 31, "of few items the contexts are shared"
