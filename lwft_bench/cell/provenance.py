@@ -73,7 +73,7 @@ def command_line() -> str:
     if launched():
         ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")
         name = ["torchrun", "--nproc-per-node", ranks, "-m", "lwft_bench"]
-    return shlex.join([*name, *sys.argv[1:]])
+    return os.fsencode(shlex.join([*name, *sys.argv[1:]])).decode("utf-8", "replace")
 
 
 def versions() -> dict[str, str | None]:

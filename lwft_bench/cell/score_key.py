@@ -46,15 +46,17 @@ _OTHER_DISTRIBUTIONS = (
 """What computes answers, or tokens, where it is installed, beside what provenance names."""
 
 _ENVIRONMENT = (
-    "ATEN_CPU_CAPABILITY",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "MKL_CBWR",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "NVIDIA_TF32_OVERRIDE",
-    "ONEDNN_DEFAULT_FPMATH_MODE",
-    "ONEDNN_MAX_CPU_ISA",
+    "ATEN_",
+    "CT2_",
+    "CUBLAS_",
+    "CUDNN_",
+    "DNNL_",
+    "MKL_",
+    "NVIDIA_TF32",
+    "ONEDNN_",
+    "TORCH_",
 )
-"""Variables that change how products are rounded."""
+"""What the names of variables begin with that may change how products are computed and rounded."""
 
 _DOCUMENTATION = {"title", "description", "licence", "contamination", "source"}
 """Keys of a benchmark that answers do not depend on once its items are known."""
@@ -178,7 +180,11 @@ def _device(device: torch.device) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "type": device.type,
         "float32_products": torch.get_float32_matmul_precision(),
-        "environment": {name: os.environ.get(name) for name in _ENVIRONMENT},
+        "environment": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(_ENVIRONMENT)
+        },
     }
     if device.type == "cpu":
         return facts | {

@@ -115,14 +115,14 @@ def _score_untrained(
     not_taken = None
     try:
         if reuse and (found := take(place, facts, asked)):
-            emit(Noted(f"not evaluated: its answers were kept by {found[0].origin.run}"))
+            emit(Noted(f"not evaluated: its answers were kept by {one_line(found[0].origin.run)}"))
             return _as_kept(loaded, asked, *found, emit)
     except NotTaken as error:
         not_taken = one_line(str(error))
         emit(Noted(f"scores that were kept of this model cannot be taken: {not_taken}"))
     scored = score(loaded, emit, ranks)
     origin = EarlierEvaluation(
-        run=one_line(folder.resolve().parents[1].name),
+        run=one_line(folder.resolve().parents[1].name)[:255],
         cell=cell.id,
         finished=now().isoformat(timespec="seconds"),
         seconds=scored.seconds,

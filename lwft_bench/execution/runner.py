@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from lwft_bench.data.caches import scores_folder
 from lwft_bench.execution.checks import check_in_full, check_processes
 from lwft_bench.execution.choice import Choice, choices, told
 from lwft_bench.execution.company import SharedRun, joined
@@ -65,6 +66,7 @@ def run_suite(
         UserError: If the directory cannot be used.
     """
     options = options or RunOptions()
+    scores_folder()  # what is wrong with it is told now, and not after hours
     store = RunStore(out)
     ranks = ALONE
     if launched():

@@ -68,7 +68,7 @@ def _needs(plan: SuitePlan, rows: dict[str, PlanRow]) -> Table:
     shown = pd.DataFrame(display).fillna(show.NOTHING)
     return Table(
         name="plan",
-        title=f"{plan.suite.title}: what each cell needs"
+        title=f"{plan.suite.title or plan.suite.name}: what each cell needs"
         + (f" of {show.memory(plan.budget)}" if plan.budget else ""),
         display=shown,
         values=shown,

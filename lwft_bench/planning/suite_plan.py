@@ -9,7 +9,7 @@ from typing import Any
 from lwft_bench.planning.budget import Allowance, Change, fits, smallest_change
 from lwft_bench.planning.plan import CellPlan, Planner
 from lwft_bench.plugins.files import load_plugin
-from lwft_bench.preflight.cells import check_cells
+from lwft_bench.preflight.cells import check_cells, check_structures
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.findings import Findings
@@ -94,11 +94,13 @@ def plan_suite(
 def _tell_findings(suite: Suite, tell: Callable[[str], None]) -> None:
     """What can be planned need not run: its data may be elsewhere, or too long for the model."""
     runnable = [cell for cell in suite.all_cells if _has_tokenizer(cell)]
-    findings = check_cells(runnable, weights=False).placed(suite.placed)
-    for text, hint in findings.problems.items():
-        tell(f"`lwft-bench run` will refuse this: {text}" + (f"\n  {hint}" if hint else ""))
-    for warning in findings.warnings:
-        tell(f"warning: {warning}")
+    others = [cell for cell in suite.all_cells if not _has_tokenizer(cell)]
+    for findings in (check_cells(runnable, weights=False), check_structures(others)):
+        found = findings.placed(suite.placed)
+        for text, hint in found.problems.items():
+            tell(f"`lwft-bench run` will refuse this: {text}" + (f"\n  {hint}" if hint else ""))
+        for warning in found.warnings:
+            tell(f"warning: {warning}")
 
 
 def _has_tokenizer(cell: Cell) -> bool:

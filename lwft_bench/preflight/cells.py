@@ -42,7 +42,6 @@ def check_cells(cells: Sequence[Cell], *, weights: bool = True) -> Findings:
 def _check_model(cells: Sequence[Cell], findings: Findings, weights: bool) -> None:
     """cells: all those of one model."""
     from lwft_bench.models.loading import load_tokenizer
-    from lwft_bench.preflight.structure import structure_of
     from lwft_bench.preflight.weights import check_weights
 
     model = cells[0].model
@@ -50,11 +49,7 @@ def _check_model(cells: Sequence[Cell], findings: Findings, weights: bool) -> No
     if weights:
         with findings.collected(where):
             check_weights(model)
-    structure: Structure | None = None
-    for alike in _alike(cells, _structural):
-        with findings.collected(f"{where}, method {alike[0].method.name}"):
-            structure = structure_of(alike[0])
-            _warn_of_reach(alike[0], structure, findings)
+    structure = _check_structure(cells, findings)
     if structure is not None:
         _check_planted(cells, structure, findings)
     tokenizer: PreTrainedTokenizerBase | None = None
@@ -64,6 +59,26 @@ def _check_model(cells: Sequence[Cell], findings: Findings, weights: bool) -> No
         return
     for of_task in _alike(cells, lambda cell: cell.task):
         _check_task(of_task, tokenizer, structure, findings)
+
+
+def check_structures(cells: Sequence[Cell]) -> Findings:
+    """What is wrong with models that have nothing but a config."""
+    findings = Findings()
+    for of_model in _alike(cells, _files):
+        _check_structure(of_model, findings)
+    return findings
+
+
+def _check_structure(cells: Sequence[Cell], findings: Findings) -> Structure | None:
+    """cells: all those of one model. The structure is that of the last of them that has no problem."""
+    from lwft_bench.preflight.structure import structure_of
+
+    structure: Structure | None = None
+    for alike in _alike(cells, _structural):
+        with findings.collected(f"model {alike[0].model.name}, method {alike[0].method.name}"):
+            structure = structure_of(alike[0])
+            _warn_of_reach(alike[0], structure, findings)
+    return structure
 
 
 def _warn_of_reach(cell: Cell, structure: Structure, findings: Findings) -> None:
@@ -122,8 +137,9 @@ def _structural(cell: Cell) -> Any:
     """What decides how a cell's model is put together."""
     method, training = cell.method, cell.training
     kernels = training.attention, training.kernels, training.compile, training.device
-    how = *kernels, training.precision, training.sharded
-    return method.adapter, method.always_train, method.units, *how
+    how = *kernels, training.precision, training.sharded, training.batching, training.router_loss
+    of_method = method.adapter, method.always_train, method.units, method.trains
+    return *of_method, *how, cell.evaluation.engine
 
 
 def _lengths(cell: Cell) -> Any:

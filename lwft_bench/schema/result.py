@@ -6,9 +6,9 @@ never merged silently.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from lwft_bench.schema.base import CellId, Name
 from lwft_bench.schema.load import Load
@@ -213,14 +213,14 @@ class Training(Record):
 class EarlierEvaluation(Record):
     """The evaluation by another run, or by another cell of this one, that scores are taken from."""
 
-    run: str
+    run: Annotated[str, Field(max_length=255)]
     """The name of its directory."""
     cell: CellId
-    finished: str
+    finished: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
     """When, in UTC."""
-    seconds: float
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """What it took there."""
-    key: str
+    key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """sha256 (hex) over all that its answers depend on: see lwft_bench.cell.score_key."""
 
 

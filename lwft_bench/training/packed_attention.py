@@ -19,6 +19,7 @@ from transformers.masking_utils import sdpa_mask
 
 from lwft_bench.data.masks import unmasked
 from lwft_bench.data.micro_batches import Packing
+from lwft_bench.models.parts import find_parts
 from lwft_bench.schema.errors import UserError, described
 from lwft_bench.training.causal_sequences import CausalSequences, takes
 from lwft_bench.training.causality import NOISE, embeddings_apart
@@ -58,7 +59,7 @@ def require_exchanged(model: nn.Module) -> None:
         model: On the meta device, after `attend_by_sequence`.
 
     Raises:
-        UserError: No layer's attention is told which tokens belong together.
+        UserError: Not every layer's attention is told which tokens belong together.
     """
     told: list[bool] = []
 
@@ -74,10 +75,11 @@ def require_exchanged(model: nn.Module) -> None:
         return  # of a model's own code, which may raise anything where there are no values
     finally:
         AttentionInterface.register(NAME, attend)
-    if not any(told):
+    layers = len(find_parts(model).layers)
+    if sum(told) < layers:
         raise UserError(
-            "training.batching: packed: this model's code does not let its attention be told which"
-            " tokens of a row belong together",
+            "training.batching: packed: this model's code lets the attention of "
+            f"{sum(told)} of its {layers} layers be told which tokens of a row belong together",
             _INSTEAD,
         )
 

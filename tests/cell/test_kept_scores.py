@@ -25,6 +25,7 @@ from lwft_bench.evaluation import harness
 from lwft_bench.results.atomic import write_json_atomic
 from lwft_bench.results.reading import read_result_file
 from lwft_bench.schema.cell import Cell
+from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.events import Noted
 from lwft_bench.schema.result import CellResult, EarlierEvaluation
 from lwft_bench.schema.run import CellRecord, digest_of
@@ -37,8 +38,8 @@ FACTS: dict[str, Any] = {"weights": "a", "device": {"threads": 1, "name": None}}
 
 def made(facts: dict[str, Any] = FACTS, response: str = "<b>two</b> é\n") -> KeptScores:
     origin = EarlierEvaluation(
-        run="arith", cell="m--base--t--seed0", finished="2026-01-02", seconds=1.5,
-        key=digest_of(facts),
+        run="arith", cell="m--base--t--seed0", finished="2026-01-02T03:04:05+00:00",
+        seconds=1.5, key=digest_of(facts),
     )  # fmt: skip
     answers = [
         KeptAnswer(benchmark="add-sub", id=item.id, response=response, prediction=None, correct=ok)
@@ -101,6 +102,9 @@ CONTENTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "no truth": lambda value: value["answers"][0].update(correct="perhaps"),
     "a key more": lambda value: value.update(more=1),
     "a key less": lambda value: value.pop("engine"),
+    "a run whose name is a book": lambda value: value["origin"].update(run="x" * 999),
+    "a date that is markup": lambda value: value["origin"].update(finished="<b>|x"),
+    "less time than none": lambda value: value["origin"].update(seconds=-1e300),
     "a cell that leads elsewhere": lambda value: value["origin"].update(cell="../../elsewhere"),
 }
 
@@ -216,6 +220,9 @@ def test_where_they_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("LWFT_BENCH_SCORES")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert scores_folder() == tmp_path / "lwft-bench" / "scores"
+    monkeypatch.setenv("LWFT_BENCH_SCORES", "~nobody-of-this-name/x")
+    with pytest.raises(UserError, match="no home folder is known for '~nobody"):
+        scores_folder()
 
 
 # Of whole cells.

@@ -85,3 +85,10 @@ def test_commit_and_dirty_flag_of_the_packages_checkout(
     assert commit() == {"commit": git("rev-parse", "HEAD"), "dirty": False}
     (package / "new.py").write_text("")
     assert commit() == {"commit": git("rev-parse", "HEAD"), "dirty": True}
+
+
+def test_a_command_with_bytes_that_are_no_text_can_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["lwft-bench", "run", "caf\udce9.yaml"])
+    assert command_line().encode() == "lwft-bench run 'caf\N{REPLACEMENT CHARACTER}.yaml'".encode()

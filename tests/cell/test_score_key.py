@@ -180,9 +180,12 @@ def test_threads_instructions_and_rounding_count(
     keys.append(key(loaded))
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     keys.append(key(loaded))
-    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
-    keys.append(key(loaded))
-    assert len(set(keys)) == 5
+    for name in ("MKL_CBWR", "CT2_FORCE_CPU_ISA", "DNNL_DEFAULT_FPMATH_MODE"):
+        monkeypatch.setenv(name, "COMPATIBLE")
+        keys.append(key(loaded))
+    assert len(set(keys)) == 7
+    monkeypatch.setenv("EDITOR", "another")
+    assert key(loaded) == keys[-1]
 
 
 def test_a_devices_name_is_the_accelerators(

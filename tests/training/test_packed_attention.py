@@ -13,7 +13,7 @@ from lwft_bench.dry_run.dry_run import dry_run
 from lwft_bench.dry_run.steps import BatchShape
 from lwft_bench.evaluation.converted import with_noise
 from lwft_bench.models.loading import load_model
-from lwft_bench.preflight.cells import check_cells
+from lwft_bench.preflight.cells import check_cells, check_structures
 from lwft_bench.schema.cell import ModelConfig, TrainingConfig
 from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies.base import Needs
@@ -291,14 +291,44 @@ def test_what_packing_cannot_do_is_told_before_a_run() -> None:
     assert "the loss that balances the routers" in told
 
 
-@pytest.mark.parametrize("model_type", ["falcon", "stablelm", "nemotron"])
+def test_each_batching_of_a_model_is_checked() -> None:
+    """One that is padded, checked before a packed one of the same method, says nothing of it."""
+    padded, packed = smoke_cell(), smoke_cell(batching="packed")
+    config = LLAMA | {"model_type": "stablelm"}
+    other = padded.model.model_copy(update={"path": None, "config": config})
+    cells = [cell.model_copy(update={"model": other}) for cell in (padded, packed)]
+    (told,) = check_structures(cells).problems
+    assert "0 of its 4 layers" in told
+
+
+def test_a_model_that_can_only_be_planned_is_checked_too() -> None:
+    packed = smoke_cell(batching="packed")
+    update = {"path": None, "config": LLAMA | {"model_type": "nemotron"}, "tokenizer": None}
+    other = packed.model.model_copy(update=update)
+    (told,) = check_structures([packed.model_copy(update={"model": other})]).problems
+    assert "0 of its 4 layers" in told
+
+
+RECURRENT = {"num_hidden_layers": 3, "lru_width": 16, "attention_window_size": 16}
+
+
+@pytest.mark.parametrize(
+    "model_type", ["falcon", "stablelm", "nemotron", "recurrent_gemma", "lfm2"]
+)
 def test_attention_that_is_not_told_is_refused_before_a_run(model_type: str) -> None:
-    """Falcon's attention is its own; the layers of the others hand nothing on to theirs."""
+    """Falcon's attention is its own, layers of StableLM and Nemotron hand nothing on to theirs, and some
+    layers of the others have none.
+    """
     changes = Changes(settings=("training.batching=packed",), methods=("fft",))
     (cell,) = load_suite("smoke", changes).cells
     unknown = {"intermediate_size", "num_key_value_heads"} if model_type == "falcon" else set()
     config = {k: v for k, v in LLAMA.items() if k not in unknown} | {"model_type": model_type}
+    if model_type == "recurrent_gemma":
+        config |= RECURRENT
+        del config["max_position_embeddings"]
+    if model_type == "lfm2":
+        config |= {"layer_types": ["conv", "full_attention"] * 2}
     update = {"path": None, "config": config, "tokenizer": "embedded"}
     other = cell.model.model_copy(update=update)
     (told,) = check_cells([cell.model_copy(update={"model": other})]).problems
-    assert "does not let its attention be told" in told
+    assert "layers be told which tokens" in told

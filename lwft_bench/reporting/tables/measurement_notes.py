@@ -84,11 +84,14 @@ def speed_note(comparison: Comparison, found: TimedComparison | None = None) -> 
         else ""
     )
     shown_threads = f" ({spread(threads, str)} CPU threads)" if threads else ""
-    steps = spread([one.num_steps_timed for one in every], str)
+    counts = [one.num_steps_timed for one in every]
+    steps = f"{spread(counts, str)} timed steps a cell"
+    if 0 in counts:
+        steps += ", and with 0 all of its steps, as none is left without those of warm-up"
     name = "Tokens/s, own cells" if found else "Tokens/s"
     return (
         f"{name}: target tokens (those in the loss) per second of training on "
-        f"{hardware_names(comparison)}{shown_threads}; {steps} timed steps a cell "
+        f"{hardware_names(comparison)}{shown_threads}; {steps} "
         f"({_cells(by_row)}); warm-up, probing, validation, evaluation and checkpoints excluded."
         f"{_END_TO_END if any(map(whole_speed, comparison.trained)) else ''}{not_alone}"
     )
