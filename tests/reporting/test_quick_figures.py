@@ -8,14 +8,14 @@ import os
 import numpy as np
 import pytest
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from lwft_bench.reporting.figures.axes import Canvas, PanelFigure
 from lwft_bench.reporting.figures.png import as_png
 from lwft_bench.reporting.figures.style import PAGES, fix_layout
-from lwft_bench.reporting.figures.texts import Renderer
+from lwft_bench.reporting.figures.texts import Renderer, renderer
 
 
 def drawn_on(figure: Figure) -> Figure:
@@ -44,6 +44,12 @@ def test_copied_ticks_and_kept_measures_give_the_same_pixels(page: str) -> None:
         fix_layout(quick)
         pixels = other.pixels()
     np.testing.assert_array_equal(pixels, np.asarray(canvas.buffer_rgba()))
+
+
+def test_a_release_that_was_not_tried_draws_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(renderer(8, 8, 90)) is Renderer
+    monkeypatch.setattr("matplotlib.__version_info__", (3, 12, 0, "final", 0))
+    assert type(renderer(8, 8, 90)) is RendererAgg
 
 
 def written_on(figure: Figure, shift: float) -> Figure:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, Tick
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 
-from lwft_bench.reporting.figures.texts import Renderer
+from lwft_bench.reporting.figures.texts import renderer
 
 _TICK = "_get_tick"
 _ALIKE = "_copy_tick_props"
@@ -69,10 +69,10 @@ class Canvas(FigureCanvasAgg):
 
     _of: Any = None
 
-    def get_renderer(self) -> Renderer:
+    def get_renderer(self) -> RendererAgg:
         size = (*self.get_width_height(physical=True), self.figure.dpi)
         if size != self._of:
-            self.renderer, self._of = Renderer(*size), size
+            self.renderer, self._of = renderer(*size), size
         return self.renderer
 
     def pixels(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 Most texts of a report are the same numbers and names, and many stand at the same place within a pixel.
 Nothing here changes a picture. Fonts are forgotten in forked processes. The methods that begin with `_`
 are matplotlib's own, which it asks for itself: a release that has none of such a name does its own, and
-takes longer.
+takes longer, as does one that they were not tried with.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import math
 import os
 from typing import Any, ClassVar
 
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import RendererAgg, get_hinting_flag
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
+_NOT_TRIED = (3, 12)
+"""matplotlib's version from which on its own methods may ask for something else."""
 _PARTS = 64
 """Of a pixel, in which a glyph's place is told."""
 
@@ -85,6 +88,12 @@ class Renderer(RendererAgg):
 if hasattr(os, "register_at_fork"):
     # Forked processes would share the places in fonts' files; matplotlib forgets its own for that.
     os.register_at_fork(after_in_child=Renderer.forget)
+
+
+def renderer(width: float, height: float, dpi: float) -> RendererAgg:
+    """What a figure of so many pixels is drawn with."""
+    tried = matplotlib.__version_info__ < _NOT_TRIED
+    return (Renderer if tried else RendererAgg)(width, height, dpi)
 
 
 def _bitmap(font: Any, number: int) -> tuple[np.ndarray, int, int]:
