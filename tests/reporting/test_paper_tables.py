@@ -116,6 +116,7 @@ def test_seeds_of_two_runs_are_averaged_and_cells_of_both_count_once(maker: RunM
     assert [len(row.done) for row in comparison.rows] == [3, 1]
     (told,) = (one for one in records.warnings if "Counted once" in one)
     assert "tiny--fft--arith--seed1 of other" in told
+    assert records.results["cell"].to_list() == [cell.id for cell in records.cells]
 
 
 def test_cells_of_another_torch_are_rows_of_their_own_and_told(maker: RunMaker) -> None:
@@ -126,6 +127,8 @@ def test_cells_of_another_torch_are_rows_of_their_own_and_told(maker: RunMaker) 
         maker.add(maker.method("lisa", 0.5), seed)
         other.add(other.method("fft", 0.5), seed, provenance=older)
     runs = [maker.finish(), other.finish()]
+    names = merged([read_run(run) for run in runs]).results["cell"]
+    assert names.is_unique and names.str.endswith(" of other").sum() == 2
     text = file_of(maker.folder.parent, "tables:\n  t: {notes: none}\n")
     printed = print_table(runs, "markdown", file=text)
     assert "fft [torch 2.0.0]" in printed

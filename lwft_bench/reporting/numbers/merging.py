@@ -11,7 +11,7 @@ from lwft_bench.reporting.numbers.comparability import setting
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.reporting.read.timings import ReportedTiming, joined_timings
 
-FRAMES = ("results", "samples", "steps", "selections", "units")
+FRAMES = ("samples", "steps", "selections", "units")
 _Point = tuple[str, str, str, int, str]
 
 

@@ -190,7 +190,7 @@ def _flat_result(cell: ReportedCell) -> dict[str, Any]:
     row: dict[str, Any] = {"cell": cell.id, "label": cell.label, "status": cell.status}
     if cell.result is None:
         return row
-    left_out = {"provenance", "confounds", "failure", "missing", "phase_seconds"}
+    left_out = {"cell", "provenance", "confounds", "failure", "missing", "phase_seconds"}
     record = cell.result.model_dump(mode="json", exclude=left_out)
     for score in record.pop("scores"):
         row[f"scores.{score['benchmark']}"] = score["value"]
