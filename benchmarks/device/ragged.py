@@ -8,7 +8,6 @@ from functools import cache, partial
 from typing import Any
 
 import torch
-from transformers import AttentionInterface
 
 from benchmarks.device.cells import cell, model
 from benchmarks.device.setting import NotHere, Row, Setting, attempt, release
@@ -17,8 +16,8 @@ from lwft_bench.data.batching import DataOrder, TokenisedExamples, splitting_of
 from lwft_bench.data.micro_batches import Packing
 from lwft_bench.schema.cell import Cell
 from lwft_bench.selftest.steps import Shape, Steps
-from lwft_bench.training import packed_attention
 from lwft_bench.training.loss import DeviceBatch
+from lwft_bench.training.packed_attention import attending_by
 
 LENGTHS = (94, 109, 121, 131, 140, 150, 159, 169, 179, 191, 203, 217, 233, 253, 284, 341)
 """Tokens of GSM8K's 7,473 training examples, question and answer, by SmolLM2's tokenizer: the sixteen
@@ -26,7 +25,7 @@ quantiles that stand for a sixteenth each."""
 TINY = (5, 9, 12, 3)
 BATCHINGS: dict[str, dict[str, Any]] = {
     "padded": {},
-    "by_length, two micro-batches": {"batching": "by_length", "micro_batch_size": 8},
+    "by_length, two micro-batches": {"batching": "by_length"},
     "packed, a kernel a sequence": {"batching": "packed"},
     "packed, torch's varlen_attn": {"batching": "packed"},
 }
@@ -74,9 +73,9 @@ def _made(
     setting: Setting, name: str, lengths: Sequence[int], batching: str
 ) -> tuple[RaggedSteps, Row]:
     """And its first step's loss, and what the second took beyond what was there."""
-    options = {"micro_batch_size": None} | BATCHINGS[batching]
-    if setting.rehearse and options["micro_batch_size"]:
-        options["micro_batch_size"] = 2
+    options = dict(BATCHINGS[batching])
+    if options.get("batching") == "by_length":
+        options["micro_batch_size"] = len(lengths) // 2
     one = cell("fft", model(name, rehearse=setting.rehearse), len(lengths), max(lengths), **options)
     device = torch.device(setting.device)
     steps = RaggedSteps(one, lengths, device)
@@ -156,11 +155,8 @@ def _varlen() -> Iterator[None]:
         )
         return found[None], None
 
-    AttentionInterface.register(packed_attention.NAME, attend)
-    try:
+    with attending_by(attend):
         yield
-    finally:
-        AttentionInterface.register(packed_attention.NAME, packed_attention.attend)
 
 
 @cache

@@ -17,7 +17,12 @@ import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from lwft_bench.evaluation.shared_contexts import Choices, LogLikelihood, as_whole_rows
+from lwft_bench.evaluation.shared_contexts import (
+    Choices,
+    LogLikelihood,
+    as_whole_rows,
+    logits_from,
+)
 
 MOST_PLACES = 512
 """Of a row: attention computes the square of them, and has a mask of that size."""
@@ -79,18 +84,19 @@ def log_likelihoods_of_trees(
     first = min(len(one.context) for one in batch) - 1
     own = next(model.parameters())
     with torch.inference_mode():
-        logits = _logits(
-            model,
-            pad_sequence([torch.tensor(tree.tokens) for tree in trees], True, padding),
-            _added(torch.from_numpy(seen), own.dtype),
-            torch.from_numpy(positions),
+        tokens = pad_sequence([torch.tensor(tree.tokens) for tree in trees], True, padding)
+        logits = logits_from(
             first,
+            model,
+            tokens.to(own.device),
+            attention_mask=_added(torch.from_numpy(seen), own.dtype).to(own.device),
+            position_ids=torch.from_numpy(positions).to(own.device),
         )
-        rows, places, tokens = (
+        rows, places, asked = (
             torch.tensor(one, device=own.device) for one in _asked(batch, trees, first)
         )
-        found = functional.log_softmax(logits, -1, dtype=dtype)[rows, places, tokens]
-        likely = (logits.argmax(-1)[rows, places] == tokens).split(lengths := _lengths(batch))
+        found = functional.log_softmax(logits, -1, dtype=dtype)[rows, places, asked]
+        likely = (logits.argmax(-1)[rows, places] == asked).split(lengths := _lengths(batch))
         each = zip(found.split(lengths), likely, strict=True)
         return [
             [
@@ -124,23 +130,6 @@ def may_be_trees(model: Any, items: Sequence[Choices], padding: int) -> bool:
     except Exception:
         return False
     return as_whole_rows(model, batch, found)
-
-
-def _logits(
-    model: Any, tokens: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, first: int
-) -> torch.Tensor:
-    """[rows, places from the first one that is asked, vocabulary]."""
-    takes = inspect.signature(model.forward).parameters
-    kept = {"logits_to_keep": tokens.shape[1] - first} if "logits_to_keep" in takes else {}
-    device = next(model.parameters()).device
-    logits: torch.Tensor = model(
-        input_ids=tokens.to(device),
-        attention_mask=mask.to(device),
-        position_ids=positions.to(device),
-        use_cache=False,
-        **kept,
-    ).logits
-    return logits if kept else logits[:, first:]
 
 
 def _added(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

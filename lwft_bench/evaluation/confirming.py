@@ -6,13 +6,14 @@ the time of generating them again, token by token.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
+
+from lwft_bench.evaluation.shared_contexts import logits_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,8 @@ def _confirmed(model: Any, batch: Sequence[Answered]) -> list[bool]:
     rows = [torch.tensor([*one.prompt, *one.answer[:-1]], device=device) for one in batch]
     tokens = pad_sequence(rows, True, 0)
     first = min(len(one.prompt) for one in batch) - 1
-    takes_number = "logits_to_keep" in inspect.signature(model.forward).parameters
-    kept = {"logits_to_keep": tokens.shape[1] - first} if takes_number else {}
     with torch.inference_mode():
-        logits = model(input_ids=tokens, use_cache=False, **kept).logits
-    likely = (logits if kept else logits[:, first:]).argmax(-1).tolist()
+        likely = logits_from(first, model, tokens).argmax(-1).tolist()
     found = []
     for one, its in zip(batch, likely, strict=True):
         begin = len(one.prompt) - 1 - first

@@ -97,6 +97,17 @@ def as_whole_rows(
     return True
 
 
+def logits_from(first: int, model: Any, tokens: torch.Tensor, **options: Any) -> torch.Tensor:
+    """Those of places from `first` on, [rows, places, vocabulary], without a cache.
+
+    Models that can are spared the others.
+    """
+    takes = inspect.signature(model.forward).parameters
+    kept = {"logits_to_keep": tokens.shape[1] - first} if "logits_to_keep" in takes else {}
+    logits: torch.Tensor = model(input_ids=tokens, use_cache=False, **options, **kept).logits
+    return logits if kept else logits[:, first:]
+
+
 def _whole(
     model: Any, context: Sequence[int], continuations: Sequence[Sequence[int]]
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,7 +8,8 @@ square of all its tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -51,6 +52,16 @@ def attend_by_sequence(model: nn.Module) -> None:
         raise UserError(f"training.batching: packed: {error}", _INSTEAD) from error
 
 
+@contextmanager
+def attending_by(other: Callable[..., tuple[torch.Tensor, None]]) -> Iterator[None]:
+    """Inside, models that take packed rows call `other` in place of `attend`."""
+    AttentionInterface.register(NAME, other)
+    try:
+        yield
+    finally:
+        AttentionInterface.register(NAME, attend)
+
+
 def require_exchanged(model: nn.Module) -> None:
     """Runs a model that has no values on packed rows. Some families' code has attention of its own, or
     keeps from its attention what it is given; the rest, which takes values, is told by `require_apart`.
@@ -67,14 +78,11 @@ def require_exchanged(model: nn.Module) -> None:
         told.append("packing" in options)
         return attend(module, *tensors, **options)
 
-    AttentionInterface.register(NAME, watched)
     try:
-        with torch.no_grad(), unmasked():
+        with torch.no_grad(), unmasked(), attending_by(watched):
             _packed_logits(model, COMPARED, torch.device("meta"))
     except Exception:
         return  # of a model's own code, which may raise anything where there are no values
-    finally:
-        AttentionInterface.register(NAME, attend)
     layers = len(find_parts(model).layers)
     if sum(told) < layers:
         raise UserError(
