@@ -20,6 +20,9 @@ from lwft_bench.schema.naming import unknown
 from lwft_bench.schema.problems import ConfigError, format_key, validate
 from lwft_bench.schema.shipped import is_path, shipped
 
+DOCUMENTATION = ("title", "description", "licence", "contamination")
+"""Keys of a definition that change neither what is asked nor how it is judged."""
+
 
 def known_rule(name: str | None) -> str | None:
     """A validator.
