@@ -12,6 +12,7 @@ from pydantic import NonNegativeInt, field_validator, model_validator
 
 from lwft_bench.data.examples import Example, Item, Keep, TaskData, with_target
 from lwft_bench.data.forms import FORMS, Instruction, question_of
+from lwft_bench.data.gold_answers import expected_answer
 from lwft_bench.data.hub import HubSplits, read_hub
 from lwft_bench.data.json_lines import Row
 from lwft_bench.data.locations import NAME_A_FOLDER, data_folder, find_file
@@ -184,8 +185,8 @@ def instruction_items(
         instruction = form(row)
         if instruction.answer is None:
             raise row.error("answer", "a text", None)
-        if benchmark.metric == "numeric_match":
-            _require_number(row, instruction.answer)
+        if expected := expected_answer(benchmark, instruction.answer):
+            raise row.error("answer", expected, instruction.answer)
         _refuse_input(row, instruction, task.profile)
         return Item(
             f"{benchmark.name}-{next(numbers)}",
@@ -208,13 +209,6 @@ def instruction_items(
     count = min(task.items_per_benchmark or len(items), len(items))
     drawn = np.random.default_rng(ITEM_SEED).permutation(len(items))[:count]
     return [items[index] for index in sorted(drawn)]
-
-
-def _require_number(row: Row, answer: str) -> None:
-    from lwft_bench.data.extraction import is_number
-
-    if not is_number(answer):
-        raise row.error("answer", "a number", answer)
 
 
 def _refuse_input(row: Row, found: Instruction, profile: Profile) -> None:

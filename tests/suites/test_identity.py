@@ -123,8 +123,8 @@ def test_a_models_place_does_not_enter_but_its_files_do(identities, write: Write
     assert changed(identity_of("a"), identity_of("c")) == {"model"}
 
 
-OWN_TASK = """[{{name: own, data: jsonl, train_examples: 2, validation_examples: 0, benchmarks: [own.yaml],
-  data_options: {{{0}}}}}]"""
+OWN_TASK = """[{{name: own, data: jsonl, train_examples: 2, validation_examples: 0,
+  benchmarks: [own.yaml], data_options: {{{0}}}}}]"""
 OWN_BENCHMARK = """
 {{name: own, version: "1", title: {0}, description: {0}, licence: {0}, contamination: {0},
   source: {{name: jsonl, path: items.jsonl}}, kind: generate, metric: exact_match, num_items: 1,
@@ -137,7 +137,9 @@ ROW = '{"prompt": "1+1", "target": " 2", "answer": "2"}\n'
 def own_identity(identities, write: Write):
     """The identity of a cell whose data and benchmark are the user's own, in a folder."""
 
-    def of(folder: str, options: str = "train: t.jsonl", words: str = "a", tokens: int = 4, **files):
+    def of(
+        folder: str, options: str = "train: t.jsonl", words: str = "a", tokens: int = 4, **files
+    ):
         for name in ("t", "v", "items"):
             write(f"{folder}/{name}.jsonl", files.get(name, 2 * ROW))
         write(f"{folder}/own.yaml", OWN_BENCHMARK.format(words, tokens))
