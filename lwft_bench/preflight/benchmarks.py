@@ -9,6 +9,7 @@ from lwft_bench.data.batching import encode_pairs
 from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Example, Item
+from lwft_bench.data.extraction import WHOLE_RESPONSE
 from lwft_bench.data.items import load_items
 from lwft_bench.evaluation.context import require_room
 from lwft_bench.preflight.training_texts import require_embedded
@@ -42,6 +43,7 @@ def check_benchmarks(
             _check_items(benchmark, items, tokenizer, structure, where)
             max_new_tokens = cell.evaluation.max_new_tokens or benchmark.max_new_tokens
             require_room(benchmark, items, max_new_tokens, tokenizer, room)
+            _warn_of_long_answers(benchmark, items, max_new_tokens, tokenizer, where, findings)
 
 
 def _check_items(
@@ -66,3 +68,24 @@ def _check_items(
                 "it has no likelihood"
             )
         require_embedded([*prompt, *continuation], whose, tokenizer, structure, where)
+
+
+def _warn_of_long_answers(
+    benchmark: BenchmarkConfig,
+    items: Sequence[Item],
+    max_new_tokens: int | None,
+    tokenizer: PreTrainedTokenizerBase,
+    where: str,
+    findings: Findings,
+) -> None:
+    """Where the whole response is compared, an answer of more tokens than it may have is never right."""
+    if benchmark.extraction != WHOLE_RESPONSE or max_new_tokens is None:
+        return
+    answers = tokenizer([item.answer for item in items], add_special_tokens=False).input_ids
+    longer = [len(ids) for ids in answers if len(ids) > max_new_tokens]
+    if longer:
+        findings.warn(
+            f"{where}: {len(longer)} of {len(items)} answers of benchmark {benchmark.name} have more "
+            f"tokens (up to {max(longer)}) than a response may have (max_new_tokens: {max_new_tokens}): "
+            "none can be right"
+        )

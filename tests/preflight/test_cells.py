@@ -272,6 +272,17 @@ def test_an_empty_choice_is_told_with_its_row(folder: Path, choices: list[Any]) 
     assert "items.jsonl:2: choices: expected choices that are not empty, found [" in problem
 
 
+def test_answers_longer_than_a_response_are_warned_of(folder: Path) -> None:
+    whole = {"metric": "exact_match", "extraction": "whole-response", "max_new_tokens": 3}
+    (folder / "sums.yaml").write_text(yaml.safe_dump(DEFINITION | whole), "utf-8")
+    write_lines(
+        folder / "items.jsonl", [{"prompt": "Q", "answer": text} for text in ("two", "four")]
+    )
+    (warning,) = found(folder).warnings
+    assert "1 of 2 answers of benchmark sums have more tokens (up to 4)" in warning
+    assert "max_new_tokens: 3" in warning
+
+
 @pytest.fixture
 def weights(folder: Path) -> Path:
     """A whole model in two files."""
