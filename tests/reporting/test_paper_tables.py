@@ -185,8 +185,8 @@ def test_times_of_a_busy_machine_are_told_and_none_is_the_best(maker: RunMaker) 
         assert [row.entries[column].marked for row in grid.rows] == [False, not told]
         said = [note for note in grid.notes if "other work" in note]
         assert said == told * [
-            "tiny on arith: speeds and times of the cells of fft and lisa were taken while the machine had "
-            "other work: they say little of which method is faster."
+            "tiny on arith: speeds and times of the cells of fft and lisa were taken while the machine "
+            "had other work: they say little of which method is faster."
         ]
 
 
