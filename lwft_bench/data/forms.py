@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from lwft_bench.data.conversations import (
     CONVERSATIONS,
     Message,
-    conversation_text,
-    said_by_users,
     conversation,
+    conversation_text,
     earlier_turns,
+    said_by_users,
 )
 from lwft_bench.data.json_lines import Row
 
