@@ -136,8 +136,8 @@ def warn_of_second_beginnings(
     count = sum([*ids[:2]] == [begin, begin] for ids in prompts)
     if begin is not None and count:
         findings.warn(
-            f"{where}: {count} of {len(prompts)} {whose} begin with {tokenizer.bos_token} twice: it stands "
-            "in the text, and the tokenizer puts one before it"
+            f"{where}: {count} of {len(prompts)} {whose} begin with {tokenizer.bos_token} twice: it "
+            "stands in the text, and the tokenizer puts one before it"
         )
 
 
@@ -152,8 +152,8 @@ def _warn_of_second_ends(
     count = sum(ids[-2:] == [end, end] for ids in tokenised.token_ids)
     if count:
         findings.warn(
-            f"{where}: {count} of {len(tokenised)} {what} examples end with {tokenizer.eos_token} twice: it "
-            "stands in the text, and every example gets one"
+            f"{where}: {count} of {len(tokenised)} {what} examples end with {tokenizer.eos_token} twice: "
+            "it stands in the text, and every example gets one"
         )
 
 
