@@ -152,8 +152,8 @@ def _warn_of_second_ends(
     count = sum(ids[-2:] == [end, end] for ids in tokenised.token_ids)
     if count:
         findings.warn(
-            f"{where}: {count} of {len(tokenised)} {what} examples end with {tokenizer.eos_token} twice: "
-            "it stands in the text, and every example gets one"
+            f"{where}: {count} of {len(tokenised)} {what} examples end with {tokenizer.eos_token} "
+            "twice: it stands in the text, and every example gets one"
         )
 
 
