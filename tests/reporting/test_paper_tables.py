@@ -136,6 +136,32 @@ def test_cells_of_another_torch_are_rows_of_their_own_and_told(maker: RunMaker) 
     assert "±:" not in printed
 
 
+def test_runs_of_one_name_and_other_rates_are_rows_with_their_own_samples(
+    maker: RunMaker, tmp_path: Path
+) -> None:
+    """`sweep-1/run`, `sweep-2/run` and `sweep-3/run`: no number of one may reach another's row."""
+    runs = []
+    for number, accuracy in enumerate((0.2, 0.5, 0.8)):
+        one = type(maker)(tmp_path / f"sweep-{number}" / "run", num_items=40)
+        training = {"lr": 0.5**number}
+        one.add(one.method("base", 0.1, trains=False), 0, training=training)
+        for seed in (0, 1):
+            one.add(one.method("fft", accuracy), seed, training=training)
+        runs.append(one.finish())
+    alone = [compare(read_run(run))[0].rows[-1].accuracy for run in runs]
+    records = merged([read_run(run) for run in runs])
+    (found,) = compare(records)
+    labels = ["base", "fft", "fft [training.lr=0.5]", "fft [training.lr=0.25]"]
+    assert [row.label for row in found.rows] == labels
+    assert [row.accuracy for row in found.rows[1:]] == alone
+    assert found.warnings == ("The baseline fft has several rows; differences refer to fft.",)
+    base = "tiny--base--arith"
+    assert records.warnings == (
+        "Counted once, for another run has them too or has them done: "
+        f"{base} of sweep-1/run, {base} of sweep-2/run.",
+    )
+
+
 def test_published_numbers_are_rows_and_never_bold(maker: RunMaker) -> None:
     maker.published = Published(
         source="A paper",

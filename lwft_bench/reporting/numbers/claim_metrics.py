@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.deciding import Bounds, Verdict, WouldDecide, verdict_of
+from lwft_bench.reporting.numbers.estimates import PairedDifference
 from lwft_bench.reporting.numbers.measurements import memories
 from lwft_bench.reporting.numbers.rows import Row, differences
-from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
+from lwft_bench.reporting.numbers.statistics import mean_over_seeds
 from lwft_bench.reporting.numbers.timing import TimedComparison
 from lwft_bench.reporting.numbers.verdicts import between
 from lwft_bench.schema.claims import Claim
@@ -77,11 +78,7 @@ def _by_interval(
         to_scale: of a bound, where they are not.
     """
     bounds = [(to_scale or (lambda bound: unit * bound))(bound) for bound in claim.bounds]
-    estimate = paired.estimate
-    if paired.identical:
-        interval: Bounds | None = (estimate.mean, estimate.mean)
-    else:
-        interval = paired.interval
+    estimate, interval = paired.estimate, paired.interval
     if interval is None:
         reason = "one seed" if not paired.over_seeds else "one item"
         assessed = _open(claim, f"{reason}: nothing is known of how others differ")

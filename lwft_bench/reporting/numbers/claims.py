@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from lwft_bench.reporting.numbers.claim_metrics import METRICS, Assessed, RowsMeasured, by_peaks
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.deciding import Bounds, chance, what_decides
+from lwft_bench.reporting.numbers.estimates import CONFIDENCE, PairedDifference
 from lwft_bench.reporting.numbers.families import holm
 from lwft_bench.reporting.numbers.rows import Row
-from lwft_bench.reporting.numbers.statistics import CONFIDENCE, PairedDifference
 from lwft_bench.reporting.numbers.timing import timed
 from lwft_bench.reporting.read.plans import PlannedPeak
 from lwft_bench.reporting.read.timings import ReportedTiming

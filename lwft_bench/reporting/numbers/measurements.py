@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from statistics import fmean
 
+from lwft_bench.reporting.numbers.estimates import Estimate
 from lwft_bench.reporting.numbers.rows import Row
-from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
+from lwft_bench.reporting.numbers.statistics import mean_over_seeds
 from lwft_bench.schema.result import Memory, Throughput, Training
 
 DIFFERENT = 1.01

@@ -10,7 +10,7 @@ from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.measurements import memories
 from lwft_bench.reporting.numbers.rows import Row
-from lwft_bench.reporting.numbers.verdicts import between
+from lwft_bench.reporting.numbers.verdicts import between, why_undecided
 from lwft_bench.reporting.paper.lines import QUOTED, Line
 from lwft_bench.reporting.paper.metrics import Metric
 from lwft_bench.reporting.render import formatting as show
@@ -27,8 +27,8 @@ _SPREADS: dict[PlusMinus, str] = {
 }
 _MARKS: dict[Highlight, str] = {
     "ties": (
-        "Bold: the best of a model's rows in a column and all that are not separable from it (Holm's "
-        "correction over the pairs of the column; counted costs: within 1 %)"
+        "Bold: the best of a model's rows that can be compared, in a column, and all that are not "
+        "separable from it (Holm's correction over the pairs of the column; counted costs: within 1 %)"
     ),
     "best": "Bold: the highest or lowest number, whether or not noise allows to call it the best",
 }
@@ -110,7 +110,7 @@ def _cannot_be_told(comparison: Comparison, rows: Sequence[Row]) -> Iterator[str
     sizes = [found.detectable for found in pairs.values() if found.detectable is not None]
     if not sizes:
         if len(scored) > 1:
-            yield f"{about}: with one seed no difference of averages can be told from noise."
+            yield f"{about}: which averages differ: {why_undecided(pairs)}."
         return
     seeds = show.spread([one.paired.estimate.num_seeds for one in pairs.values()], str)
     items = show.spread([one.paired.estimate.num_items for one in pairs.values()], str)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from lwft_bench.reporting.numbers.comparability import comparable
 from lwft_bench.reporting.numbers.measurements import memories, peak_bytes, trainings
 from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.paper.amounts import Amount
@@ -176,8 +177,12 @@ def _memory_ratio(line: Line) -> Amount | str | None:
     baseline = line.measured.comparison.baseline
     if baseline is line.measured.row:
         return "baseline"
-    own, other = peak_bytes(line.measured.row), peak_bytes(baseline)
-    return Amount(own / other) if own is not None and other else None
+    row = line.measured.row
+    own, other = peak_bytes(row), peak_bytes(baseline)
+    ways = {one.method for found in (row, baseline) for one in memories(found)}
+    if not own or not other or len(ways) > 1 or not comparable(row.done[0], baseline.done[0]):
+        return None
+    return Amount(own / other)
 
 
 def _components(line: Line) -> Iterator[str]:

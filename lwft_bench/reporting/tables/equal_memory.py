@@ -7,14 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.estimates import Estimate
 from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.measurements import DIFFERENT, memories, peak_bytes
 from lwft_bench.reporting.numbers.rows import Row
-from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
-from lwft_bench.reporting.numbers.verdicts import Pair, between_in_both, not_separable
+from lwft_bench.reporting.numbers.statistics import mean_over_seeds
+from lwft_bench.reporting.numbers.verdicts import (
+    Pair,
+    between_in_both,
+    compared_with_baseline,
+    not_separable,
+)
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
+from lwft_bench.reporting.tables.statistics_notes import left_out
 from lwft_bench.schema.suite import AVERAGE
 
 _NOTE = (
@@ -63,7 +70,7 @@ class _Budget:
 
 def build(context: Context) -> Table | None:
     """None if all methods need the same."""
-    trained = context.comparison.trained
+    trained, others = compared_with_baseline(context.comparison)
     peaks = [(peak, row) for row in trained if (peak := peak_bytes(row)) is not None]
     peaks.sort(key=lambda pair: pair[0])
     if not peaks or peaks[-1][0] <= DIFFERENT * peaks[0][0]:
@@ -77,7 +84,7 @@ def build(context: Context) -> Table | None:
         context.title("at equal memory"),
         _budgets(context, peaks),
         [*about(context), *_COLUMNS],
-        notes=[f"{_NOTE} Memory: {obtained}."],
+        notes=[f"{_NOTE} Memory: {obtained}.", *left_out(others)],
     )
 
 

@@ -15,9 +15,15 @@ from lwft_bench.reporting.numbers.measurements import (
 )
 from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.timing import TimedComparison, timed
-from lwft_bench.reporting.numbers.verdicts import best_averages
+from lwft_bench.reporting.numbers.verdicts import (
+    best_averages,
+    best_scores,
+    between,
+    why_undecided,
+)
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
+from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
 from lwft_bench.reporting.tables.measurement_notes import (
     contention_notes,
@@ -250,12 +256,14 @@ def _engine_note(scored: Sequence[Row]) -> Iterator[str]:
 
 
 def _best_note(comparison: Comparison) -> Iterator[str]:
-    best = best_averages(comparison)
+    pairs = between(comparison, comparison.scored)
+    best = best_scores(comparison.scored, pairs, AVERAGE)
     if best:
-        number = len(comparison.scored)
+        names = show.listing([one for one, _ in best])
+        among = " of the rows that can be compared" if len(best) > 1 else ""
         yield (
-            f"{show.BEST.strip()}: the best average ({best[0]}) and all that are not separable from "
-            f"it, after Holm's correction for the {number * (number - 1) // 2} pairs of rows."
+            f"{show.BEST.strip()}: the best average{among} ({names}) and all that are not separable "
+            f"from it, after Holm's correction for the {family(pairs)} pairs of rows."
         )
     elif len(comparison.scored) > 1:
-        yield "No average is marked as the best: with one seed that cannot be said."
+        yield f"No average is marked as the best: {why_undecided(pairs)}."

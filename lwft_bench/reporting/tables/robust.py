@@ -10,6 +10,7 @@ import numpy as np
 from lwft_bench.reporting.numbers.comparability import comparable
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.estimates import Estimate, PairedDifference
 from lwft_bench.reporting.numbers.families import (
     Judged,
     SeedVariance,
@@ -22,8 +23,7 @@ from lwft_bench.reporting.numbers.robust import (
     interquartile_mean,
     probability_of_improvement,
 )
-from lwft_bench.reporting.numbers.rows import Row, in_both, values_of
-from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
+from lwft_bench.reporting.numbers.rows import Row, differences, in_both, values_of
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.differences import family
@@ -99,9 +99,14 @@ def _line(comparison: Comparison, row: Row, baseline: Row | None) -> _Line:
     return _Line(
         row.label,
         mean,
-        PairedDifference(estimate(_difference, both)),
+        PairedDifference(estimate(_difference, both), same_weights=_same_weights(row, baseline)),
         estimate(probability_of_improvement, both),
     )
+
+
+def _same_weights(row: Row, baseline: Row) -> bool:
+    taken = differences(row, baseline).values()
+    return any(one.same_weights for one in taken)
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -127,7 +132,9 @@ def _judged(names: tuple[str, ...], *rows: Row) -> Iterator[list[Benchmark]]:
 def _share(found: Estimate) -> str:
     """A probability in percent with its standard error, if there are seeds."""
     shown = f"{100 * found.mean:.0f}"
-    return shown if found.seed_stderr is None else f"{shown} ± {100 * found.stderr:.0f}"
+    if found.seed_stderr is None or not found.stderr > 0:
+        return shown
+    return f"{shown} ± {100 * found.stderr:.0f}"
 
 
 def _columns(baseline: Row | None, judged: Mapping[str, Judged]) -> Iterator[Column[_Line]]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+from lwft_bench.reporting.render.formatting import listing
+
 STANDARD_ERROR = (
     "±: one standard error of the mean, of accuracy, speed and loss alike. Accuracy: over items and "
     "seeds (crossed: variance of item means plus variance of seed means, their shared residual taken "
@@ -19,3 +23,9 @@ BEYOND_NOISE = (
     "larger of the pair's own and of that of all methods. A table of more comparisons asks for more of "
     "each, so two tables can differ in what they mark."
 )
+
+
+def left_out(labels: Sequence[str]) -> Iterator[str]:
+    """Of tables whose rows are all compared with each other."""
+    if labels:
+        yield f"Left out, since they cannot be compared (see the warnings): {listing(labels)}."
