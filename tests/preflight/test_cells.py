@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lwft_bench.preflight.cells import check_cells
@@ -214,6 +214,28 @@ def test_a_broken_tokenizer_is_refused(folder: Path) -> None:
     for text in ("{", "[]", json.dumps({"model": {"type": "BPE", "vocab": 3, "merges": []}})):
         (folder / "tokenizer/tokenizer.json").write_text(text, "utf-8")
         assert only_problem(found(folder)).startswith("model m: ")
+
+
+def test_ends_of_texts_that_stand_there_twice_are_warned_of(folder: Path) -> None:
+    file = folder / "tokenizer" / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<end> $A", special_tokens=[("<end>", tokenizer.token_to_id("<end>"))]
+    )
+    tokenizer.save(str(file))
+    settings = json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text())
+    settings["bos_token"] = "<end>"
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert found(folder) == Findings()
+    rows = [{"prompt": "<end>1 + 1 = ", "target": "2<end>"}, {"prompt": "2", "target": "3<end>"}]
+    write_lines(folder / "train.jsonl", rows * 10)
+    write_lines(folder / "items.jsonl", [ITEMS[0], ITEMS[1] | {"prompt": "<end>2 + 2 ="}])
+    findings = found(folder)
+    assert findings.problems == {}
+    begins, ends, items = findings.warnings
+    assert "10 of 20 training examples begin with <end> twice" in begins
+    assert "20 of 20 training examples end with <end> twice" in ends
+    assert "1 of 2 prompts of benchmark sums begin with <end> twice" in items
 
 
 def test_an_id_beyond_the_embeddings_is_told_with_its_token(folder: Path) -> None:
