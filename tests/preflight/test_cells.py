@@ -211,6 +211,20 @@ def test_a_tokenizer_without_an_end_is_refused(folder: Path) -> None:
     assert "has no end-of-sequence token" in only_problem(found(folder))
 
 
+def test_a_tokenizer_file_alone_is_told_what_the_config_says(folder: Path, weights: Path) -> None:
+    for file in (folder / "tokenizer").iterdir():
+        if file.name != "tokenizer_config.json":
+            shutil.copy(file, weights)
+    config = json.loads((weights / "config.json").read_text())
+    for ends in (256, [256, 3]):
+        (weights / "config.json").write_text(json.dumps(config | {"eos_token_id": ends}))
+        problem = only_problem(found(folder, model={"path": str(weights), "tokenizer": None}))
+        assert "the tokenizer has no end-of-sequence token" in problem
+        assert (
+            "tokenizer_config.json: \"eos_token\": ... (the model's config says '<end>'" in problem
+        )
+
+
 def test_a_broken_tokenizer_is_refused(folder: Path) -> None:
     for text in ("{", "[]", json.dumps({"model": {"type": "BPE", "vocab": 3, "merges": []}})):
         (folder / "tokenizer/tokenizer.json").write_text(text, "utf-8")
