@@ -70,6 +70,8 @@ def read_own_rows(path: Path, parse: Callable[[Row], _Record]) -> list[_Record]:
     try:
         return read_json_lines(path, parse)
     except UserError as error:
+        if not path.is_file():
+            raise
         hint = f"{path.name} was read as JSON lines, since it ends in none of {', '.join(SUFFIXES)}"
         raise UserError(error.message, "; ".join(filter(None, (error.hint, hint)))) from error
 
