@@ -93,7 +93,7 @@ def _convert(config: ModelConfig, file: Path, folder: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
         model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
     # What a broken file raises depends on where it breaks.
-    except Exception as error:
+    except Exception as error:  # its reader has no errors of its own
         raise UserError(
             f"model {config.name}: transformers cannot read {file}: {text_of(error)[:300]}"
         ) from error

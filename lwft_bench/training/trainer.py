@@ -149,7 +149,7 @@ class Trainer:
         return values
 
     def _begin(self) -> None:
-        self._record_validation()
+        self._record_validation()  # the next phase begins right after it
         self._store.switch([], [group.name for group in self._groups.always])
 
     def _go_on_from(self, place: Place) -> None:
@@ -289,8 +289,10 @@ class Trainer:
         every = self._config.validate_every
         if self._place.at == self._config.steps or (every and self._place.at % every == 0):
             self._record_validation()
+            self._hooks.emit(PhaseBegan("train"))
 
     def _record_validation(self) -> None:
+        self._hooks.emit(PhaseBegan("validate"))
         loss = self._hooks.validate()
         if loss is not None:
             if not math.isfinite(loss):
