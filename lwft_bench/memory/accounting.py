@@ -24,7 +24,7 @@ BLOCK_BYTES = 512
 """Granularity of the CUDA caching allocator (kMinBlockSize in CUDACachingAllocator.cpp)."""
 
 
-Call = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+Caller = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """Runs an operation with its arguments."""
 
 _UNCOUNTED = frozenset((HOST, ELSEWHERE))
@@ -97,7 +97,7 @@ class MemoryAccount(UncompiledMode):
     on the host); `UntypedStorage.resize_` until the next operation that returns the storage.
     """
 
-    def __init__(self, counter: FlopCount | None = None, call: Call = _call) -> None:
+    def __init__(self, counter: FlopCount | None = None, call: Caller = _call) -> None:
         """counter: is told of every operation. call: runs one, as `RepeatingFakeMode.call` does inside
         that mode.
         """

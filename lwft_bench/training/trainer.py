@@ -40,7 +40,7 @@ class Hooks:
     """What the trainer tells the outside, and asks it.
 
     emit: an event. should_stop: whether to write a checkpoint and raise Interrupted; of several ranks
-    one is enough. validate: the validation loss now.
+    one is enough. validate: begins the phase of that name, and tells the validation loss now.
     """
 
     emit: Emit
@@ -149,7 +149,7 @@ class Trainer:
         return values
 
     def _begin(self) -> None:
-        self._record_validation()  # the next phase begins right after it
+        self._record_validation()
         self._store.switch([], [group.name for group in self._groups.always])
 
     def _go_on_from(self, place: Place) -> None:
@@ -256,8 +256,7 @@ class Trainer:
             self._fetch()
 
     def _fetch(self) -> None:
-        read = self._windows.fetch(self._place.at)
-        if read is not None:
+        if (read := self._windows.fetch(self._place.at)) is not None:
             self._hooks.emit(
                 StepsDone(
                     self._place.at,
@@ -292,7 +291,6 @@ class Trainer:
             self._hooks.emit(PhaseBegan("train"))
 
     def _record_validation(self) -> None:
-        self._hooks.emit(PhaseBegan("validate"))
         loss = self._hooks.validate()
         if loss is not None:
             if not math.isfinite(loss):
