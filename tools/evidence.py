@@ -31,7 +31,8 @@ from pathlib import Path
 import pandas as pd
 
 from lwft_bench.reporting.numbers.context import Context
-from lwft_bench.reporting.numbers.statistics import CONFIDENCE, mean_over_seeds
+from lwft_bench.reporting.numbers.estimates import CONFIDENCE
+from lwft_bench.reporting.numbers.statistics import mean_over_seeds
 from lwft_bench.reporting.numbers.student import student_quantile
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render.formatting import BEST

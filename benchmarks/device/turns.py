@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.device.setting import Row, release
 from lwft_bench.memory.meters import synchronised_clock
-from lwft_bench.reporting.numbers.statistics import CONFIDENCE
+from lwft_bench.reporting.numbers.estimates import CONFIDENCE
 from lwft_bench.reporting.numbers.student import student_quantile
 from lwft_bench.schema.cell import Cell
 from lwft_bench.selftest.steps import Shape, Steps

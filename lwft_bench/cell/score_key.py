@@ -22,7 +22,7 @@ import lwft_bench
 from lwft_bench.adapters.full import Full
 from lwft_bench.cell.loading import Loaded
 from lwft_bench.cell.provenance import accelerator, cpu, versions
-from lwft_bench.data.benchmarks import BenchmarkConfig
+from lwft_bench.data.benchmarks import DOCUMENTATION, BenchmarkConfig
 from lwft_bench.data.examples import Item
 from lwft_bench.models.digests import weights_digest
 from lwft_bench.models.sharded import is_shared_out
@@ -58,7 +58,7 @@ _ENVIRONMENT = (
 )
 """What the names of variables begin with that may change how products are computed and rounded."""
 
-_DOCUMENTATION = {"title", "description", "licence", "contamination", "source"}
+_NOT_ASKED = {*DOCUMENTATION, "source"}
 """Keys of a benchmark that answers do not depend on once its items are known."""
 
 
@@ -149,7 +149,7 @@ def _benchmark(benchmark: BenchmarkConfig, items: Sequence[Item]) -> dict[str, A
     return {
         "name": benchmark.name,
         "version": benchmark.version,
-        "definition": digest_of(benchmark.model_dump(mode="json", exclude=_DOCUMENTATION)),
+        "definition": digest_of(benchmark.model_dump(mode="json", exclude=_NOT_ASKED)),
         "items": digest_of([asdict(item) for item in items]),
     }
 

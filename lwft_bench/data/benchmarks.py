@@ -12,13 +12,16 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from lwft_bench.data.extraction import COMPARISONS, JUDGED_AS_NUMBERS, OWN_RULE, RULES
 from lwft_bench.data.instructions import InstructionItems
-from lwft_bench.schema.base import Config
+from lwft_bench.schema.base import AVERAGE, Config, Name
 from lwft_bench.schema.cell import Profile
 from lwft_bench.schema.documents import read_document
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.naming import unknown
 from lwft_bench.schema.problems import ConfigError, format_key, validate
 from lwft_bench.schema.shipped import is_path, shipped
+
+DOCUMENTATION = ("title", "description", "licence", "contamination")
+"""Keys of a definition that change neither what is asked nor how it is judged."""
 
 
 def known_rule(name: str | None) -> str | None:
@@ -108,7 +111,7 @@ class Protocol(Config):
 class BenchmarkConfig(Config):
     """One test set with its prompt, metric and version."""
 
-    name: str
+    name: Name
     version: str
     """Goes up when a score under the old definition is no longer comparable."""
     title: str
@@ -148,9 +151,21 @@ class BenchmarkConfig(Config):
     _known_rule = field_validator("extraction")(known_rule)
     _known_pattern = field_validator("pattern")(known_pattern)
 
+    @field_validator("name")
+    @classmethod
+    def _is_no_column(cls, name: str) -> str:
+        if name == AVERAGE:
+            raise ValueError(f"{AVERAGE!r} is what tables call the mean over benchmarks")
+        return name
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         generates = self.kind == "generate"
+        source = self.source
+        if isinstance(source, InstructionItems) and not generates:
+            raise ValueError("items of source instructions are answered by generation")
+        if isinstance(source, JsonlItems) and (source.choices_field is None) != generates:
+            raise ValueError("`source.choices_field` is for multiple_choice, and needed there")
         for key in ("extraction", "max_new_tokens"):
             if (getattr(self, key) is not None) != generates:
                 raise ValueError(f"`{key}` is for benchmarks of kind generate, and needed there")

@@ -8,8 +8,8 @@ from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
+from lwft_bench.data.conversations import Message
 from lwft_bench.data.examples import Example, Item, TaskData
-from lwft_bench.data.forms import Message
 from lwft_bench.data.overlap import asked
 from lwft_bench.schema.errors import UserError, text_of
 

@@ -123,6 +123,8 @@ def exact_match(prediction: str, answer: str) -> bool:
     return prediction == answer
 
 
+WHOLE_RESPONSE = "whole-response"
+
 EXTRACTIONS: dict[str, Extraction] = {
     "last-number": last_number,
     "answer-is": answer_is,
@@ -134,7 +136,7 @@ EXTRACTIONS: dict[str, Extraction] = {
     "first-answer": _first("answer1", "answer2", "answer3", "answer4", "answer5"),
     "first-ending": _first("ending1", "ending2", "ending3", "ending4"),
     "first-option": _first("option1", "option2"),
-    "whole-response": whole_response,
+    WHOLE_RESPONSE: whole_response,
 }
 
 OWN_RULE = "regex"
@@ -145,7 +147,7 @@ RULES = (*EXTRACTIONS, OWN_RULE)
 NUMERIC_EXTRACTIONS = ("last-number", "answer-is")
 """Rules whose predictions are numbers."""
 
-JUDGED_AS_NUMBERS = (*NUMERIC_EXTRACTIONS, "whole-response", OWN_RULE)
+JUDGED_AS_NUMBERS = (*NUMERIC_EXTRACTIONS, WHOLE_RESPONSE, OWN_RULE)
 """Rules that go with `numeric_match`: what the last two find may be no number, and is wrong then."""
 
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lwft_bench.data.conversations import (
+    CONVERSATIONS,
+    Message,
+    conversation,
+    conversation_text,
+    earlier_turns,
+    said_by_users,
+)
 from lwft_bench.data.json_lines import Row
-
-Message = tuple[str, str]
-"""Role and content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,11 @@ class Instruction:
     input: str = ""
     messages: tuple[Message, ...] = ()
 
+    @property
+    def question(self) -> str:
+        """What test sets are searched for."""
+        return question_of(said_by_users(self.messages) or self.instruction)
 
-CONVERSATIONS = ("messages", "conversations")
-"""Columns of conversations: OpenAI's and ShareGPT's name for them."""
-
-SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
 
 _LEAD_IN = re.compile(r"^Please (?:choose the correct|answer the following)[^:]*:\s*")
 _ANSWER_FORMAT = re.compile(r"\s*Answer format: \S+$")
@@ -48,57 +53,37 @@ def question_of(instruction: str) -> str:
 
 
 def alpaca(row: Row) -> Instruction:
-    """`instruction`, `output`, and perhaps `input` and `answer`: LLM-Adapters' files have both.
+    """`instruction`, `output`, and perhaps `input` and `answer` (LLM-Adapters' files have both), and
+    `system` and `history`, which then stand before the instruction as in a conversation.
 
     A row that has no instruction but a conversation is read as `chat` reads it.
     """
     if "instruction" not in row.fields and any(key in row.fields for key in CONVERSATIONS):
         return chat(row)
-    return Instruction(
+    earlier = earlier_turns(row)
+    found = Instruction(
         row.text("instruction"),
         row.text("output") if row.fields.get("output", "") is not None else "",
         row.text_or_number("answer") if row.fields.get("answer") is not None else None,
         row.text_or_nothing("input"),
     )
+    if not earlier:
+        return found
+    asked = "\n\n".join(part for part in (found.instruction, found.input) if part.strip())
+    said = (*earlier, ("user", asked))
+    return replace(found, instruction=conversation_text(said), input="", messages=said)
 
 
 def chat(row: Row) -> Instruction:
-    """`messages` with `role` and `content`, or `conversations` with `from` and `value` (ShareGPT's);
-    the last one, the assistant's, is learnt.
+    """`messages` with `role` and `content`, or `conversations` with `from` and `value` (ShareGPT's),
+    perhaps with a `system` text; the last one, the assistant's, is learnt.
 
     What stands before it is the instruction: a single message as it is, several with their roles.
     """
-    field = next((key for key in CONVERSATIONS if key in row.fields), CONVERSATIONS[0])
-    messages = [_message(each) for each in row.each_inside(field)]
-    if len(messages) < 2 or messages[-1][0] != "assistant":
-        roles = [role for role, _ in messages]
-        raise row.error(field, "a conversation that ends with the assistant's message", roles)
-    *before, (_, output) = messages
-    if len(before) == 1:
-        return Instruction(before[0][1], output)
-    text = "\n\n".join(f"{role.capitalize()}: {content}" for role, content in before)
-    return Instruction(text, output, messages=tuple(before))
-
-
-def _message(each: Row) -> Message:
-    """ShareGPT's names of the roles are those of ChatGPT's pages; content may come in parts."""
-    if "from" in each.fields and "role" not in each.fields:
-        role = each.text("from")
-        return SHAREGPT_ROLES.get(role, role), _content(each, "value")
-    return each.text("role"), _content(each, "content")
-
-
-def _content(each: Row, field: str) -> str:
-    value = each.fields.get(field)
-    if value is None:
-        return "" if field in each.fields else each.text(field)
-    if not isinstance(value, list):
-        return each.text(field)
-    parts = each.each_inside(field)
-    for part in parts:
-        if part.fields.get("type", "text") != "text":
-            raise part.error(f"{field}.type", "text alone", part.fields["type"])
-    return "".join(part.text("text") for part in parts)
+    before, output = conversation(row)
+    return Instruction(
+        conversation_text(before), output, messages=before if len(before) > 1 else ()
+    )
 
 
 def gsm8k(row: Row) -> Instruction:

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import NonNegativeInt, field_validator, model_validator
 
 from lwft_bench.data.examples import Example, Item, Keep, TaskData, with_target
-from lwft_bench.data.forms import FORMS, Instruction, question_of
+from lwft_bench.data.forms import FORMS, Instruction
+from lwft_bench.data.gold_answers import expected_answer
 from lwft_bench.data.hub import HubSplits, read_hub
 from lwft_bench.data.json_lines import Row
 from lwft_bench.data.locations import NAME_A_FOLDER, data_folder, find_file
@@ -103,9 +104,10 @@ class InstructionRows(Config):
                 ", after dropping test questions," if task.drop_test_questions != "none" else ""
             )
             apart = f" and {num_apart} for validation" if num_apart else ""
+            empty = f" ({num_empty} more rows have an empty target)" if num_empty else ""
             raise UserError(
-                f"task {task.name}: {self.train or self._hub_name}{dropped} has {len(rows)} examples; "
-                f"train_examples asks for {task.train_examples}{apart}",
+                f"task {task.name}: {self.train or self._hub_name}{dropped} has {len(rows)} "
+                f"examples{empty}; train_examples asks for {task.train_examples}{apart}",
                 f"set train_examples to {len(rows) - num_apart}" if len(rows) > num_apart else None,
             )
         order = np.random.default_rng(self.seed).permutation(len(rows))
@@ -184,14 +186,14 @@ def instruction_items(
         instruction = form(row)
         if instruction.answer is None:
             raise row.error("answer", "a text", None)
-        if benchmark.metric == "numeric_match":
-            _require_number(row, instruction.answer)
+        if expected := expected_answer(benchmark, instruction.answer):
+            raise row.error("answer", expected, instruction.answer)
         _refuse_input(row, instruction, task.profile)
         return Item(
             f"{benchmark.name}-{next(numbers)}",
             prompt(instruction, task.profile, chat=task.chat_template),
             instruction.answer,
-            question=question_of(instruction.instruction),
+            question=instruction.question,
             cluster=_opening(instruction.instruction) if benchmark.clusters else None,
         )
 
@@ -208,13 +210,6 @@ def instruction_items(
     count = min(task.items_per_benchmark or len(items), len(items))
     drawn = np.random.default_rng(ITEM_SEED).permutation(len(items))[:count]
     return [items[index] for index in sorted(drawn)]
-
-
-def _require_number(row: Row, answer: str) -> None:
-    from lwft_bench.data.extraction import is_number
-
-    if not is_number(answer):
-        raise row.error("answer", "a number", answer)
 
 
 def _refuse_input(row: Row, found: Instruction, profile: Profile) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from lwft_bench.data.chat_template import Conversation
 from lwft_bench.data.examples import Example
-from lwft_bench.data.forms import Instruction, question_of
+from lwft_bench.data.forms import Instruction
 from lwft_bench.schema.cell import Profile
 
 _TASK = (
@@ -41,7 +41,7 @@ def prompt(row: Instruction, profile: Profile, *, chat: bool = False) -> str:
 
 def example(row: Instruction, profile: Profile, *, chat: bool = False) -> Example:
     """What the model is trained on."""
-    question = question_of(row.instruction)
+    question = row.question
     if chat:
         return Conversation(_with_input(row), row.output.strip(), question, row.messages)
     if profile == "published":

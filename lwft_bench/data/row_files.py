@@ -25,7 +25,8 @@ from lwft_bench.schema.regular_files import read_text, require_regular
 _Record = TypeVar("_Record")
 
 JSON_LINES = (".jsonl", ".ndjson")
-TEXT = (".json", *JSON_LINES, ".csv")
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+TEXT = (".json", *JSON_LINES, *DELIMITERS)
 """These may be gzipped: `train.jsonl.gz`."""
 SUFFIXES = (*TEXT, ".parquet", ".arrow")
 
@@ -42,7 +43,7 @@ def read_rows(path: Path, parse: Callable[[Row], _Record]) -> list[_Record]:
     """Every row of a file, through `parse`.
 
     A `.json` file holds a list of objects, an object with such a list under `data`, or one object a
-    line; a CSV file has a header, and all its fields are texts.
+    line; a file of CSV, or with tabs for commas, has a header, and all its fields are texts.
 
     Raises:
         UserError: the file cannot be read, is of no such kind or has no rows, or rows are at fault;
@@ -64,13 +65,19 @@ def read_rows(path: Path, parse: Callable[[Row], _Record]) -> list[_Record]:
 
 def read_own_rows(path: Path, parse: Callable[[Row], _Record]) -> list[_Record]:
     """As `read_rows`, but a file whose suffix says nothing has an object a line."""
-    return read_json_lines(path, parse) if kind_of(path) is None else read_rows(path, parse)
+    if kind_of(path) is not None:
+        return read_rows(path, parse)
+    try:
+        return read_json_lines(path, parse)
+    except UserError as error:
+        hint = f"{path.name} was read as JSON lines, since it ends in none of {', '.join(SUFFIXES)}"
+        raise UserError(error.message, "; ".join(filter(None, (error.hint, hint)))) from error
 
 
 def _rows_of_text(path: Path, kind: str) -> Sequence[Callable[[], Row]]:
     text = read_text(path)
-    if kind == ".csv":
-        return list(_rows_of_csv(path, text))
+    if kind in DELIMITERS:
+        return list(_rows_of_csv(path, text, DELIMITERS[kind]))
     if kind == ".json" and _is_document(text):
         return rows_of_document(path, text)
     return rows_of_lines(path, text)
@@ -91,10 +98,11 @@ def _is_document(text: str) -> bool:
     return not rest.strip() and isinstance(value.get("data"), list)
 
 
-def _rows_of_csv(path: Path, text: str) -> Iterator[Callable[[], Row]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _rows_of_csv(path: Path, text: str, delimiter: str) -> Iterator[Callable[[], Row]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     end = 0
+    limit = csv.field_size_limit(len(text) + 1)  # the text's own length has a limit already
     try:
         for fields in reader:
             line, end = end + 1, reader.line_num
@@ -102,12 +110,16 @@ def _rows_of_csv(path: Path, text: str) -> Iterator[Callable[[], Row]]:
                 continue
             if header is None:
                 header = fields
-                if len(set(header)) < len(header) or not all(header):
+                # One name may be empty: pandas writes a column of numbers that has none.
+                if len(set(header)) < len(header) or not any(header):
                     raise UserError(f"{path}:{line}: expected a header of different names")
             else:
                 yield partial(_csv_row, path, line, header, fields)
     except csv.Error as error:
-        yield partial(_fail, RowError(f"{path}:{reader.line_num}: not CSV: {error}"))
+        began = f", in a row that began in line {end + 1}" if reader.line_num > end + 1 else ""
+        yield partial(_fail, RowError(f"{path}:{reader.line_num}: not CSV: {error}{began}"))
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _csv_row(path: Path, line: int, header: list[str], fields: list[str]) -> Row:

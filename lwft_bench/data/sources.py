@@ -110,9 +110,10 @@ class JsonLines(Config):
         examples = keep(with_target(read))
         num_empty = len(read) - len(with_target(read))
         if len(examples) + num_empty < count or (count and not examples):
+            empty = f" ({num_empty} more rows have an empty target)" if num_empty else ""
             raise UserError(
-                f"{path} has {len(examples)} examples, {key} asks for {count}",
-                hint=f"set {key} to {len(examples)}",
+                f"{path} has {len(examples)} examples{empty}, {key} asks for {count}",
+                hint=f"set {key} to {len(examples)}" if examples else None,
             )
         chosen = np.random.default_rng(self.seed).permutation(len(examples))[:count]
         drawn = [examples[index] for index in sorted(chosen)]

@@ -14,10 +14,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lwft_bench.plugins.sources import source_files
 from lwft_bench.schema.errors import UserError, described
 from lwft_bench.schema.naming import unknown
 
@@ -114,22 +113,16 @@ class Registry:
         """sha256 (hex) over the source files that define the class.
 
         These are the module of the class and what it uses from its own package and from the
-        package of the registry's base class, such as a built-in strategy that a plugin extends.
-        The base class's own module is left out: it belongs to the protocol version.
+        package of the registry's base class, such as a built-in strategy that a plugin extends; of a
+        plugin, all that it imports and that is not installed. The base class's own module is left
+        out: it belongs to the protocol version.
         """
         cls = self.get(name)
         base_module = self._base.__module__ if self._base else __name__
         packages = {cls.__module__.rpartition(".")[0], base_module.rpartition(".")[0]} - {""}
-        waiting = [cls.__module__]
-        seen: dict[str, Path] = {}
-        while waiting:
-            module = sys.modules[waiting.pop()]
-            if module.__name__ not in seen:
-                seen[module.__name__] = Path(str(module.__file__))
-                used = _modules_used(module) - {base_module, __name__}
-                waiting.extend(name for name in used if name.rpartition(".")[0] in packages)
+        files = source_files(cls.__module__, packages, (base_module, __name__))
         # Digests of contents, sorted: neither a file's place on disk nor its name enters.
-        digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in seen.values())
+        digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
         return hashlib.sha256("".join(digests).encode()).hexdigest()
 
     def register(self, name: str) -> Callable[[Class], Class]:
@@ -286,13 +279,3 @@ def _import_target(target: str) -> object:
     for part in qualname.split("."):
         found = getattr(found, part)
     return found
-
-
-def _modules_used(module: ModuleType) -> set[str]:
-    """Names of the modules that `module` imports or takes classes and functions from."""
-    values = vars(module).values()
-    return {
-        value.__name__ if isinstance(value, ModuleType) else value.__module__
-        for value in values
-        if isinstance(value, ModuleType | FunctionType | type)
-    }

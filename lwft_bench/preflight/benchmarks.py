@@ -9,9 +9,10 @@ from lwft_bench.data.batching import encode_pairs
 from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Example, Item
+from lwft_bench.data.extraction import WHOLE_RESPONSE
 from lwft_bench.data.items import load_items
 from lwft_bench.evaluation.context import require_room
-from lwft_bench.preflight.training_texts import require_embedded
+from lwft_bench.preflight.training_texts import require_embedded, warn_of_second_beginnings
 from lwft_bench.schema.cell import Cell
 from lwft_bench.schema.errors import UserError
 
@@ -39,9 +40,12 @@ def check_benchmarks(
             benchmark, items = load_benchmark(name).under(task.profile), load_items(task, name)
             if template is not None:
                 items = [template.item(item) for item in items]
-            _check_items(benchmark, items, tokenizer, structure, where)
+            prompts = _check_items(benchmark, items, tokenizer, structure, where)
+            whose = f"prompts of benchmark {benchmark.name}"
+            warn_of_second_beginnings(prompts, whose, tokenizer, where, findings)
             max_new_tokens = cell.evaluation.max_new_tokens or benchmark.max_new_tokens
             require_room(benchmark, items, max_new_tokens, tokenizer, room)
+            _warn_of_long_answers(benchmark, items, max_new_tokens, tokenizer, where, findings)
 
 
 def _check_items(
@@ -50,9 +54,11 @@ def _check_items(
     tokenizer: PreTrainedTokenizerBase,
     structure: Structure,
     where: str,
-) -> None:
-    """Raises:
-    UserError: a prompt or a choice has no token, or one that the model has no embedding for.
+) -> list[list[int]]:
+    """The token ids of the prompts.
+
+    Raises:
+        UserError: a prompt or a choice has no token, or one that the model has no embedding for.
     """
     asked = [(item, choice) for item in items for choice in item.choices or ("",)]
     pairs = encode_pairs([Example(item.prompt, choice) for item, choice in asked], tokenizer)
@@ -66,3 +72,26 @@ def _check_items(
                 "it has no likelihood"
             )
         require_embedded([*prompt, *continuation], whose, tokenizer, structure, where)
+    prompts = {item.id: prompt for (item, _), (prompt, _) in zip(asked, pairs, strict=True)}
+    return list(prompts.values())
+
+
+def _warn_of_long_answers(
+    benchmark: BenchmarkConfig,
+    items: Sequence[Item],
+    max_new_tokens: int | None,
+    tokenizer: PreTrainedTokenizerBase,
+    where: str,
+    findings: Findings,
+) -> None:
+    """Where the whole response is compared, an answer of more tokens than it may have is never right."""
+    if benchmark.extraction != WHOLE_RESPONSE or max_new_tokens is None:
+        return
+    answers = tokenizer([item.answer for item in items], add_special_tokens=False).input_ids
+    longer = [len(ids) for ids in answers if len(ids) > max_new_tokens]
+    if longer:
+        findings.warn(
+            f"{where}: {len(longer)} of {len(items)} answers of benchmark {benchmark.name} have more "
+            f"tokens (up to {max(longer)}) than a response may have (max_new_tokens: {max_new_tokens}): "
+            "none can be right"
+        )

@@ -44,6 +44,10 @@ def check_training(
             continue
         _check_dropped(tokenised, what, cell, where, findings)
         _check_ids(tokenised, what, tokenizer, structure, where)
+        prompts = zip(tokenised.token_ids, tokenised.num_prompt_tokens, strict=True)
+        begins = [ids[:length] for ids, length in prompts]
+        warn_of_second_beginnings(begins, f"{what} examples", tokenizer, where, findings)
+        _warn_of_second_ends(tokenised, what, tokenizer, where, findings)
         if min(map(len, tokenised.token_ids)) < 2:
             findings.problem(
                 f"{where}: a {what} example has no token but the end of the sequence: nothing could "
@@ -118,6 +122,39 @@ def require_embedded(
         f"(at the end of {text!r}), and the model has {structure.num_embeddings} embeddings",
         "name the tokenizer that the model was trained with: `tokenizer: ...` of the model",
     )
+
+
+def warn_of_second_beginnings(
+    prompts: Sequence[Sequence[int]],
+    whose: str,
+    tokenizer: PreTrainedTokenizerBase,
+    where: str,
+    findings: Findings,
+) -> None:
+    """Texts that were written for a model have its beginning-of-sequence token in them already."""
+    begin = tokenizer.bos_token_id
+    count = sum([*ids[:2]] == [begin, begin] for ids in prompts)
+    if begin is not None and count:
+        findings.warn(
+            f"{where}: {count} of {len(prompts)} {whose} begin with {tokenizer.bos_token} twice: it "
+            "stands in the text, and the tokenizer puts one before it"
+        )
+
+
+def _warn_of_second_ends(
+    tokenised: TokenisedExamples,
+    what: str,
+    tokenizer: PreTrainedTokenizerBase,
+    where: str,
+    findings: Findings,
+) -> None:
+    end = tokenizer.eos_token_id
+    count = sum(ids[-2:] == [end, end] for ids in tokenised.token_ids)
+    if count:
+        findings.warn(
+            f"{where}: {count} of {len(tokenised)} {what} examples end with {tokenizer.eos_token} "
+            "twice: it stands in the text, and every example gets one"
+        )
 
 
 def _check_positions(

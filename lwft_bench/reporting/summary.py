@@ -90,13 +90,14 @@ def _against_baseline(comparison: Comparison) -> Iterator[str]:
             )
     identical = [label for label, one in judged.items() if one.verdict == "identical"]
     if identical:
-        yield f"The same in every answer as it: {show.listing(identical)}."
-    undecided = {label: one for label, one in judged.items() if one.verdict.startswith("undec")}
-    if undecided:
-        yield (
-            "Undecided, for one seed is shared and another can give another order (points): "
-            f"{_listed(undecided)}."
-        )
+        yield f"The same weights as it, and so the same answers: {show.listing(identical)}."
+    for few, other in (("one seed", "another"), ("one item", "others")):
+        undecided = {x: one for x, one in judged.items() if one.verdict == f"undecided: {few}"}
+        if undecided:
+            yield (
+                f"Undecided, for {few} is shared and {other} can give another order (points): "
+                f"{_listed(undecided)}."
+            )
 
 
 def _listed(judged: Mapping[str, Judged]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -14,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from lwft_bench.data.forms import Instruction, alpaca, chat
-from lwft_bench.data.row_files import read_rows
+from lwft_bench.data.row_files import read_own_rows, read_rows
 from lwft_bench.data.sources import load_examples
 from lwft_bench.schema import regular_files
 from lwft_bench.schema.cell import TaskConfig
@@ -51,6 +52,9 @@ READ = {
     "LOUD.JSONL": LINES.encode(),
     "packed.jsonl.gz": gzip.compress(LINES.encode()),
     "packed.JSON.GZ": gzip.compress(json.dumps(ROWS).encode()),
+    "tabs.tsv": b"instruction\toutput\n" + b"".join(b"Name %d\tN%d\n" % (n, n) for n in range(4)),
+    "pandas.csv": b",instruction,output\n"
+    + b"".join(b"%d,Name %d,N%d\n" % (n, n, n) for n in range(4)),
     "windows.csv": b"instruction,output\r\n"
     + "".join(f'"Name {n}",N{n}\r\n' for n in range(4)).encode(),
 }
@@ -72,6 +76,27 @@ def test_a_field_of_csv_may_have_lines_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('instruction,output\n"two\nlines",a\nb\n', "utf-8")
     with pytest.raises(UserError, match=r"a.csv:4: expected 2 fields as in the header, found 1"):
         asked(tmp_path / "a.csv")
+
+
+def test_a_field_of_csv_may_be_a_book(tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    (tmp_path / "a.csv").write_text(f'instruction,output\n"{"word " * 50_000}",a\n', "utf-8")
+    (text,) = asked(tmp_path / "a.csv")
+    assert len(text) == 250_000
+    assert csv.field_size_limit() == limit
+
+
+def test_a_quote_that_is_never_closed_is_told_with_the_row_it_began_in(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('instruction,output\na,b\n"c,d\n' + "e,f\n" * 9, "utf-8")
+    with pytest.raises(UserError, match="a.csv:12: not CSV: .*in a row that began in line 3"):
+        asked(tmp_path / "a.csv")
+
+
+def test_a_name_that_says_nothing_is_told_with_the_error(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("instruction;output\na;b\n", "utf-8")
+    with pytest.raises(UserError, match=r"a.txt:1: not JSON") as told:
+        read_own_rows(tmp_path / "a.txt", alpaca)
+    assert "a.txt was read as JSON lines, since it ends in none of .json, " in str(told.value.hint)
 
 
 def read(row: dict[str, Any], tmp_path: Path) -> Instruction:
@@ -178,3 +203,6 @@ def test_rows_with_an_empty_target_are_left_out_and_counted(
     found = load_examples(task)
     assert [example.prompt.count("Q2") for example in found.train] == [0, 0]
     assert (found.num_empty, found.num_read) == (1, 3)
+    (tmp_path / "a.json").write_text(json.dumps(rows[1:2]), "utf-8")
+    with pytest.raises(UserError, match=r"has 0 examples \(1 more rows have an empty target\)"):
+        load_examples(task)

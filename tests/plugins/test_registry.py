@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from lwft_bench.plugins import registry
 from lwft_bench.plugins.files import load_plugin
 from lwft_bench.plugins.registry import Registry
+from lwft_bench.plugins.sources import source_files
 from lwft_bench.schema.errors import UserError
 from lwft_bench.strategies import PluginOptions, Strategy
 
@@ -243,14 +245,64 @@ def test_a_plugin_that_extends_a_built_in_depends_on_its_source(write: Write):
         """,
     )
     load_plugin(path)
-    module = sys.modules[registry.strategies.get("mine").__module__]
-    assert "lwft_bench.strategies.lisa" in registry._modules_used(module)
+    mine = registry.strategies.get("mine").__module__
+    names = [file.name for file in source_files(mine, {"lwft_bench.strategies"}, ())]
+    assert "lisa.py" in names
     alone = write("alone.py", PLUGIN.replace('"mine"', '"alone"').replace("{0}", "1"))
     load_plugin(alone)
     digest = registry.hashlib.sha256(alone.read_bytes()).hexdigest()
     expected = registry.hashlib.sha256(digest.encode()).hexdigest()
     assert registry.strategies.source_digest("alone") == expected
     assert registry.strategies.source_digest("mine") != expected
+
+
+HELPED = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import numpy
+from rates import PERIOD
+from lwft_bench.strategies import Strategy, register
+
+@register("helped")
+class Helped(Strategy):
+    def select(self, step):
+        from parts.late import UNIT  # loaded when it is first needed
+"""
+
+
+def test_what_a_plugin_imports_is_its_source_be_it_a_number(write: Write, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    files = {
+        "mine.py": HELPED,
+        "rates.py": "from parts import deep\nPERIOD = 2\n",
+        "parts/__init__.py": "",
+        "parts/late.py": "from . import inner\nUNIT = 0\n",
+        "parts/inner.py": "",
+        "parts/deep.py": "",
+        "unused.py": "",
+    }
+    paths = {name: write(name, text) for name, text in files.items()}
+    load_plugin(paths["mine.py"])
+    digests = [registry.strategies.source_digest("helped")]
+    assert "parts.late" not in sys.modules
+    for name in files:
+        paths[name].write_text(files[name] + "# edited\n", "utf-8")
+        digests.append(registry.strategies.source_digest("helped"))
+    unchanged = [one == other for one, other in itertools.pairwise(digests)]
+    assert [name for name, same in zip(files, unchanged, strict=True) if same] == ["unused.py"]
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("rates", "parts")]:
+        del sys.modules[name]
+
+
+def test_what_is_installed_is_no_source_of_a_plugin(write: Write, monkeypatch):
+    monkeypatch.syspath_prepend(write("site-packages/installed.py", "x = 1\n").parent)
+    text = "import json, numpy.linalg, installed, absent.module\n" + PLUGIN.replace("{0}", "1")
+    path = write("mine.py", text.replace("absent.module", "pytest"))
+    load_plugin(path)
+    module = registry.strategies.get("mine").__module__
+    assert source_files(module, set(), ()) == [path]
 
 
 @pytest.mark.parametrize(

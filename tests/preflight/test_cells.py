@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lwft_bench.preflight.cells import check_cells
@@ -216,6 +216,28 @@ def test_a_broken_tokenizer_is_refused(folder: Path) -> None:
         assert only_problem(found(folder)).startswith("model m: ")
 
 
+def test_ends_of_texts_that_stand_there_twice_are_warned_of(folder: Path) -> None:
+    file = folder / "tokenizer" / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<end> $A", special_tokens=[("<end>", tokenizer.token_to_id("<end>"))]
+    )
+    tokenizer.save(str(file))
+    settings = json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text())
+    settings["bos_token"] = "<end>"
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert found(folder) == Findings()
+    rows = [{"prompt": "<end>1 + 1 = ", "target": "2<end>"}, {"prompt": "2", "target": "3<end>"}]
+    write_lines(folder / "train.jsonl", rows * 10)
+    write_lines(folder / "items.jsonl", [ITEMS[0], ITEMS[1] | {"prompt": "<end>2 + 2 ="}])
+    findings = found(folder)
+    assert findings.problems == {}
+    begins, ends, items = findings.warnings
+    assert "10 of 20 training examples begin with <end> twice" in begins
+    assert "20 of 20 training examples end with <end> twice" in ends
+    assert "1 of 2 prompts of benchmark sums begin with <end> twice" in items
+
+
 def test_an_id_beyond_the_embeddings_is_told_with_its_token(folder: Path) -> None:
     path = folder / "tokenizer/tokenizer.json"
     content = json.loads(path.read_text("utf-8"))
@@ -270,6 +292,17 @@ def test_an_empty_choice_is_told_with_its_row(folder: Path, choices: list[Any]) 
     write_lines(folder / "items.jsonl", [row, row | {"choices": choices}])
     problem = only_problem(found(folder))
     assert "items.jsonl:2: choices: expected choices that are not empty, found [" in problem
+
+
+def test_answers_longer_than_a_response_are_warned_of(folder: Path) -> None:
+    whole = {"metric": "exact_match", "extraction": "whole-response", "max_new_tokens": 3}
+    (folder / "sums.yaml").write_text(yaml.safe_dump(DEFINITION | whole), "utf-8")
+    write_lines(
+        folder / "items.jsonl", [{"prompt": "Q", "answer": text} for text in ("two", "four")]
+    )
+    (warning,) = found(folder).warnings
+    assert "1 of 2 answers of benchmark sums have more tokens (up to 4)" in warning
+    assert "max_new_tokens: 3" in warning
 
 
 @pytest.fixture

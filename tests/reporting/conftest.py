@@ -285,7 +285,7 @@ def _provenance(changes: dict[str, Any]) -> dict[str, Any]:
 def _score(benchmark: str, samples: list[dict[str, Any]]) -> Score:
     correct = [row["correct"] for row in samples if row["benchmark"] == benchmark]
     share, number = float(np.mean(correct)), len(correct)
-    stderr = float(np.sqrt(share * (1 - share) / (number - 1)))
+    stderr = float(np.sqrt(share * (1 - share) / max(number - 1, 1)))
     return Score(
         benchmark=benchmark,
         version="1",

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lwft_bench.reporting.numbers.comparison import Comparison, compare
+from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.rows import Row
+from lwft_bench.reporting.numbers.verdicts import best_averages, between, compared_with_baseline
 from lwft_bench.reporting.read.records import read_run
+from lwft_bench.reporting.tables import main
 from lwft_bench.schema.suite import AVERAGE
 
 if TYPE_CHECKING:
@@ -55,6 +59,44 @@ def test_methods_that_ran_on_different_things_are_not_subtracted(
     assert any(f"differ in {named}" in warning for warning in found.warnings)
 
 
+def test_the_best_is_told_among_rows_that_can_be_compared(maker: RunMaker) -> None:
+    """A row on other data is no tie of the best, and the best of its own kind where it has company."""
+    other = {"protocol": "1", "data": "f" * 64, "model": "e" * 64}
+    for seed in range(3):
+        maker.add(maker.method("fft", 0.3), seed)
+        maker.add(maker.method("lisa", 0.6), seed)
+        maker.add(maker.method("grass", 0.9), seed, identity_components=other)
+    assert best_averages(comparison(maker)) == ["lisa"]
+    for seed in range(3):
+        maker.add(maker.method("lora", 0.2), seed, identity_components=other)
+    found = comparison(maker)
+    assert best_averages(found) == ["lisa", "grass"]
+    context = Context.of(read_run(maker.folder)).about(found)
+    notes = " ".join(main.build(context).notes)
+    assert "the best average of the rows that can be compared (lisa and grass)" in notes
+    assert "for the 2 pairs of rows" in notes
+    assert compared_with_baseline(found)[1] == ["grass", "lora"]
+
+
+def test_how_seeds_differ_elsewhere_judges_nothing_here(maker: RunMaker) -> None:
+    """Ten seeds on other data are the most seeds, and say nothing of these three."""
+    for seed in range(3):
+        maker.add(maker.method("fft", 0.3), seed)
+        maker.add(maker.method("lisa", 0.6), seed)
+    alone = {pair: one.stderr for pair, one in between(*rows_of(maker)).items()}
+    for seed in range(6):
+        components = {"protocol": "1", "data": "f" * 64, "model": "e" * 64}
+        for name, accuracy in (("lora", 0.1 * seed), ("grass", 0.9 - 0.1 * seed)):
+            maker.add(maker.method(name, accuracy), seed, identity_components=components)
+    together = {pair: one.stderr for pair, one in between(*rows_of(maker)).items()}
+    assert {pair: together[pair] for pair in alone} == alone
+
+
+def rows_of(maker: RunMaker) -> tuple[Comparison, list[Row]]:
+    found = comparison(maker)
+    return found, found.scored
+
+
 def test_equal_settings_are_subtracted_without_a_warning(maker: RunMaker) -> None:
     maker.add(maker.method("fft", 0.5), 0)
     maker.add(maker.method("lisa", 0.4), 0)
@@ -77,7 +119,24 @@ def test_seeds_of_another_config_are_not_averaged(maker: RunMaker) -> None:
     maker.add(method, 1)
     maker.add(method, 2, training={"lr": 0.5})
     labels = [row.label for row in comparison(maker).rows]
-    assert labels == ["fft", "fft [other resolved config]"]
+    assert labels == ["fft", "fft [training.lr=0.5]"]
+
+
+def test_rows_of_several_configs_have_labels_of_their_own(maker: RunMaker) -> None:
+    method = maker.method("fft", 0.5)
+    many = {"batch_size": 3, "warmup_steps": 1, "max_length": 9}
+    changes = [{}, {"lr": 0.5}, {"lr": 0.25}, {"lr": 0.3, **many}, {"lr": 0.4, **many}]
+    for seed, change in enumerate(changes):
+        maker.add(method, seed, training=change)
+    found = comparison(maker)
+    assert [row.label for row in found.rows] == [
+        "fft",
+        "fft [training.lr=0.5]",
+        "fft [training.lr=0.25]",
+        "fft [other resolved config]",
+        "fft [other resolved config 2]",
+    ]
+    assert [[cell.seed for cell in row.cells] for row in found.rows] == [[0], [1], [2], [3], [4]]
 
 
 def test_unrecorded_torch_is_said_so(maker: RunMaker) -> None:

@@ -16,17 +16,14 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from lwft_bench.reporting.numbers.estimates import PairedDifference
 from lwft_bench.reporting.numbers.families import judge, pooled_seed_variance
 from lwft_bench.reporting.numbers.robust import (
     Benchmark,
     estimate,
     interquartile_mean,
 )
-from lwft_bench.reporting.numbers.statistics import (
-    PairedDifference,
-    crossed_mean,
-    paired_difference,
-)
+from lwft_bench.reporting.numbers.statistics import crossed_mean, paired_difference
 
 ITEMS = (50, 600, 1319, 7914)
 SEEDS = (3, 5, 10)

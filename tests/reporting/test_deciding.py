@@ -14,13 +14,9 @@ import numpy as np
 import pytest
 
 from lwft_bench.reporting.numbers.deciding import Bounds, chance, verdict_of, what_decides
+from lwft_bench.reporting.numbers.estimates import CONFIDENCE, Estimate, PairedDifference
 from lwft_bench.reporting.numbers.families import holm
-from lwft_bench.reporting.numbers.statistics import (
-    CONFIDENCE,
-    Estimate,
-    PairedDifference,
-    paired_difference,
-)
+from lwft_bench.reporting.numbers.statistics import paired_difference
 
 ABOVE_ZERO = (0.0, math.inf)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from lwft_bench.reporting.numbers.estimates import PairedDifference
 from lwft_bench.reporting.numbers.families import (
     Judged,
     SeedVariance,
@@ -17,7 +19,7 @@ from lwft_bench.reporting.numbers.families import (
     judge,
     pooled_seed_variance,
 )
-from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
+from lwft_bench.reporting.numbers.statistics import crossed_mean, mean_over_seeds
 
 
 def test_holm_is_that_of_r() -> None:
@@ -32,7 +34,7 @@ def of_seeds(*values: float) -> PairedDifference:
 
 
 def test_a_mark_needs_more_the_more_comparisons_there_are() -> None:
-    clear = of_seeds(0.050, 0.051, 0.047, 0.055)
+    clear = of_seeds(0.050, 0.040, 0.060, 0.030)
     others = {f"equal {number}": of_seeds(0.01, -0.01, 0.02, -0.02) for number in range(60)}
     assert judge({"clear": clear})["clear"].beyond_noise
     among_many = judge({"clear": clear, **others})
@@ -49,8 +51,8 @@ def test_one_seed_has_no_verdict_and_is_in_no_family() -> None:
     assert judged["two"].family == 1
 
 
-def test_identical_answers_are_no_difference() -> None:
-    judged = judge({"same": of_seeds(0.0, 0.0, 0.0)})["same"]
+def test_answers_of_the_same_weights_are_no_difference() -> None:
+    judged = judge({"same": replace(of_seeds(0.0, 0.0, 0.0), same_weights=True)})["same"]
     assert (judged.verdict, judged.beyond_noise, judged.seeds_needed) == ("identical", False, None)
 
 
@@ -121,3 +123,18 @@ def test_a_pair_is_judged_alike_from_both_sides() -> None:
     for judged in judge(pairs).values():
         assert judged.reversed.paired.estimate.mean == -judged.paired.estimate.mean
         assert judged.reversed.verdict == judged.verdict
+
+
+def test_two_seeds_find_only_what_their_interval_finds() -> None:
+    """With one degree of freedom the interval excludes 0 hardly ever, whatever Holm's p says."""
+    rng = np.random.default_rng(0)
+    table = (rng.random((2, 400)) < 0.6).astype(float)
+    table[1] = np.where(rng.random(400) < 0.9, table[0], 1 - table[0])
+    paired = PairedDifference(crossed_mean([table, table[:, ::-1]]))
+    judged = judge({"it": paired}, lambda _: SeedVariance(1e-5, 20))["it"]
+    assert judged.detectable is not None
+    error = stats.t.ppf(0.975, 1) * paired.estimate.stderr
+    assert judged.detectable > error > 5 * paired.estimate.stderr
+    few = judge({"it": of_seeds(0.04, 0.05)})["it"]
+    assert few.verdict == "no"
+    assert few.seeds_needed == 3

@@ -136,6 +136,71 @@ def test_cells_of_another_torch_are_rows_of_their_own_and_told(maker: RunMaker) 
     assert "±:" not in printed
 
 
+def test_runs_of_one_name_and_other_rates_are_rows_with_their_own_samples(
+    maker: RunMaker, tmp_path: Path
+) -> None:
+    """`sweep-1/run`, `sweep-2/run` and `sweep-3/run`: no number of one may reach another's row."""
+    runs = []
+    for number, accuracy in enumerate((0.2, 0.5, 0.8)):
+        one = type(maker)(tmp_path / f"sweep-{number}" / "run", num_items=40)
+        training = {"lr": 0.5**number}
+        one.add(one.method("base", 0.1, trains=False), 0, training=training)
+        for seed in (0, 1):
+            one.add(one.method("fft", accuracy), seed, training=training)
+        runs.append(one.finish())
+    alone = [compare(read_run(run))[0].rows[-1].accuracy for run in runs]
+    records = merged([read_run(run) for run in runs])
+    (found,) = compare(records)
+    labels = ["base", "fft", "fft [training.lr=0.5]", "fft [training.lr=0.25]"]
+    assert [row.label for row in found.rows] == labels
+    assert [row.accuracy for row in found.rows[1:]] == alone
+    assert found.warnings == ("The baseline fft has several rows; differences refer to fft.",)
+    base = "tiny--base--arith"
+    assert records.warnings == (
+        "Counted once, for another run has them too or has them done: "
+        f"{base} of sweep-1/run, {base} of sweep-2/run.",
+    )
+
+
+def test_times_of_a_busy_machine_are_told_and_none_is_the_best(maker: RunMaker) -> None:
+    busy = {
+        "wall_seconds": 100.0,
+        "processor_seconds": 30.0,
+        "waiting_seconds": 70.0,
+        "involuntary_switches": 900,
+        "load_average": 4.0,
+        "cores": 2,
+    }
+    quiet = busy | {"processor_seconds": 100.0, "waiting_seconds": 0.0, "load_average": 1.0}
+    for load, told in ((quiet, False), (busy, True)):
+        one = second(maker, f"busy-{told}")
+        for seed in (0, 1, 2):
+            for name, seconds in (("fft", 40.0), ("lisa", 20.0)):
+                folder = one.add(one.method(name, 0.5), seed)
+                result = json.loads((folder / "result.json").read_text())
+                result["throughput"] |= {"training_seconds": seconds + seed, "load": load}
+                (folder / "result.json").write_text(json.dumps(result))
+        grid = grid_of("efficiency", one.finish())
+        column = grid.headings.index("training time (s)")
+        assert [row.entries[column].marked for row in grid.rows] == [False, not told]
+        said = [note for note in grid.notes if "other work" in note]
+        assert said == told * [
+            "tiny on arith: speeds and times of the cells of fft and lisa were taken while the machine "
+            "had other work: they say little of which method is faster."
+        ]
+
+
+def test_no_spread_is_no_certainty_in_a_papers_table_too(maker: RunMaker) -> None:
+    for seed in (0, 1):
+        for name, right in (("fft", "true"), ("lisa", "false")):
+            folder = maker.add(maker.method(name, 0.5), seed)
+            samples = (folder / "samples.jsonl").read_text()
+            (folder / "samples.jsonl").write_text(re.sub("true|false", right, samples))
+    grid = grid_of("paper", maker.finish())
+    assert [row.entries[-1].text for row in grid.rows] == ["100.0 ± 0.0", "0.0 ± 0.0"]
+    assert sum(note.startswith("± 0.0 is no certainty") for note in grid.notes) == 1
+
+
 def test_published_numbers_are_rows_and_never_bold(maker: RunMaker) -> None:
     maker.published = Published(
         source="A paper",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from lwft_bench.reporting.numbers.robust import (
 )
 from lwft_bench.reporting.numbers.statistics import crossed_mean
 from lwft_bench.reporting.read.records import read_run
+
+if TYPE_CHECKING:
+    from conftest import RunMaker
 
 
 def correctness(rng: np.random.Generator, seeds: int, level: float) -> np.ndarray:
@@ -70,3 +74,16 @@ def test_the_table_compares_with_the_baseline(run: Path) -> None:
     )
     assert low < 0 < high
     assert comparison_tables(records, compare(records)[0])["robust"].values.equals(table.values)
+
+
+def test_one_item_a_benchmark_has_no_error_and_breaks_nothing(maker: RunMaker) -> None:
+    maker.num_items = 1
+    for seed in range(3):
+        for name in ("fft", "lisa"):
+            folder = maker.add(maker.method(name, 0.5), seed)
+            samples = (folder / "samples.jsonl").read_text()
+            (folder / "samples.jsonl").write_text(samples.replace("false", "true"))
+    records = read_run(maker.finish())
+    table = comparison_tables(records, compare(records)[0])["robust"]
+    assert [*table.display["interquartile mean"]] == ["100.0", "100.0"]
+    assert [*table.display.iloc[:, -1]] == ["–", "50"]

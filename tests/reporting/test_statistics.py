@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from lwft_bench.reporting.numbers.statistics import (
-    SEEDS_PART,
-    PairedDifference,
-    crossed_mean,
-    paired_difference,
-)
+from lwft_bench.reporting.numbers.estimates import SEEDS_PART, PairedDifference
+from lwft_bench.reporting.numbers.families import judge
+from lwft_bench.reporting.numbers.statistics import crossed_mean, mean_over_seeds, paired_difference
 from lwft_bench.reporting.numbers.student import student_quantile
+from lwft_bench.reporting.render.formatting import difference
 
 
 def correctness(seed: int, seeds: int = 4, items: int = 30) -> np.ndarray:
@@ -131,10 +130,52 @@ def test_seeds_that_agree_by_luck_do_not_shrink_the_interval() -> None:
     assert found.interval[1] - found.interval[0] > 0.1
 
 
-def test_identical_answers_are_called_so() -> None:
+def test_only_the_same_weights_are_identical() -> None:
+    """Equal answers of other weights may differ on other items: by 3 in 30, with 95 % confidence."""
     table = correctness(8)
-    assert paired_difference([table], [table]).identical
-    assert not paired_difference([table], [correctness(9)]).identical
+    found = paired_difference([table], [table])
+    assert not found.identical
+    assert difference(found) == "0.0 (alike)"
+    assert found.interval == pytest.approx((-(1 - 0.05 ** (1 / 30)), 1 - 0.05 ** (1 / 30)))
+    same = replace(found, same_weights=True)
+    assert same.identical and not same.alike
+    assert difference(same) == "0.0 (identical)"
+    assert same.interval == (0.0, 0.0)
+    assert not replace(paired_difference([table], [correctness(9)]), same_weights=True).identical
+
+
+@pytest.mark.parametrize(("items", "low"), [(2, -0.5528), (12, 0.5582), (600, 0.9900)])
+def test_all_right_against_all_wrong_is_as_sure_as_its_items_are_many(
+    items: int, low: float
+) -> None:
+    """A share q of items that say the opposite is missed by n items with probability (1 - q)^n."""
+    found = paired_difference([np.ones((3, items))], [np.zeros((3, items))])
+    assert found.interval == pytest.approx((low, 1.0), abs=1e-4)
+    (judged,) = judge({"it": found}).values()
+    assert judged.adjusted == pytest.approx(0.5**items)
+    assert judged.beyond_noise == (items > 4)
+    assert judged.seeds_needed == (math.inf if items == 2 else None)
+
+
+def test_items_of_one_template_are_no_more_than_one_item() -> None:
+    ones = np.ones((3, 100))
+    labels = np.arange(100) // 20
+    found = paired_difference([ones], [0 * ones], [labels])
+    assert found.estimate.num_sampled == 5
+    assert found.interval == pytest.approx((1 - 2 * (1 - 0.05**0.2), 1.0))
+
+
+def test_intervals_of_seeds_alone_are_students() -> None:
+    """Nothing but seeds was sampled, so that the plain formula holds exactly."""
+    values = np.array([0.1, 0.25, 0.2, 0.05])
+    margin = stats.t.ppf(0.975, 3) * values.std(ddof=1) / 2
+    interval = PairedDifference(mean_over_seeds(values)).interval
+    assert interval == pytest.approx((0.15 - margin, 0.15 + margin))
+
+
+def test_no_share_differs_by_more_than_all() -> None:
+    table = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    assert paired_difference([table], [0 * table]).interval == (-1.0, 1.0)
 
 
 def test_clusters_of_one_item_each_change_nothing() -> None:

@@ -123,6 +123,52 @@ def test_a_models_place_does_not_enter_but_its_files_do(identities, write: Write
     assert changed(identity_of("a"), identity_of("c")) == {"model"}
 
 
+OWN_TASK = """[{{name: own, data: jsonl, train_examples: 2, validation_examples: 0,
+  benchmarks: [own.yaml], data_options: {{{0}}}}}]"""
+OWN_BENCHMARK = """
+{{name: own, version: "1", title: {0}, description: {0}, licence: {0}, contamination: {0},
+  source: {{name: jsonl, path: items.jsonl}}, kind: generate, metric: exact_match, num_items: 1,
+  extraction: whole-response, max_new_tokens: {1}}}
+"""
+ROW = '{"prompt": "1+1", "target": " 2", "answer": "2"}\n'
+
+
+@pytest.fixture
+def own_identity(identities, write: Write):
+    """The identity of a cell whose data and benchmark are the user's own, in a folder."""
+
+    def of(
+        folder: str, options: str = "train: t.jsonl", words: str = "a", tokens: int = 4, **files
+    ):
+        for name in ("t", "v", "items"):
+            write(f"{folder}/{name}.jsonl", files.get(name, 2 * ROW))
+        write(f"{folder}/own.yaml", OWN_BENCHMARK.format(words, tokens))
+        text = replaced(tasks=OWN_TASK.format(options), methods="[fft]", seeds="[0]")
+        (found,) = identities(text, f"{folder}/s.yaml").values()
+        return found
+
+    return of
+
+
+def test_neither_where_own_data_lie_nor_words_about_them_nor_a_default_enters(own_identity):
+    before = own_identity("a")
+    assert own_identity("b") == before
+    assert own_identity("c", words="b") == before
+    assert own_identity("d", "train: ./t.jsonl, seed: 0, prompt_field: prompt") == before
+
+
+def test_what_is_in_own_files_and_what_each_is_for_enters(own_identity):
+    before = own_identity("a")
+    assert changed(before, own_identity("b", t=3 * ROW)) == {"data"}
+    assert changed(before, own_identity("c", items=3 * ROW)) == {"evaluation"}
+    assert changed(before, own_identity("d", tokens=5)) == {"evaluation"}
+    assert changed(before, own_identity("e", "train: t.jsonl, seed: 1")) == {"data"}
+    assert changed(before, own_identity("f", "train: t.jsonl, validation: t.jsonl")) == {"data"}
+    one, other = ({"t": 3 * ROW, "v": 2 * ROW}, {"t": 2 * ROW, "v": 3 * ROW})
+    both = "train: t.jsonl, validation: v.jsonl"
+    assert changed(own_identity("g", both, **one), own_identity("h", both, **other)) == {"data"}
+
+
 def test_canonical_json_is_independent_of_order():
     assert identity.digest_of({"a": 1, "b": [1.0]}) == identity.digest_of({"b": [1.0], "a": 1})
     assert identity.digest_of([1, 2]) != identity.digest_of([2, 1])

@@ -8,9 +8,12 @@ in on purpose (config, strategy, precision) is for the confound table to show.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from lwft_bench.reporting.read.flat import flatten
 from lwft_bench.reporting.read.records import ReportedCell
 
 SUBTRACTED = (
@@ -22,7 +25,16 @@ SUBTRACTED = (
     "model files",
     "benchmark versions",
 )
-AVERAGED = (*SUBTRACTED, "strategy source", "resolved config")
+_CONFIG = "resolved config"
+AVERAGED = (*SUBTRACTED, "strategy source", _CONFIG)
+_OF_ANSWERS = {"precision", "attention", "kernels", "device", "threads"}
+"""Of `training`: what the answers of a model that is not trained depend on."""
+_MOST_CHANGES = 2
+_LONGEST = 40
+"""Of what sets a row apart by its config, in characters: more is only named."""
+
+_MOST_LABELS = 3
+"""That a warning names of rows that are alike."""
 
 _Setting = dict[str, str | None]
 
@@ -32,8 +44,17 @@ def setting(cell: ReportedCell) -> _Setting:
     assert cell.result is not None and cell.config is not None
     return _grounds(cell) | {
         "strategy source": cell.result.identity_components.get("strategy"),
-        "resolved config": cell.config.model_dump_json(exclude={"id", "seed", "plugins"}),
+        _CONFIG: json.dumps(_config(cell)),
     }
+
+
+def _config(cell: ReportedCell) -> dict[str, Any]:
+    """What the cell was to do, as JSON has it; of one that is not trained nothing about training."""
+    assert cell.config is not None
+    found = cell.config.model_dump(mode="json", exclude={"id", "seed", "plugins"})
+    if not cell.trains:
+        found["training"] = {key: found["training"][key] for key in sorted(_OF_ANSWERS)}
+    return found
 
 
 def _grounds(cell: ReportedCell) -> _Setting:
@@ -67,22 +88,22 @@ def hardware(cell: ReportedCell) -> str | None:
 def split_by_setting(cells: Sequence[ReportedCell]) -> list[tuple[str, list[ReportedCell]]]:
     """Cells of one method as groups that may be averaged, the largest first.
 
-    Each comes with what sets it apart from the first one, for its label; "" for the first. Cells
-    that are not done belong to the first group.
+    Each comes with what sets it apart from the first one, for its label; "" for the first, and no two
+    alike. Cells that are not done belong to the first group.
     """
     settings = {cell.id: setting(cell) for cell in cells if cell.done}
     counts = Counter(tuple(found.values()) for found in settings.values())
     if not counts:
         return [("", list(cells))]
-    order = [key for key, _ in counts.most_common()]
-    first = dict(zip(AVERAGED, order[0], strict=True))
-    groups = []
-    for key in order:
-        own = dict(zip(AVERAGED, key, strict=True))
+    order = [dict(zip(AVERAGED, key, strict=True)) for key, _ in counts.most_common()]
+    first, names, groups = order[0], Counter[str](), []
+    for own in order:
         members = [
             cell for cell in cells if (settings[cell.id] == own if cell.done else own == first)
         ]
-        groups.append((_apart(own, first), members))
+        name = _apart(own, first)
+        names[name] += 1
+        groups.append((f"{name} {names[name]}" if names[name] > 1 else name, members))
     return groups
 
 
@@ -90,15 +111,52 @@ def _apart(own: _Setting, first: _Setting) -> str:
     """`torch 2.12.0, other data`: short values are shown, digests only named."""
     shown = {"torch", "hardware", "protocol"}
     return ", ".join(
-        f"{name} {own[name]}" if name in shown else f"other {name}"
+        f"{name} {own[name]}"
+        if name in shown
+        else (name == _CONFIG and _changes(own, first)) or f"other {name}"
         for name in AVERAGED
         if own[name] != first[name]
     )
 
 
+def _changes(own: _Setting, first: _Setting) -> str:
+    """`training.lr=0.002`; "" where it would be long."""
+    one, other = (dict(flatten(json.loads(found[_CONFIG] or "{}"))) for found in (own, first))
+    keys = [key for key in (*one, *(other.keys() - one.keys())) if one.get(key) != other.get(key)]
+    text = ", ".join(f"{key}={_plain(one.get(key))}" for key in keys)
+    return text if len(keys) <= _MOST_CHANGES and len(text) <= _LONGEST else ""
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def comparable(one: ReportedCell, other: ReportedCell) -> bool:
     """Whether the difference of the two cells' scores means anything."""
     return _grounds(one) == _grounds(other)
+
+
+def comparable_cost(one: ReportedCell, other: ReportedCell, device: bool) -> bool:
+    """Whether the ratio of what the two cells needed means anything.
+
+    Args:
+        device: whether it was read on a device, and not counted.
+    """
+    names = ("torch", "protocol", "data", "model files", *(("hardware",) if device else ()))
+    left, right = _grounds(one), _grounds(other)
+    return all(left[name] == right[name] for name in names)
+
+
+def alike(cells: Mapping[str, ReportedCell]) -> list[list[str]]:
+    """Labels in groups within which differences mean something, in order of appearance.
+
+    Args:
+        cells: row label -> one of its done cells.
+    """
+    groups: dict[tuple[str | None, ...], list[str]] = {}
+    for label, cell in cells.items():
+        groups.setdefault(tuple(_grounds(cell).values()), []).append(label)
+    return [*groups.values()]
 
 
 def setting_warnings(representatives: dict[str, ReportedCell]) -> Iterator[str]:
@@ -131,7 +189,13 @@ def _grouped(values: Mapping[str, str | None]) -> str:
     groups: dict[str | None, list[str]] = {}
     for label, value in values.items():
         groups.setdefault(value, []).append(label)
-    return "; ".join(f"{_short(value)}: {', '.join(labels)}" for value, labels in groups.items())
+    return "; ".join(f"{_short(value)}: {_few(labels)}" for value, labels in groups.items())
+
+
+def _few(labels: Sequence[str]) -> str:
+    more = len(labels) - _MOST_LABELS
+    named = ", ".join(labels[:_MOST_LABELS] if more > 1 else labels)
+    return f"{named} and {more} more" if more > 1 else named
 
 
 def _short(value: str | None) -> str:

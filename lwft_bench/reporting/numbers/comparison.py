@@ -11,11 +11,9 @@ from lwft_bench.reporting.numbers.comparability import (
     split_by_setting,
 )
 from lwft_bench.reporting.numbers.correctness import Correctness
+from lwft_bench.reporting.numbers.estimates import Estimate
 from lwft_bench.reporting.numbers.rows import Row, differences
-from lwft_bench.reporting.numbers.statistics import (
-    Estimate,
-    crossed_means,
-)
+from lwft_bench.reporting.numbers.statistics import crossed_means
 from lwft_bench.reporting.read.by_cell import ByCell
 from lwft_bench.reporting.read.in_processes import in_processes
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords

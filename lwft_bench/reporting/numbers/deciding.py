@@ -13,15 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from lwft_bench.reporting.numbers.estimates import CONFIDENCE, Estimate, PairedDifference
 from lwft_bench.reporting.numbers.families import (
     FAMILY_SEEDS_PART,
+    FEWEST_SEEDS,
     MOST_SEEDS,
     detectable,
     judged_by,
+    p_of_distance,
     smallest,
 )
-from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
-from lwft_bench.reporting.numbers.student import satterthwaite, two_sided_p
+from lwft_bench.reporting.numbers.student import satterthwaite
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 Bounds = tuple[float, float]
@@ -59,7 +61,8 @@ def chance(paired: PairedDifference, bounds: Bounds) -> float:
     mean = paired.estimate.mean
     error = judged_by(paired, None)
     low, high = (
-        two_sided_p(mean - bound, *error) if math.isfinite(bound) else 0.0 for bound in bounds
+        p_of_distance(paired, mean - bound, *error) if math.isfinite(bound) else 0.0
+        for bound in bounds
     )
     if bounds[0] < mean < bounds[1]:
         return max(low, high)
@@ -79,6 +82,8 @@ def what_decides(paired: PairedDifference, bounds: Bounds, family: int = 1) -> W
     if found.seed_stderr is None or math.isnan(found.stderr):
         return None
     distance = min(abs(found.mean - bound) for bound in bounds if math.isfinite(bound))
+    if found.without_spread:
+        return WouldDecide(math.inf, _more_alike(found, distance, family))
     parts = _Parts.of(found)
 
     def enough(seeds: float, items: float) -> bool:
@@ -86,27 +91,38 @@ def what_decides(paired: PairedDifference, bounds: Bounds, family: int = 1) -> W
         return detectable(stderr, degrees, family) <= distance
 
     return WouldDecide(
-        smallest(lambda seeds: enough(seeds, 1.0), 2, MOST_SEEDS),
+        smallest(lambda seeds: enough(seeds, 1.0), FEWEST_SEEDS, MOST_SEEDS),
         _least_factor(lambda items: enough(found.num_seeds, items)),
     )
 
 
+def _more_alike(found: Estimate, distance: float, family: int) -> float:
+    """How many times the items, all alike again, would say it."""
+    one = math.log(found.p_beyond(distance)) if 0 < found.p_beyond(distance) < 1 else 0.0
+    factor = math.log((1 - CONFIDENCE) / family) / one if one else math.inf
+    return factor if factor <= MOST_ITEMS else math.inf
+
+
 @dataclass(frozen=True)
 class _Parts:
-    """Variances of the mean by source; item_degrees: of the items' part."""
+    """Variances of the mean by source; item_degrees: of the items' part; spread: of what is known of
+    how seeds differ.
+    """
 
     items: float
     seeds: float
     rest: float
     num_seeds: int
     item_degrees: float
+    spread: float
 
     @classmethod
     def of(cls, found: Estimate) -> _Parts:
         rest = found.rest_stderr**2
         items = max(found.item_stderr**2 - rest, 0.0)
         seeds = max(found.stderr**2 - items - rest, 0.0)
-        return cls(items, seeds, rest, found.num_seeds, found.item_degrees)
+        spread = 1.0 if found.of_seeds_alone else math.sqrt(FAMILY_SEEDS_PART)
+        return cls(items, seeds, rest, found.num_seeds, found.item_degrees, spread)
 
     def error(self, seeds: float, items: float) -> tuple[float, float]:
         """Standard error and degrees of freedom of another size, as `judged_by` has them."""
@@ -117,7 +133,7 @@ class _Parts:
         degrees = satterthwaite(
             variance,
             (of_items, self.item_degrees * items),
-            (math.sqrt(FAMILY_SEEDS_PART) * of_seeds, seeds - 1),
+            (self.spread * of_seeds, seeds - 1),
         )
         return math.sqrt(variance), degrees
 

@@ -20,13 +20,18 @@ from typing import TypeVar
 
 import numpy as np
 
-from lwft_bench.reporting.numbers.statistics import CONFIDENCE, PairedDifference
+from lwft_bench.reporting.numbers.estimates import CONFIDENCE, PairedDifference
 from lwft_bench.reporting.numbers.student import satterthwaite, student_quantile, two_sided_p
 
 FAMILY_SEEDS_PART = 1.6
 """As the one of intervals; larger, since a mark must not be false in more than 5 % of all cases."""
 POWER = 0.8
+FEWEST_SEEDS = 3
+"""Of two seeds an interval has one degree of freedom, and hardly ever decides anything."""
 MOST_SEEDS = 1000
+
+_DUST = 1e-24
+"""Of a variance of shares: what rounding leaves where nothing differs."""
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -83,11 +88,15 @@ class Judged:
     def detectable(self) -> float | None:
         """The true difference that such an experiment would call beyond noise in 80 %.
 
-        At the level that the first of Holm's steps asks for.
+        At the level that the first of Holm's steps asks for, and by the interval of one difference.
         """
         if self.adjusted is None or self.stderr == 0.0:
             return None
-        return detectable(self.stderr, self.degrees, self.family)
+        alone = self.paired.estimate
+        return max(
+            detectable(self.stderr, self.degrees, self.family),
+            detectable(alone.stderr, alone.degrees, 1),
+        )
 
     @property
     def seeds_needed(self) -> float | None:
@@ -99,6 +108,8 @@ class Judged:
         if self.adjusted is None or self.beyond_noise or self.paired.identical:
             return None
         found = self.paired.estimate
+        if self.stderr == 0.0:
+            return math.inf
         size, seeds = abs(found.mean), found.num_seeds
         items = max(found.item_stderr**2 - found.rest_stderr**2, 0.0)
         per_seed = max(self.stderr**2 - items, 0.0) * seeds
@@ -110,7 +121,7 @@ class Judged:
             )
             return detectable(math.sqrt(variance), degrees, self.family) <= size
 
-        return smallest(enough, 2, MOST_SEEDS)
+        return smallest(enough, FEWEST_SEEDS, MOST_SEEDS)
 
 
 def smallest(enough: Callable[[float], bool], low: int, high: int) -> float:
@@ -136,7 +147,7 @@ def judge(
     """
     by = {key: judged_by(paired, seeds(key)) for key, paired in pairs.items()}
     p = {
-        key: two_sided_p(paired.estimate.mean, *by[key])
+        key: p_of_distance(paired, paired.estimate.mean, *by[key])
         for key, paired in pairs.items()
         if paired.over_seeds and not math.isnan(by[key][0])
     }
@@ -144,6 +155,15 @@ def judge(
     return {
         key: Judged(paired, *by[key], len(p), adjusted.get(key)) for key, paired in pairs.items()
     }
+
+
+def p_of_distance(
+    paired: PairedDifference, distance: float, stderr: float, degrees: float
+) -> float:
+    """Of what is estimated being this far from what is true."""
+    if stderr == 0.0 and paired.estimate.without_spread and not paired.identical:
+        return paired.estimate.p_beyond(distance)
+    return two_sided_p(distance, stderr, degrees)
 
 
 def judged_by(paired: PairedDifference, pooled: SeedVariance | None) -> tuple[float, float]:
@@ -161,7 +181,10 @@ def judged_by(paired: PairedDifference, pooled: SeedVariance | None) -> tuple[fl
         own = max(own, of_all)
     items, rest = found.item_stderr**2, found.rest_stderr**2
     variance = max(items + own - rest, items, own)
-    part = 1.0 if pooled is not None and pooled.degrees > found.num_seeds - 1 else FAMILY_SEEDS_PART
+    if variance < _DUST:
+        return 0.0, math.inf
+    known = found.of_seeds_alone or (pooled is not None and pooled.degrees > found.num_seeds - 1)
+    part = 1.0 if known else FAMILY_SEEDS_PART
     return math.sqrt(variance), satterthwaite(
         variance, (items, found.item_degrees), (math.sqrt(part) * own, degrees)
     )

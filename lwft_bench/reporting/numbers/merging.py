@@ -23,6 +23,12 @@ class _Merging:
     again: list[str] = field(default_factory=list)
     timings: list[ReportedTiming] = field(default_factory=list)
 
+    @property
+    def timed_again(self) -> list[tuple[str, str]]:
+        """Models and tasks of which the last run has timed cells, and an earlier one too."""
+        *earlier, last = ([(one.model, one.task) for one in found.timed] for found in self.timings)
+        return [pair for pair in last if any(pair in pairs for pairs in earlier)]
+
 
 def merged(runs: Sequence[RunRecords]) -> RunRecords:
     """The cells of all runs, in the runs' order. A cell that stands in several runs counts once.
@@ -40,22 +46,27 @@ def merged(runs: Sequence[RunRecords]) -> RunRecords:
     taken: dict[str, str] = {}
     done: dict[tuple[_Point, str], str] = {}
     finished = {_point(cell) for run in runs for cell in run.cells if cell.done}
-    for run in runs:
+    for run, run_name in zip(runs, _names(runs), strict=True):
         names: dict[str, str] = {}
         timed: dict[str, str] = {}
         for cell in run.cells:
             key = (_point(cell), _made_by(cell))
             if key in done or (not cell.done and key[0] in finished):
-                merging.again.append(f"{cell.id} of {run.folder.name}")
+                merging.again.append(f"{cell.id} of {run_name}")
                 timed |= {cell.id: done[key]} if key in done else {}
                 continue
-            own = cell.id if cell.id not in taken else f"{cell.id} of {run.folder.name}"
+            own = cell.id if cell.id not in taken else f"{cell.id} of {run_name}"
             done[key] = taken[own] = names[cell.id] = own
             merging.cells.append(replace(cell, id=own))
         for name in FRAMES:
             merging.frames[name].append(_renamed(getattr(run, name), names))
         merging.timings.append(run.timing.renamed(names | timed))
-        merging.warnings += [f"{run.folder.name}: {warning}" for warning in run.warnings]
+        merging.warnings += [f"{run_name}: {warning}" for warning in run.warnings]
+        merging.warnings += [
+            f"{run_name}: {model} on {task} was timed by turns there too, which is left out: speeds of "
+            "two processes are not paired."
+            for model, task in merging.timed_again
+        ]
     if merging.again:
         merging.warnings.append(
             "Counted once, for another run has them too or has them done: "
@@ -83,6 +94,17 @@ def merged(runs: Sequence[RunRecords]) -> RunRecords:
         warnings=tuple(merging.warnings),
         timing=joined_timings(merging.timings),
     )
+
+
+def _names(runs: Sequence[RunRecords]) -> list[str]:
+    """Of their folders, with as many of the folders above as tell them apart."""
+    parts = [run.folder.resolve().parts for run in runs]
+    longest = max(map(len, parts))
+    for depth in range(1, longest + 1):
+        names = ["/".join(one[-depth:]) for one in parts]
+        if len(set(names)) == len(set(parts)):
+            return names
+    raise AssertionError("whole paths tell folders apart")
 
 
 def _point(cell: ReportedCell) -> _Point:

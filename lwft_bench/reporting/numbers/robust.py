@@ -12,13 +12,15 @@ benchmarks of reinforcement learning, give intervals that cover the truth in 64 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from lwft_bench.reporting.numbers.statistics import Estimate, Labels
+from lwft_bench.reporting.numbers.estimates import Estimate
+from lwft_bench.reporting.numbers.statistics import Labels
 
 RESAMPLES = 500
 
@@ -89,18 +91,21 @@ def estimate(
     num_items = sum(one.correct.shape[1] for one in methods[0])
     redrawn = [_redrawn_items(benchmark, rng) for benchmark in zip(*methods, strict=True)]
     items = [np.stack([one[number] for one in redrawn], axis=-1) for number in range(len(methods))]
-    degrees = float(sum(_num_clusters(one) - 1 for one in methods[0]))
-    item_variance = float(statistic(*items).var(ddof=1))
-    sizes = num_seeds, num_items, degrees
+    numbers = [_num_clusters(one) for one in methods[0]]
+    degrees = float(max(sum(number - 1 for number in numbers), 1))
+    # A single item says nothing of how others differ.
+    item_variance = float(statistic(*items).var(ddof=1)) if min(numbers) > 1 else math.nan
+    sizes, num_sampled = (num_seeds, num_items, degrees), len(numbers) * min(numbers)
     if num_seeds == 1:
-        return Estimate.crossed(value, *sizes, item_variance)
+        return replace(Estimate.crossed(value, *sizes, item_variance), num_sampled=num_sampled)
     drawn = rng.integers(num_seeds, size=(RESAMPLES, num_seeds))
     take = partial(np.take_along_axis, indices=drawn[..., None], axis=1)
     seeds_alone = float(statistic(*(one[drawn] for one in scores)).var(ddof=1))
     both = float(statistic(*map(take, items)).var(ddof=1))
     rest = max(both - item_variance - seeds_alone, 0.0)
     seed_variance = seeds_alone * num_seeds / (num_seeds - 1)
-    return Estimate.crossed(value, *sizes, item_variance, seed_variance, rest)
+    found = Estimate.crossed(value, *sizes, item_variance, seed_variance, rest)
+    return replace(found, num_sampled=num_sampled)
 
 
 def _redrawn_items(of_methods: Sequence[Benchmark], rng: np.random.Generator) -> list[np.ndarray]:

@@ -11,12 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lwft_bench.reporting.numbers.comparability import comparable
-from lwft_bench.reporting.numbers.statistics import (
-    Estimate,
-    Labels,
-    PairedDifference,
-    crossed_means,
-)
+from lwft_bench.reporting.numbers.estimates import Estimate, PairedDifference
+from lwft_bench.reporting.numbers.statistics import Labels, crossed_means
 from lwft_bench.reporting.read.records import ReportedCell
 from lwft_bench.schema.result import CellResult
 from lwft_bench.schema.suite import AVERAGE
@@ -121,17 +117,27 @@ def _differences(row: Row, reference: Row) -> dict[str, PairedDifference]:
         tables = values_of(left, seeds, items), values_of(right, seeds, items)
         if all(table.size for table in tables):
             pairs[name] = (*tables, row.labels(name, items))
-    num_seeded = row.trains + reference.trains
     if not pairs:
         return {}
+    num_seeded, same = row.trains + reference.trains, _same_weights(row, reference, seeds)
     single, average = crossed_means(
         {name: left - right for name, (left, right, _) in pairs.items()},
         {name: labels for name, (_, _, labels) in pairs.items()},
     )
-    found = {name: PairedDifference(one, num_seeded) for name, one in single.items()}
+    found = {name: PairedDifference(one, num_seeded, same) for name, one in single.items()}
     if pairs.keys() == row.correct.keys():
-        found[AVERAGE] = PairedDifference(average, num_seeded)
+        found[AVERAGE] = PairedDifference(average, num_seeded, same)
     return found
+
+
+def _same_weights(row: Row, reference: Row, seeds: list[int] | None) -> bool:
+    """Whether digests say so of every one of these seeds."""
+    one, other = (
+        {result.seed: result.weights_digest for result in rows.results} for rows in (row, reference)
+    )
+    return bool(seeds) and all(
+        one[seed] is not None and one[seed] == other[seed] for seed in seeds or ()
+    )
 
 
 def in_both(items: pd.Index, others: pd.Index) -> pd.Index:

@@ -16,136 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lwft_bench.reporting.numbers.student import satterthwaite, student_quantile
-
-CONFIDENCE = 0.95
-SEEDS_PART = 1.3
-"""Enlarges the seeds' part in Satterthwaite's formula, which takes variances for known that three
-seeds hardly tell. Without it an interval covers the truth in 92.6 % at worst, with it in 93.0
-(tests/reporting/test_coverage.py)."""
+from lwft_bench.reporting.numbers.estimates import Estimate, PairedDifference
+from lwft_bench.reporting.numbers.student import satterthwaite
 
 Labels = np.ndarray
 """[items]: the number of each item's cluster."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean and where its uncertainty comes from; shares, not percent.
-
-    stderr: standard error of the mean over items and seeds together.
-    item_stderr: of the items alone, from each item's mean over seeds.
-    seed_stderr: standard deviation over seeds / sqrt(seeds); None with one seed, when `stderr` is
-        that of the items alone.
-    rest_stderr: of what neither item nor seed explains; it is part of the other two.
-    item_degrees: degrees of freedom of `item_stderr`.
-    """
-
-    mean: float
-    stderr: float
-    item_stderr: float
-    seed_stderr: float | None
-    num_seeds: int
-    num_items: int
-    rest_stderr: float = 0.0
-    item_degrees: float = math.inf
-
-    @classmethod
-    def crossed(
-        cls,
-        mean: float,
-        num_seeds: int,
-        num_items: int,
-        item_degrees: float,
-        item_variance: float,
-        seed_variance: float | None = None,
-        rest_variance: float = 0.0,
-    ) -> Estimate:
-        """From variances of the mean, of which the rest is in both others and is counted once.
-
-        Small samples can push the whole below one of its parts, which is the floor. seed_variance:
-        None with one seed.
-        """
-        item_stderr = math.sqrt(item_variance)
-        if seed_variance is None:
-            return cls(
-                mean, item_stderr, item_stderr, None, num_seeds, num_items, 0.0, item_degrees
-            )
-        variance = max(item_variance + seed_variance - rest_variance, item_variance, seed_variance)
-        return cls(
-            mean,
-            math.sqrt(variance),
-            item_stderr,
-            math.sqrt(seed_variance),
-            num_seeds,
-            num_items,
-            math.sqrt(rest_variance),
-            item_degrees,
-        )
-
-    @property
-    def degrees(self) -> float:
-        """Satterthwaite's degrees of freedom of `stderr`.
-
-        Seeds count only where their means differ by more than the items asked of each explain.
-        With two seeds there is one degree: nothing more is known of how they differ.
-        """
-        if self.seed_stderr is None:
-            return self.item_degrees
-        if self.num_seeds == 2:
-            return 1.0
-        seeds = self.seed_stderr**2 if self.seed_stderr > self.rest_stderr else 0.0
-        return satterthwaite(
-            self.stderr**2,
-            (self.item_stderr**2, self.item_degrees),
-            (math.sqrt(SEEDS_PART) * seeds, self.num_seeds - 1),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PairedDifference:
-    """A method minus another one, paired by item and seed; shares, not percent.
-
-    num_seeded: how many of the two methods have seeds; the untrained model has none.
-    """
-
-    estimate: Estimate
-    num_seeded: int = 2
-
-    @property
-    def over_seeds(self) -> bool:
-        return self.estimate.seed_stderr is not None
-
-    @property
-    def reversed(self) -> PairedDifference:
-        """The other method minus this one."""
-        return replace(self, estimate=replace(self.estimate, mean=-self.estimate.mean))
-
-    @property
-    def identical(self) -> bool:
-        """Every item was answered alike in every seed."""
-        return self.estimate.mean == 0.0 and self.estimate.stderr == 0.0
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """For new items and new seeds, by Student; None with one seed or one item.
-
-        Taken from `stderr`, with its degrees of freedom: of 100 such experiments about 95 have the
-        true difference between its ends.
-        """
-        if not self.over_seeds or math.isnan(self.estimate.stderr):
-            return None
-        margin = student_quantile(CONFIDENCE, self.estimate.degrees) * self.estimate.stderr
-        return self.estimate.mean - margin, self.estimate.mean + margin
-
-    @property
-    def low(self) -> float | None:
-        """Where the interval begins."""
-        return self.interval[0] if self.interval else None
-
-    @property
-    def high(self) -> float | None:
-        """Where the interval ends."""
-        return self.interval[1] if self.interval else None
 
 
 def crossed_mean(
@@ -224,13 +99,16 @@ def _over_benchmarks(parts: Sequence[_Part]) -> Estimate:
             for variance, part in zip(item_variances, parts, strict=True)
         ),
     )
+    # Where each benchmark has as many as the one with the fewest: what all alike say of the average.
+    num_sampled = len(parts) * min(part.num_sampled for part in parts)
     sizes = num_seeds, num_items, item_degrees
     if num_seeds == 1:
-        return Estimate.crossed(mean, *sizes, item_variance)
+        return replace(Estimate.crossed(mean, *sizes, item_variance), num_sampled=num_sampled)
     seed_means = np.mean([part.seed_means for part in parts], axis=0)
     seed_variance = _variance(seed_means) / num_seeds
     rest_variance = weight**2 * sum(part.rest_variance for part in parts)
-    return Estimate.crossed(mean, *sizes, item_variance, seed_variance, rest_variance)
+    found = Estimate.crossed(mean, *sizes, item_variance, seed_variance, rest_variance)
+    return replace(found, num_sampled=num_sampled)
 
 
 def paired_difference(
@@ -286,6 +164,6 @@ def mean_over_seeds(values: Sequence[float]) -> Estimate:
     """Of one number a seed, as a loss or a speed: nothing but seeds was sampled."""
     mean = float(np.mean(values))
     if len(values) == 1:
-        return Estimate(mean, math.nan, math.nan, None, 1, 1)
+        return Estimate(mean, math.nan, math.nan, None, 1, 0)
     stderr = math.sqrt(_variance(np.asarray(values)) / len(values))
-    return Estimate(mean, stderr, 0.0, stderr, len(values), 1)
+    return Estimate(mean, stderr, 0.0, stderr, len(values), 0)

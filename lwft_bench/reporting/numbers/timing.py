@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.estimates import CONFIDENCE
 from lwft_bench.reporting.numbers.rows import Row
-from lwft_bench.reporting.numbers.statistics import CONFIDENCE
 from lwft_bench.reporting.numbers.student import student_quantile
 from lwft_bench.reporting.read.timings import ReportedTiming
 from lwft_bench.schema.labels import label_of

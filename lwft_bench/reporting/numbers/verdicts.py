@@ -7,7 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
+from lwft_bench.reporting.numbers.comparability import alike
 from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.estimates import PairedDifference
 from lwft_bench.reporting.numbers.families import (
     Judged,
     SeedVariance,
@@ -15,7 +17,7 @@ from lwft_bench.reporting.numbers.families import (
     pooled_seed_variance,
 )
 from lwft_bench.reporting.numbers.rows import Row, differences
-from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
+from lwft_bench.reporting.numbers.statistics import mean_over_seeds
 from lwft_bench.schema.suite import AVERAGE
 
 Pair = tuple[str, str]
@@ -25,32 +27,32 @@ Losses = Mapping[str, Mapping[int, float]]
 
 def against_baseline(comparison: Comparison) -> dict[str, Judged]:
     """Label -> its average minus the baseline's, of all rows that have one."""
-    pooled = seed_variance(comparison, AVERAGE)
+    pooled = seed_variances(comparison, AVERAGE)
     pairs = {
         row.label: row.differences[AVERAGE] for row in comparison.rows if AVERAGE in row.differences
     }
-    return judge(pairs, lambda _: pooled)
+    return judge(pairs, pooled.__getitem__)
 
 
 def by_benchmark(comparison: Comparison) -> dict[Pair, Judged]:
     """(Label, benchmark) -> the row's score minus the baseline's: one family."""
-    pooled = {name: seed_variance(comparison, name) for name in comparison.benchmarks}
+    pooled = {name: seed_variances(comparison, name) for name in comparison.benchmarks}
     pairs = {
         (row.label, name): paired
         for row in comparison.rows
         for name, paired in row.differences.items()
         if name != AVERAGE
     }
-    return judge(pairs, lambda pair: pooled[pair[1]])
+    return judge(pairs, lambda pair: pooled[pair[1]][pair[0]])
 
 
 def against_untrained(comparison: Comparison) -> dict[str, Judged]:
     """Label -> its average minus the untrained model's."""
-    pooled = seed_variance(comparison, AVERAGE)
+    pooled = seed_variances(comparison, AVERAGE)
     pairs = {
         row.label: row.over_untrained for row in comparison.scored if row.over_untrained is not None
     }
-    return judge(pairs, lambda _: pooled)
+    return judge(pairs, pooled.__getitem__)
 
 
 def between(comparison: Comparison, rows: Sequence[Row], key: str = AVERAGE) -> dict[Pair, Judged]:
@@ -66,9 +68,9 @@ def judged_by_key(
     comparison: Comparison, pairs: Mapping[Pair, Mapping[str, PairedDifference]], key: str
 ) -> dict[Pair, Judged]:
     """The same of differences that are there: one family."""
-    pooled = seed_variance(comparison, key)
+    pooled = seed_variances(comparison, key)
     found = {pair: scores[key] for pair, scores in pairs.items() if key in scores}
-    return both_ways(judge(found, lambda _: pooled))
+    return both_ways(judge(found, lambda pair: pooled[pair[0]]))
 
 
 def scores_in_pairs(rows: Sequence[Row]) -> dict[Pair, dict[str, PairedDifference]]:
@@ -91,13 +93,13 @@ def between_in_both(
     comparison: Comparison, rows: Sequence[Row], losses: Losses
 ) -> tuple[dict[Pair, Judged], dict[Pair, Judged]]:
     """Averages and losses of methods that are compared in both: together one family."""
-    variances = {"average": seed_variance(comparison, AVERAGE), "loss": _loss_variance(losses)}
+    of_averages, of_losses = seed_variances(comparison, AVERAGE), _loss_variance(losses)
     pairs = {("average", pair): paired for pair, paired in _averages_in_pairs(rows).items()}
     pairs |= {("loss", pair): paired for pair, paired in _pairs_of_losses(losses).items()}
-    judged = judge(pairs, lambda key: variances[key[0]])
+    judged = judge(pairs, lambda key: of_losses if key[0] == "loss" else of_averages[key[1][0]])
     averages, by_loss = (
         both_ways({pair: found for (kind, pair), found in judged.items() if kind == wanted})
-        for wanted in variances
+        for wanted in ("average", "loss")
     )
     return averages, by_loss
 
@@ -139,49 +141,95 @@ def not_separable(best: str, others: Sequence[str], pairs: Mapping[Pair, Judged]
     ]
 
 
+def why_undecided(pairs: Mapping[Pair, Judged]) -> str:
+    """Of pairs that cannot be told apart, as none has what that takes."""
+    if not pairs:
+        return "no two rows can be compared"
+    found = {one.verdict.partition(": ")[2] for one in pairs.values()}
+    return f"with {' or '.join(sorted(filter(None, found))) or 'one seed'} that cannot be said"
+
+
 def best_averages(comparison: Comparison) -> list[str]:
-    """The best average and what is not separable from it: `best_scores` of all rows."""
+    """The best averages and what is not separable from them: `best_scores` of all rows."""
     rows = comparison.scored
-    return best_scores(rows, between(comparison, rows), AVERAGE)
+    best = best_scores(rows, between(comparison, rows), AVERAGE)
+    return [label for _, tied in best for label in tied]
 
 
-def best_scores(rows: Sequence[Row], pairs: Mapping[Pair, Judged], key: str) -> list[str]:
-    """The best of `rows` by a benchmark, or by `AVERAGE`, and what is not separable from it.
+def groups_of(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows whose numbers can be compared, the rows of each group in order."""
+    by_label = {row.label: row for row in rows}
+    groups = alike({row.label: row.done[0] for row in rows if row.done})
+    return [[by_label[label] for label in labels] for labels in groups]
 
-    Empty with fewer than two rows that have it, and where seeds are missing, so that nothing can be
-    said of the best trained method.
+
+def compared_with_baseline(comparison: Comparison) -> tuple[list[Row], list[str]]:
+    """The trained rows that can be compared with the baseline, or where it is none of them with the
+    first one, and the labels of the others.
     """
+    first = comparison.baseline or next(iter(comparison.trained), None)
+    inside = [row for group in groups_of(comparison.rows) if first in group for row in group]
+    rows = [row for row in comparison.trained if row in inside]
+    return rows, [row.label for row in comparison.trained if row not in inside]
+
+
+def best_scores(
+    rows: Sequence[Row], pairs: Mapping[Pair, Judged], key: str
+) -> list[tuple[str, list[str]]]:
+    """Of each group of `rows` that can be compared, the best by a benchmark, or by `AVERAGE`, and all
+    that are not separable from it, itself among them.
+
+    A group is not there with fewer than two rows that have it, and where seeds are missing, so that
+    nothing can be said of the best trained method.
+    """
+    found = (_best_of(group, pairs, key) for group in groups_of(rows))
+    return [one for one in found if one is not None]
+
+
+def _best_of(
+    rows: Sequence[Row], pairs: Mapping[Pair, Judged], key: str
+) -> tuple[str, list[str]] | None:
     rows = [row for row in rows if key in row.accuracy]
     if len(rows) < 2:
-        return []
-    best = max(rows, key=lambda row: row.accuracy[key].mean)
-    own = [pair for (one, _), pair in pairs.items() if one == best.label]
-    if not any(pair.adjusted is not None for pair in own):
-        return []
-    return [best.label, *not_separable(best.label, [row.label for row in rows], pairs)]
+        return None
+    best = max(rows, key=lambda row: row.accuracy[key].mean).label
+    if not any(pair.adjusted is not None for (one, _), pair in pairs.items() if one == best):
+        return None
+    return best, [best, *not_separable(best, [row.label for row in rows], pairs)]
 
 
-def seed_variance(comparison: Comparison, key: str) -> SeedVariance | None:
-    """Of the scores of single seeds, over all trained rows with the seeds that most of them have.
+def seed_variances(comparison: Comparison, key: str) -> dict[str, SeedVariance | None]:
+    """Label of a row that is done -> that of single seeds' scores, of all trained rows that can be
+    compared with it.
 
     Args:
         key: a benchmark, or `AVERAGE`.
     """
-    means = [found for row in comparison.trained if (found := _seed_means(comparison, row, key))]
+    found: dict[str, SeedVariance | None] = {}
+    for group in groups_of(comparison.rows):
+        variance = _seed_variance([row for row in group if row.trains], key)
+        found |= {row.label: variance for row in group}
+    return found
+
+
+def _seed_variance(rows: Sequence[Row], key: str) -> SeedVariance | None:
+    """Of the rows with the seeds that most of them have."""
+    means = [found for row in rows if (found := _seed_means(row, key))]
     if not means:
         return None
     seeds = max((tuple(sorted(found)) for found in means), key=len)
-    rows = [
-        np.array([found[seed] for seed in seeds])
-        for found in means
-        if all(seed in found for seed in seeds)
-    ]
-    return pooled_seed_variance(rows)
+    return pooled_seed_variance(
+        [
+            np.array([found[seed] for seed in seeds])
+            for found in means
+            if all(seed in found for seed in seeds)
+        ]
+    )
 
 
-def _seed_means(comparison: Comparison, row: Row, key: str) -> dict[int, float]:
+def _seed_means(row: Row, key: str) -> dict[int, float]:
     """Seed -> score; empty where a benchmark is missing."""
-    names = comparison.benchmarks if key == AVERAGE else (key,)
+    names = tuple(row.correct) if key == AVERAGE else (key,)
     if not names or any(name not in row.correct for name in names):
         return {}
     average = sum(row.by_seed[name] for name in names) / len(names)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lwft_bench.reporting.numbers.statistics import Estimate
+from lwft_bench.reporting.numbers.estimates import Estimate
 
 
 @dataclass(frozen=True)

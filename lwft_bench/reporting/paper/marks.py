@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from lwft_bench.reporting.numbers.comparison import Comparison
+from lwft_bench.reporting.numbers.estimates import PairedDifference
 from lwft_bench.reporting.numbers.families import Judged
-from lwft_bench.reporting.numbers.measurements import DIFFERENT
+from lwft_bench.reporting.numbers.measurements import DIFFERENT, is_disturbed
 from lwft_bench.reporting.numbers.rows import Row
-from lwft_bench.reporting.numbers.statistics import PairedDifference
 from lwft_bench.reporting.numbers.verdicts import (
     Pair,
     best_scores,
+    groups_of,
     judged_by_key,
     lowest_losses,
     scores_in_pairs,
@@ -74,33 +75,43 @@ def _highest(metric: Metric, members: Sequence[int], found: Found) -> set[int]:
 def _tied(
     metric: Metric, lines: Sequence[Line], members: Sequence[int], found: Found, ties: Ties
 ) -> set[int]:
-    labels = {}
+    places, rows = {}, []
     for place in members:
         measured = lines[place].measured
         assert measured is not None
-        labels[measured.row.label] = place
+        rows.append(measured.row)
+        places[measured.row.label] = place
     if metric.kind == "share":
-        return {labels[label] for label in _best_by_accuracy(metric, lines, members, ties)}
-    if all(found[place].by_seed for place in members):
-        sign = -1 if metric.better == "higher" else 1
-        values = {
-            label: {seed: sign * value for seed, value in found[place].by_seed.items()}
-            for label, place in labels.items()
-        }
-        return {labels[label] for label in lowest_losses(values)}
-    return _within(metric, members, found)
+        best = _best_by_accuracy(metric, lines[members[0]], rows, ties)
+        return {places[label] for label in best}
+    told = (
+        group
+        for group in groups_of(rows)
+        if not metric.of_own_cells or not any(map(is_disturbed, group))
+    )
+    groups = ([places[row.label] for row in group] for group in told)
+    return {place for group in groups if len(group) > 1 for place in _lowest(metric, group, found)}
 
 
-def _best_by_accuracy(
-    metric: Metric, lines: Sequence[Line], members: Sequence[int], ties: Ties
-) -> Sequence[str]:
+def _best_by_accuracy(metric: Metric, first: Line, rows: Sequence[Row], ties: Ties) -> list[str]:
     """By the benchmark that the column shows of this model and task."""
-    first = lines[members[0]]
     key = metric.benchmark(first)
     if key is None or first.measured is None:
         return []
-    rows = [line.measured.row for place in members if (line := lines[place]).measured]
-    return best_scores(rows, ties.between(first.measured.comparison, rows, key), key)
+    pairs = ties.between(first.measured.comparison, rows, key)
+    return [label for _, tied in best_scores(rows, pairs, key) for label in tied]
+
+
+def _lowest(metric: Metric, members: Sequence[int], found: Found) -> set[int]:
+    """By single values of seeds or rounds, where there are such."""
+    if not all(found[place].by_seed for place in members):
+        return _within(metric, members, found)
+    sign = -1 if metric.better == "higher" else 1
+    values = {
+        str(place): {seed: sign * value for seed, value in found[place].by_seed.items()}
+        for place in members
+    }
+    return set(map(int, lowest_losses(values)))
 
 
 def _within(metric: Metric, members: Sequence[int], found: Found) -> set[int]:

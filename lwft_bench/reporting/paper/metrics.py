@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from lwft_bench.reporting.numbers.measurements import memories, peak_bytes, trainings
+from lwft_bench.reporting.numbers.measurements import (
+    memories,
+    peak_bytes,
+    trainings,
+    unlike_memories,
+)
 from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.paper.amounts import Amount
 from lwft_bench.reporting.paper.lines import Line
@@ -65,6 +70,11 @@ class Metric:
     better: Better = ""
     benchmark: Callable[[Line], str | None] = lambda _: None
     digits: int | None = None
+
+    @property
+    def of_own_cells(self) -> bool:
+        """Whether it was measured in each cell alone, with all that the machine did meanwhile."""
+        return self.name in ("throughput", "end_to_end_throughput", "training_time")
 
 
 def metrics_of(spec: TableSpec, lines: Sequence[Line]) -> list[Metric]:
@@ -176,8 +186,11 @@ def _memory_ratio(line: Line) -> Amount | str | None:
     baseline = line.measured.comparison.baseline
     if baseline is line.measured.row:
         return "baseline"
-    own, other = peak_bytes(line.measured.row), peak_bytes(baseline)
-    return Amount(own / other) if own is not None and other else None
+    row = line.measured.row
+    own, other = peak_bytes(row), peak_bytes(baseline)
+    if not own or not other or unlike_memories([row, baseline]):
+        return None
+    return Amount(own / other)
 
 
 def _components(line: Line) -> Iterator[str]:

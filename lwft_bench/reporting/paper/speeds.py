@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from lwft_bench.reporting.numbers.estimates import Estimate
 from lwft_bench.reporting.numbers.measurements import speed, whole_speed
 from lwft_bench.reporting.numbers.rows import Row
-from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
+from lwft_bench.reporting.numbers.statistics import mean_over_seeds
 from lwft_bench.reporting.numbers.timing import TimedLine
 from lwft_bench.reporting.paper.amounts import Amount
 from lwft_bench.reporting.paper.lines import Line

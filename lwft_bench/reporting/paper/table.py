@@ -9,7 +9,7 @@ import pandas as pd
 
 from lwft_bench.reporting.numbers.cautions import cautions
 from lwft_bench.reporting.numbers.context import Context
-from lwft_bench.reporting.numbers.statistics import CONFIDENCE, Estimate
+from lwft_bench.reporting.numbers.estimates import CONFIDENCE, Estimate
 from lwft_bench.reporting.numbers.student import student_quantile
 from lwft_bench.reporting.paper.amounts import Amount, ColumnUnit, unit_of
 from lwft_bench.reporting.paper.footnotes import NoteStyle, footnotes

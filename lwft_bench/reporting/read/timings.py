@@ -24,6 +24,11 @@ class ReportedTiming:
         return next((one for one in self.sets if (one.model, one.task) == (model, task)), None)
 
     @property
+    def timed(self) -> tuple[TimedSet, ...]:
+        """Without those that could not be timed."""
+        return tuple(one for one in self.sets if one.cells and not one.problem)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What is missing, and why."""
         if self.problem:

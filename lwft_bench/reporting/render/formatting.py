@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from lwft_bench.reporting.numbers.estimates import Estimate, PairedDifference
 from lwft_bench.reporting.numbers.families import Judged
-from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
 from lwft_bench.reporting.numbers.timing import Interval
 
 NOTHING = "–"
@@ -112,6 +112,8 @@ def difference(paired: PairedDifference | None) -> str:
         return f"{mean} (identical)"
     if not paired.over_seeds:
         return f"{mean} (one seed)"
+    if paired.alike:
+        return f"{mean} (alike)"
     if interval is None:  # a single item has no spread
         return mean
     return f"{mean} [{points(interval[0])}, {points(interval[1])}]"

@@ -6,12 +6,11 @@ from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.families import Judged, judge
 from lwft_bench.reporting.numbers.measurements import peak_bytes, speed
 from lwft_bench.reporting.numbers.rows import Row, differences
-from lwft_bench.reporting.numbers.verdicts import seed_variance
+from lwft_bench.reporting.numbers.verdicts import seed_variances
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
-from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE, INTERVAL
+from lwft_bench.reporting.tables.statistics_notes import beyond_noise_notes, interval_notes
 from lwft_bench.schema.suite import AVERAGE
 
 
@@ -23,14 +22,14 @@ def build(context: Context) -> Table | None:
     first: dict[str, Row] = {}
     for row in ablated:
         first.setdefault(row.method, row)
-    pooled = seed_variance(context.comparison, AVERAGE)
+    pooled = seed_variances(context.comparison, AVERAGE)
     pairs = {
         row.label: paired
         for row in ablated
         if row is not first[row.method]
         and (paired := differences(row, first[row.method]).get(AVERAGE)) is not None
     }
-    against_first = judge(pairs, lambda _: pooled)
+    against_first = judge(pairs, pooled.__getitem__)
     return tabulate(
         context.name("ablations"),
         context.title("ablations"),
@@ -38,8 +37,8 @@ def build(context: Context) -> Table | None:
         [*about(context), *_columns({row.label for row in first.values()}, against_first)],
         notes=[
             "Average accuracy in percent; differences paired by item and seed.",
-            INTERVAL,
-            *([BEYOND_NOISE.format(family(against_first))] if against_first else []),
+            *interval_notes(pairs.values()),
+            *beyond_noise_notes(against_first),
         ],
     )
 

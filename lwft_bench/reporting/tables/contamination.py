@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.estimates import Estimate
 from lwft_bench.reporting.numbers.rows import Row
-from lwft_bench.reporting.numbers.statistics import Estimate, crossed_mean
+from lwft_bench.reporting.numbers.statistics import crossed_mean
 from lwft_bench.reporting.read.by_cell import ByCell
 from lwft_bench.reporting.read.records import NOT_SOUGHT
 from lwft_bench.reporting.render import formatting as show

@@ -14,18 +14,18 @@ from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.measurements import DIFFERENT, trainings
 from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.statistics import mean_over_seeds
-from lwft_bench.reporting.numbers.verdicts import lowest_losses
+from lwft_bench.reporting.numbers.verdicts import compared_with_baseline, lowest_losses
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
 from lwft_bench.reporting.tables.leading import about
+from lwft_bench.reporting.tables.statistics_notes import left_out
 
 _NOTE = (
     "Budget: for each seed the operations that the cheapest method used in all, probing included. "
-    "At equal operations: the last validation loss that was measured within the budget, nothing "
-    "interpolated, so that a method is never credited with more than it paid for; 'spent by then' "
-    "says how much of the budget that was. The learning rate of a longer run is not yet decayed at "
-    "that point: a run planned for the budget may do better. ±: one standard error "
+    "At equal operations: the last validation loss measured within the budget, nothing interpolated; "
+    "'spent by then': how much of the budget that was. The learning rate of a longer run is not yet "
+    "decayed at that point: a run planned for the budget may do better. ±: one standard error "
     "over seeds; †: the lowest at equal operations, and all that are not separable from it (paired by "
     "seed, Holm's correction for all pairs)."
 )
@@ -66,7 +66,8 @@ class _Line:
 
 def build(context: Context) -> Table | None:
     """None if all methods use the same."""
-    rows = [row for row in context.comparison.trained if trainings(row)]
+    compared, others = compared_with_baseline(context.comparison)
+    rows = [row for row in compared if trainings(row)]
     totals = {row.label: _total_flops(row) for row in rows}
     shared = sorted(set.intersection(*(set(found) for found in totals.values())) if totals else ())
     if not shared:
@@ -91,7 +92,7 @@ def build(context: Context) -> Table | None:
         context.title("at equal floating-point operations"),
         lines,
         _columns(lines),
-        notes=[_NOTE, *_missing(lines, totals, shared)],
+        notes=[_NOTE, *_missing(lines, totals, shared), *left_out(others)],
         values=plain_values([cell for line in lines for cell in line.cells], _long(context)),
     )
 

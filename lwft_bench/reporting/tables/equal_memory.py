@@ -7,22 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.estimates import Estimate
 from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.measurements import DIFFERENT, memories, peak_bytes
 from lwft_bench.reporting.numbers.rows import Row
-from lwft_bench.reporting.numbers.statistics import Estimate, mean_over_seeds
-from lwft_bench.reporting.numbers.verdicts import Pair, between_in_both, not_separable
+from lwft_bench.reporting.numbers.statistics import mean_over_seeds
+from lwft_bench.reporting.numbers.verdicts import (
+    Pair,
+    between_in_both,
+    compared_with_baseline,
+    not_separable,
+)
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
+from lwft_bench.reporting.tables.statistics_notes import left_out
 from lwft_bench.schema.suite import AVERAGE
 
 _NOTE = (
-    "Each row takes one method's peak memory as the budget; the best are chosen among the methods "
-    "whose own peak (the largest over seeds) fits within it: its own and those of the rows above. "
-    "Equal steps, not equal operations. "
+    "Each row takes one method's peak memory (the largest over seeds) as the budget; the best are "
+    "chosen among it and those of the rows above, at equal steps, not equal operations. "
     "Beside the best stand all that are not separable from it (Holm's correction for all pairs of "
-    "methods in both columns): the best of several is named too often, and looks better than it is. "
+    "methods in both columns): the best of several looks better than it is. "
     "±: one standard error, of losses over seeds."
 )
 
@@ -63,7 +69,7 @@ class _Budget:
 
 def build(context: Context) -> Table | None:
     """None if all methods need the same."""
-    trained = context.comparison.trained
+    trained, others = compared_with_baseline(context.comparison)
     peaks = [(peak, row) for row in trained if (peak := peak_bytes(row)) is not None]
     peaks.sort(key=lambda pair: pair[0])
     if not peaks or peaks[-1][0] <= DIFFERENT * peaks[0][0]:
@@ -77,7 +83,7 @@ def build(context: Context) -> Table | None:
         context.title("at equal memory"),
         _budgets(context, peaks),
         [*about(context), *_COLUMNS],
-        notes=[f"{_NOTE} Memory: {obtained}."],
+        notes=[f"{_NOTE} Memory: {obtained}.", *left_out(others)],
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.estimates import PairedDifference
 from lwft_bench.reporting.numbers.planted import (
     Change,
     PlantedCell,
@@ -16,7 +17,7 @@ from lwft_bench.reporting.numbers.planted import (
     planted_cells,
     stderr,
 )
-from lwft_bench.reporting.numbers.statistics import PairedDifference, mean_over_seeds
+from lwft_bench.reporting.numbers.statistics import mean_over_seeds
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from lwft_bench.reporting.numbers.context import Context
-from lwft_bench.reporting.numbers.statistics import Estimate
+from lwft_bench.reporting.numbers.estimates import Estimate
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about

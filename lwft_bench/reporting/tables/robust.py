@@ -10,6 +10,7 @@ import numpy as np
 from lwft_bench.reporting.numbers.comparability import comparable
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.context import Context
+from lwft_bench.reporting.numbers.estimates import Estimate, PairedDifference
 from lwft_bench.reporting.numbers.families import (
     Judged,
     SeedVariance,
@@ -22,21 +23,18 @@ from lwft_bench.reporting.numbers.robust import (
     interquartile_mean,
     probability_of_improvement,
 )
-from lwft_bench.reporting.numbers.rows import Row, in_both, values_of
-from lwft_bench.reporting.numbers.statistics import Estimate, PairedDifference
+from lwft_bench.reporting.numbers.rows import Row, differences, in_both, values_of
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
-from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE
+from lwft_bench.reporting.tables.statistics_notes import beyond_noise_notes
 
 _NOTE = (
     "Interquartile mean: of the scores of each seed on each benchmark, without the lowest and the "
     "highest quarter. Probability of improvement: that of one seed to score higher than one of the "
-    "baseline, mean over benchmarks; 50 % where both are alike (Agarwal et al. 2021); it has no "
-    "interval, since one would not hold with few templates. ± (one standard error) and intervals: "
-    "by a bootstrap within benchmarks, items drawn anew and seeds for all benchmarks at once, with "
-    "Student's quantile and Satterthwaite's degrees of freedom; each interval alone."
+    "baseline, mean over benchmarks; 50 % where both are alike (Agarwal et al. 2021); without an "
+    "interval, which would not hold with few templates. ± (one standard error) and intervals, each "
+    "alone: by a bootstrap of items within benchmarks and of seeds for all benchmarks at once."
 )
 
 
@@ -68,7 +66,7 @@ def build(context: Context) -> Table | None:
         context.title("interquartile means and probabilities of improvement"),
         lines,
         [*about(context), *_columns(baseline, judged)],
-        notes=[_NOTE, *([BEYOND_NOISE.format(family(judged))] if judged else [])],
+        notes=[_NOTE, *beyond_noise_notes(judged)],
     )
 
 
@@ -99,9 +97,14 @@ def _line(comparison: Comparison, row: Row, baseline: Row | None) -> _Line:
     return _Line(
         row.label,
         mean,
-        PairedDifference(estimate(_difference, both)),
+        PairedDifference(estimate(_difference, both), same_weights=_same_weights(row, baseline)),
         estimate(probability_of_improvement, both),
     )
+
+
+def _same_weights(row: Row, baseline: Row) -> bool:
+    taken = differences(row, baseline).values()
+    return any(one.same_weights for one in taken)
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -127,7 +130,9 @@ def _judged(names: tuple[str, ...], *rows: Row) -> Iterator[list[Benchmark]]:
 def _share(found: Estimate) -> str:
     """A probability in percent with its standard error, if there are seeds."""
     shown = f"{100 * found.mean:.0f}"
-    return shown if found.seed_stderr is None else f"{shown} ± {100 * found.stderr:.0f}"
+    if found.seed_stderr is None or not found.stderr > 0:
+        return shown
+    return f"{shown} ± {100 * found.stderr:.0f}"
 
 
 def _columns(baseline: Row | None, judged: Mapping[str, Judged]) -> Iterator[Column[_Line]]:
