@@ -15,7 +15,14 @@ from lwft_bench.reporting.read.plans import PlannedPeak, read_plan
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.read.statements import read_claims
 from lwft_bench.reporting.render.markdown import shown
-from lwft_bench.reporting.tables.claims import claims_table, holds_if, shown_estimate, would_take
+from lwft_bench.reporting.tables.claims import (
+    claims_table,
+    contended,
+    holds_if,
+    rests_on,
+    shown_estimate,
+    would_take,
+)
 from lwft_bench.reporting.tables_over_runs import Format, render_table
 from lwft_bench.schema.errors import UserError
 
@@ -83,8 +90,10 @@ def _lines(assessed: Sequence[Assessed]) -> Iterator[str]:
             yield f"             {word}: {would_take(one)}"
         elif one.why:
             yield f"             {one.why}"
+        if one.contended:
+            yield f"             {contended(one)}"
         if one.cells:
-            yield f"             rests on {len(one.cells)} cells: {_few(one.cells)}"
+            yield f"             rests on {rests_on(one)}: {_few(one.cells)}"
     counts = Counter(one.verdict for one in assessed)
     yield ", ".join(f"{number} {word}" for word, number in counts.items())
 

@@ -20,6 +20,7 @@ from lwft_bench.reporting.read.in_processes import (
 from lwft_bench.reporting.read.records import RunRecords, read_run
 from lwft_bench.reporting.read.timings import reported_timing
 from lwft_bench.reporting.render.for_print import PRINT_FORMATS, ForPrint
+from lwft_bench.reporting.render.html_table import html_text
 from lwft_bench.reporting.render.latex import to_latex
 from lwft_bench.reporting.render.markdown import escape, to_titled_markdown
 from lwft_bench.reporting.render.table import Table
@@ -98,8 +99,9 @@ def _write(run: Path, context: Context, for_print: ForPrint | None) -> Path:
                 _replace(run / "tables" / f"{filled.table.name}.{suffix}", text.encode())
     report = run / "report.md"
     own = _tables_of_the_suite(context.records, run / "tables")
-    _replace(report, document(context, made.lead, made.sections, own).encode())
-    _write_html(run / "report.html", context, made)
+    markdown = [one["markdown"] for one in own]
+    _replace(report, document(context, made.lead, made.sections, markdown).encode())
+    _write_html(run / "report.html", context, made, [one["html"] for one in own])
     return report
 
 
@@ -110,7 +112,7 @@ def html_missing() -> str | None:
     return missing()
 
 
-def _write_html(path: Path, context: Context, made: _Made) -> None:
+def _write_html(path: Path, context: Context, made: _Made, of_suite: Sequence[str]) -> None:
     """Without the libraries an older file goes, since it may be of other results."""
     if html_missing() is not None:
         path.unlink(missing_ok=True)
@@ -118,27 +120,28 @@ def _write_html(path: Path, context: Context, made: _Made) -> None:
     from lwft_bench.reporting.html.page import TableSection, page
 
     tables = [TableSection(one.about, one.table.markup) for one in made.sections if one.table]
-    _replace(path, page(context, made.lead, tables, made.of_page).encode())
+    _replace(path, page(context, made.lead, tables, made.of_page, of_suite).encode())
 
 
-def _tables_of_the_suite(records: RunRecords, folder: Path) -> list[str]:
-    """Each as a block of Markdown, and in all formats in the folder. One that cannot be made costs no
-    report: its block says why.
+def _tables_of_the_suite(records: RunRecords, folder: Path) -> list[dict[Format, str]]:
+    """Each in all formats, in the folder too. One that cannot be made costs no report: its text says
+    why.
     """
     read = RunsRead([records]) if records.tables else None
-    blocks = []
+    blocks: list[dict[Format, str]] = []
     for name, table in (read.recorded() if read else {}).items():
         assert read is not None
         try:
             grids = read.grids(table)
         except UserError as error:
-            blocks.append(f"{escape(name)}: {escape(str(error))}")
+            why = f"{name}: {error}"
+            blocks.append({"markdown": escape(why), "html": f"<p>{html_text(why)}</p>"})
             continue
         for grid in grids:
             texts = rendered(grid)
             for format, suffix in _SUFFIXES.items():
                 _replace(folder / f"paper-{grid.name}.{suffix}", texts[format].encode())
-            blocks.append(texts["markdown"])
+            blocks.append(texts)
     return blocks
 
 

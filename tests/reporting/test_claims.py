@@ -16,6 +16,7 @@ from lwft_bench.reporting.claims_of_runs import judge_claims
 from lwft_bench.reporting.numbers.claim_metrics import Assessed
 from lwft_bench.reporting.read.statements import read_claims
 from lwft_bench.reporting.report import write_report
+from lwft_bench.reporting.tables.claims import holds_if
 from lwft_bench.schema.claims import Claim
 from lwft_bench.schema.errors import UserError
 
@@ -244,3 +245,63 @@ def test_published_claims_can_be_read_and_have_sources() -> None:
     assert len(claims) > 15
     assert all(claim.source for claim in claims)
     assert sum(bool(claim.ambiguous) for claim in claims) >= len(claims) - 1
+
+
+def judged_of(maker: RunMaker, **claim: Any) -> Assessed:
+    return judged([maker.finish()], maker.folder.parent, **claim)
+
+
+def test_a_claim_rests_on_the_seeds_that_both_have(maker: RunMaker) -> None:
+    for seed in range(3):
+        maker.add(maker.method("fft", 0.5), seed)
+    for seed in (1, 2, 4):
+        maker.add(maker.method("lisa", 0.3), seed)
+    one = judged_of(maker, kind="accuracy_difference", of="lisa", against="fft", below=0)
+    assert [cell[-1] for cell in one.cells] == ["1", "2", "1", "2"]
+
+
+def test_memory_of_other_data_is_no_ratio_and_another_cpu_does_not_count(maker: RunMaker) -> None:
+    """Counted bytes are the same on every CPU, and not those of other data."""
+    claim = {"kind": "memory_ratio", "of": "lisa", "against": "fft", "below": 0.9}
+    maker.add(maker.method("fft", 0.5, 2000), 0)
+    maker.add(maker.method("lisa", 0.5, 1000), 0, provenance={"cpu": "Another", "cores": 64})
+    assert judged_of(maker, **claim).verdict == "supported"
+    other = type(maker)(maker.folder.with_name("other"))
+    components = {"protocol": "1", "data": "f" * 64, "model": "e" * 64}
+    other.add(other.method("fft", 0.5, 2000), 0)
+    other.add(other.method("lisa", 0.5, 1000), 0, identity_components=components)
+    one = judged_of(other, **claim)
+    assert (one.verdict, one.estimate) == ("undecided", None)
+    assert one.why.startswith("not comparable")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "why"),
+    [
+        ((0,), "one seed: nothing is known of how others differ"),
+        ((0, 1, 2), "the same weights as fft"),
+    ],
+)
+def test_a_rank_that_cannot_be_told_says_why(
+    maker: RunMaker, seeds: tuple[int, ...], why: str
+) -> None:
+    for seed in seeds:
+        for name in ("fft", "lisa"):
+            folder = maker.add(maker.method(name, 0.5), seed)
+            samples = (folder / "samples.jsonl").read_text()
+            if len(seeds) > 1:
+                (folder / "samples.jsonl").write_text(samples.replace("false", "true"))
+    one = judged_of(maker, kind="rank", of="lisa", against=None, among=["fft"], at_most=1)
+    assert (one.verdict, one.needed, one.why) == ("undecided", None, why)
+
+
+def test_which_speed_a_claim_is_of_is_said(maker: RunMaker) -> None:
+    for seed in range(3):
+        for name, rate in (("fft", 1000.0), ("lisa", 2000.0)):
+            maker.add(maker.method(name, 0.5, tokens_per_second=rate), seed)
+    claim = {"kind": "throughput_ratio", "of": "lisa", "against": "fft", "above": 1.5}
+    one = judged_of(maker, **claim, speed="steady")
+    assert one.verdict == "supported"
+    assert holds_if(one.claim) == "speed of own cells, lisa / fft > 1.5"
+    assert len(one.cells) == 6
+    assert holds_if(one.claim.model_copy(update={"speed": "by_turns"})).startswith("speed by turns")

@@ -205,6 +205,39 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 
 
 @needs_libraries
+def test_what_a_run_does_not_say_and_the_suites_tables_are_there(maker: RunMaker) -> None:
+    run = maker.fill()
+    record = json.loads((run / "suite.json").read_text())
+    record["tables"] = {
+        "mine": {"title": "Ours & <b>", "columns": ["average"]},
+        "bad": {"published": ["no.yaml"]},
+    }
+    (run / "suite.json").write_text(json.dumps(record))
+    report = write_report(run).read_text()
+    texts = Elements((run / "report.html").read_text()).texts
+    (caution,) = (text for text in texts["p"] if text.startswith("What this does not say."))
+    assert f"**What this does not say.**{caution.removeprefix('What this does not say.')}" in report
+    assert "Ours & <b>" in texts["caption"]
+    assert any(text.startswith("bad: ") and "no.yaml" in text for text in texts["p"])
+
+
+def test_a_column_of_differences_is_sorted_though_the_baseline_has_none(run: Path) -> None:
+    context = Context.of(read_run(run))
+    table = build_table("main", context.about(context.comparisons[0]))
+    assert table is not None
+    place = [*table.display].index("average − fft [95 %]")
+    cells = [
+        attributes for name, attributes in Elements(table_markup(None, table)).found if name == "td"
+    ]
+    orders = [
+        float(one["data-order"] or "nan") for one in cells[place :: len(table.display.columns)]
+    ]
+    shown = [*table.display["average − fft [95 %]"]]
+    assert shown[1] == "baseline" and orders[1] == min(orders)
+    assert [shown[n] for n in sorted(range(len(shown)), key=orders.__getitem__)][1].startswith("−")
+
+
+@needs_libraries
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_it_is_sorted_filtered_hovered_and_printed_in_a_browser(hostile: Path) -> None:

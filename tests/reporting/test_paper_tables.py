@@ -162,6 +162,45 @@ def test_runs_of_one_name_and_other_rates_are_rows_with_their_own_samples(
     )
 
 
+def test_times_of_a_busy_machine_are_told_and_none_is_the_best(maker: RunMaker) -> None:
+    busy = {
+        "wall_seconds": 100.0,
+        "processor_seconds": 30.0,
+        "waiting_seconds": 70.0,
+        "involuntary_switches": 900,
+        "load_average": 4.0,
+        "cores": 2,
+    }
+    quiet = busy | {"processor_seconds": 100.0, "waiting_seconds": 0.0, "load_average": 1.0}
+    for load, told in ((quiet, False), (busy, True)):
+        one = second(maker, f"busy-{told}")
+        for seed in (0, 1, 2):
+            for name, seconds in (("fft", 40.0), ("lisa", 20.0)):
+                folder = one.add(one.method(name, 0.5), seed)
+                result = json.loads((folder / "result.json").read_text())
+                result["throughput"] |= {"training_seconds": seconds + seed, "load": load}
+                (folder / "result.json").write_text(json.dumps(result))
+        grid = grid_of("efficiency", one.finish())
+        column = grid.headings.index("training time (s)")
+        assert [row.entries[column].marked for row in grid.rows] == [False, not told]
+        said = [note for note in grid.notes if "other work" in note]
+        assert said == told * [
+            "tiny on arith: speeds and times of the cells of fft and lisa were taken while the machine "
+            "had other work: they say little of which method is faster."
+        ]
+
+
+def test_no_spread_is_no_certainty_in_a_papers_table_too(maker: RunMaker) -> None:
+    for seed in (0, 1):
+        for name, right in (("fft", "true"), ("lisa", "false")):
+            folder = maker.add(maker.method(name, 0.5), seed)
+            samples = (folder / "samples.jsonl").read_text()
+            (folder / "samples.jsonl").write_text(re.sub("true|false", right, samples))
+    grid = grid_of("paper", maker.finish())
+    assert [row.entries[-1].text for row in grid.rows] == ["100.0 ± 0.0", "0.0 ± 0.0"]
+    assert sum(note.startswith("± 0.0 is no certainty") for note in grid.notes) == 1
+
+
 def test_published_numbers_are_rows_and_never_bold(maker: RunMaker) -> None:
     maker.published = Published(
         source="A paper",

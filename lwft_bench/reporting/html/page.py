@@ -19,6 +19,7 @@ from typing import Any
 from lwft_bench.reporting.html.charts import charts
 from lwft_bench.reporting.html.libraries import PLOTLY, TABLES, TABLES_STYLE, Library, library
 from lwft_bench.reporting.html.samples import first_items, samples
+from lwft_bench.reporting.numbers.cautions import cautions
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.in_processes import in_processes
 from lwft_bench.reporting.render.formatting import NOTHING
@@ -63,12 +64,14 @@ def page(
     lead: str,
     sections: Sequence[TableSection],
     made: Sequence[Any] | None = None,
+    of_suite: Sequence[str] = (),
 ) -> str:
     """The HTML report of a run, the same text from the same results and libraries.
 
     Args:
         lead: what the figures allow to be said.
         made: what `parts` gave, in their order; None: they are made here.
+        of_suite: the tables that the suite describes, as HTML.
     """
     records, about = context.records, _abouts(context)
     own, plotly = Library(_asset("report.js")), library(PLOTLY)
@@ -85,9 +88,11 @@ def page(
         [
             f"<h1>{escaped_text(records.title)}</h1>",
             *([f"<p>{escaped_text(records.description)}</p>"] if records.description else []),
+            *_cautions(cautions(context.comparisons, records.tunings)),
             f"<p>{escaped_text(lead)}</p>",
             *_warnings(records.warnings),
             *(part for number, one in enumerate(about) for part in _about(number, one, sections)),
+            *(["<h2>Tables of the suite</h2>", *of_suite] if of_suite else []),
             *(one.markup for one in sections if one.about.current is None),
         ]
     )
@@ -151,6 +156,13 @@ def _about(number: int, context: Context, sections: Sequence[TableSection]) -> I
     yield "</section>"
 
 
+def _cautions(sentences: Sequence[str]) -> list[str]:
+    """What must not be concluded, before any number."""
+    text = escaped_text(" ".join(sentences))
+    head = "<strong>What this does not say.</strong>"
+    return [f'<p class="caution">{head} {text}</p>'] if sentences else []
+
+
 def _warnings(warnings: Sequence[str]) -> list[str]:
     return [
         f'<p class="warning"><b>Warning:</b> {escaped_text(warning)}</p>' for warning in warnings
@@ -167,7 +179,9 @@ def _table(table: Table) -> Iterator[str]:
             + "</tr></thead><tbody>"
         )
         cells = [[str(text) for text in table.display[column]] for column in columns]
-        orders = [_order(texts) for texts in cells]
+        orders = [
+            _order(texts, column in left) for column, texts in zip(columns, cells, strict=True)
+        ]
         for row in range(len(table.display)):
             yield (
                 "<tr>"
@@ -187,13 +201,14 @@ def _table(table: Table) -> Iterator[str]:
 _RIGHT = ' class="number"'
 
 
-def _order(texts: Sequence[str]) -> list[str]:
-    """What each cell of a column is sorted by: its number, if the column has numbers, the missing
-    last; nothing where it is one of words.
+def _order(texts: Sequence[str], of_words: bool) -> list[str]:
+    """What each cell of a column is sorted by: its number, if the column has numbers, what has none
+    last (as `baseline`); nothing where it is one of words.
     """
     values = [None if text in (NOTHING, "") else quantity(text) for text in texts]
     words = [text for text, value in zip(texts, values, strict=True) if value is None]
-    if all(value is None for value in values) or any(text not in (NOTHING, "") for text in words):
+    mixed = any(text not in (NOTHING, "") for text in words)
+    if all(value is None for value in values) or (of_words and mixed):
         return [""] * len(texts)
     return [f' data-order="{-1e300 if value is None else value:.12g}"' for value in values]
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.deciding import Bounds, Verdict, WouldDecide, verdict_of
 from lwft_bench.reporting.numbers.estimates import PairedDifference
-from lwft_bench.reporting.numbers.measurements import memories
+from lwft_bench.reporting.numbers.families import Judged
+from lwft_bench.reporting.numbers.measurements import contention, memories, unlike_memories
 from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.numbers.statistics import mean_over_seeds
 from lwft_bench.reporting.numbers.timing import TimedComparison
-from lwft_bench.reporting.numbers.verdicts import between
+from lwft_bench.reporting.numbers.verdicts import Pair, between
 from lwft_bench.schema.claims import Claim
 
 _GB = 1e9
@@ -24,8 +25,9 @@ class Assessed:
     """A claim with its verdict for one model and task.
 
     about: them, in words; "" where nothing has the cells. estimate, interval: of the claim's metric,
-    in its unit; None where there is none. cells: ids of those that it rests on. why: in words, where
-    the numbers do not say it. noisy: what was estimated and the bounds, on a scale on which noise adds
+    in its unit; None where there is none. cells: ids of those that it rests on; rounds: that they
+    were timed in by turns. why: in words, where the numbers do not say it. contended: what says that
+    the machine had other work. noisy: what was estimated and the bounds, on a scale on which noise adds
     up; None where there is no noise. adjusted: p after Holm's correction for all that are noisy.
     needed: of an undecided one, what would decide it.
     """
@@ -36,7 +38,9 @@ class Assessed:
     estimate: float | None = None
     interval: Bounds | None = None
     cells: tuple[str, ...] = ()
+    rounds: int = 0
     why: str = ""
+    contended: str = ""
     noisy: tuple[PairedDifference, Bounds] | None = None
     adjusted: float | None = None
     needed: WouldDecide | None = None
@@ -56,7 +60,9 @@ def _accuracy_difference(claim: Claim, measured: RowsMeasured, rows: Sequence[Ro
     if paired is None:
         what = "no seed or item in common" if _alike(measured.comparison) else "not comparable"
         return _open(claim, f"{one.label} and {other.label}: {what}, or no score")
-    return _by_interval(claim, paired, lambda share: 100 * share, 0.01)
+    found = _by_interval(claim, paired, lambda share: 100 * share, 0.01)
+    seeds = [{cell.seed for cell in row.done} for row in rows if row.trains]
+    return replace(found, cells=_with(rows, sorted(set.intersection(*seeds)) if seeds else []))
 
 
 def _alike(comparison: Comparison) -> bool:
@@ -107,7 +113,11 @@ def _throughput_ratio(claim: Claim, measured: RowsMeasured, rows: Sequence[Row])
     if not differences(rows[0], rows[1]):
         return _open(claim, "not comparable: see the warnings of the report")
     logs = mean_over_seeds([math.log(one[seed] / other[seed]) for seed in seeds])
-    return _by_interval(claim, PairedDifference(logs), math.exp, to_scale=_log)
+    found = _by_interval(claim, PairedDifference(logs), math.exp, to_scale=_log)
+    told = [
+        f"{row.label} {next(iter(cells.values()))}" for row in rows if (cells := contention(row))
+    ]
+    return replace(found, cells=_with(rows, seeds), contended=", ".join(told))
 
 
 def _by_turns(claim: Claim, turns: TimedComparison | None, rows: Sequence[Row]) -> Assessed:
@@ -118,9 +128,20 @@ def _by_turns(claim: Claim, turns: TimedComparison | None, rows: Sequence[Row]) 
     logs = mean_over_seeds(list(one.log_rates - other.log_rates))
     found = _by_interval(claim, PairedDifference(logs), math.exp, to_scale=_log)
     if found.interval is None:
-        return replace(found, why="one pair: nothing is known of how others differ")
-    told = f"under contention: {', '.join(turns.contention)}" if turns.contention else ""
-    return replace(found, why=told)
+        found = replace(found, why="one round: nothing is known of how others differ")
+    return replace(
+        found,
+        cells=(one.cell.cell, other.cell.cell),
+        rounds=logs.num_seeds,
+        contended=", ".join(turns.contention),
+    )
+
+
+def _with(rows: Sequence[Row], seeds: Sequence[int]) -> tuple[str, ...]:
+    """Cells that a comparison over these seeds rests on."""
+    return tuple(
+        cell.id for row in rows for cell in row.done if not row.trains or cell.seed in seeds
+    )
 
 
 def _log(bound: float) -> float:
@@ -141,10 +162,9 @@ def _memory(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assess
     peaks = [[found.peak_bytes for found in memories(row)] for row in rows]
     if not all(peaks):
         return _open(claim, "no peak memory was recorded")
-    ways = {found.method for row in rows for found in memories(row)}
-    if len(ways) > 1:
-        return _open(claim, f"peaks were obtained in different ways ({', '.join(sorted(ways))})")
-    return replace(by_peaks(claim, peaks), why=next(iter(ways)))
+    if unlike := unlike_memories(rows):
+        return _open(claim, unlike)
+    return replace(by_peaks(claim, peaks), why=memories(rows[0])[0].method)
 
 
 def by_peaks(claim: Claim, peaks: Sequence[Sequence[float]]) -> Assessed:
@@ -184,7 +204,21 @@ def _rank(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed
     if best > claim.at_most:
         return replace(found, verdict="contradicted")
     seeds = [one.seeds_needed for one in judged if one.seeds_needed is not None]
-    return replace(found, needed=WouldDecide(max(seeds), math.nan) if seeds else None)
+    if seeds:
+        return replace(found, needed=WouldDecide(max(seeds), math.nan))
+    return replace(found, why=_why_no_order(own, others, pairs))
+
+
+def _why_no_order(own: Row, others: Sequence[Row], pairs: Mapping[Pair, Judged]) -> str:
+    """Of a place that more seeds would not tell, or of which it is not known."""
+    apart = [one.label for one in others if (own.label, one.label) not in pairs]
+    if apart:
+        return f"not comparable with {', '.join(apart)}"
+    known = {pairs[own.label, one.label].verdict: one.label for one in others}
+    few = [verdict.partition(": ")[2] for verdict in known if verdict.startswith("undecided")]
+    if few:
+        return f"{few[0]}: nothing is known of how others differ"
+    return f"the same weights as {known['identical']}" if "identical" in known else ""
 
 
 def _equal_weights(claim: Claim, measured: RowsMeasured, rows: Sequence[Row]) -> Assessed:

@@ -84,7 +84,8 @@ def _measured(claim: Claim, measured: Sequence[RowsMeasured]) -> Iterator[Assess
                 yield Assessed(claim, about, "undecided", why=found)
             elif found:
                 cells = tuple(cell.id for row in found for cell in row.done)
-                yield replace(METRICS[claim.kind](claim, one, found), about=about, cells=cells)
+                judged = METRICS[claim.kind](claim, one, found)
+                yield replace(judged, about=about, cells=judged.cells or cells)
 
 
 def _rows(claim: Claim, comparison: Comparison) -> list[Row] | str:
@@ -95,7 +96,9 @@ def _rows(claim: Claim, comparison: Comparison) -> list[Row] | str:
         rows = _named(side, own, lambda row: row.cells[0].ablation)
         if len(rows) > 1:
             labels = ", ".join(row.label for row in rows)
-            return f"{side} is several rows ({labels}): say which by `ablation`"
+            same = len({str(row.cells[0].ablation) for row in rows}) == 1
+            advice = "judge runs that can be compared" if same else "say which by `ablation`"
+            return f"{side} is several rows ({labels}): {advice}"
         found += rows
     return found if len(found) == len(claim.sides) else []
 

@@ -33,6 +33,9 @@ _MOST_CHANGES = 2
 _LONGEST = 40
 """Of what sets a row apart by its config, in characters: more is only named."""
 
+_MOST_LABELS = 3
+"""That a warning names of rows that are alike."""
+
 _Setting = dict[str, str | None]
 
 
@@ -133,6 +136,17 @@ def comparable(one: ReportedCell, other: ReportedCell) -> bool:
     return _grounds(one) == _grounds(other)
 
 
+def comparable_cost(one: ReportedCell, other: ReportedCell, device: bool) -> bool:
+    """Whether the ratio of what the two cells needed means anything.
+
+    Args:
+        device: whether it was read on a device, and not counted.
+    """
+    names = ("torch", "protocol", "data", "model files", *(("hardware",) if device else ()))
+    left, right = _grounds(one), _grounds(other)
+    return all(left[name] == right[name] for name in names)
+
+
 def alike(cells: Mapping[str, ReportedCell]) -> list[list[str]]:
     """Labels in groups within which differences mean something, in order of appearance.
 
@@ -175,7 +189,13 @@ def _grouped(values: Mapping[str, str | None]) -> str:
     groups: dict[str | None, list[str]] = {}
     for label, value in values.items():
         groups.setdefault(value, []).append(label)
-    return "; ".join(f"{_short(value)}: {', '.join(labels)}" for value, labels in groups.items())
+    return "; ".join(f"{_short(value)}: {_few(labels)}" for value, labels in groups.items())
+
+
+def _few(labels: Sequence[str]) -> str:
+    more = len(labels) - _MOST_LABELS
+    named = ", ".join(labels[:_MOST_LABELS] if more > 1 else labels)
+    return f"{named} and {more} more" if more > 1 else named
 
 
 def _short(value: str | None) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 
+from lwft_bench.reporting.numbers.comparability import comparable_cost
 from lwft_bench.reporting.numbers.estimates import Estimate
 from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.statistics import mean_over_seeds
@@ -35,6 +37,17 @@ def peak_bytes(row: Row) -> int | None:
     return max((found.peak_bytes for found in memories(row)), default=None)
 
 
+def unlike_memories(rows: Sequence[Row]) -> str:
+    """Why the peaks of these rows cannot be compared; "" where they can."""
+    ways = sorted({found.method for row in rows for found in memories(row)})
+    if len(ways) > 1:
+        return f"peaks were obtained in different ways ({', '.join(ways)})"
+    first, *others = [row.done[0] for row in rows]
+    if all(comparable_cost(first, other, ways != ["accounted"]) for other in others):
+        return ""
+    return "not comparable: they differ in data, model, version or device"
+
+
 def speed(row: Row) -> Estimate | None:
     """Target tokens per second of training steps."""
     rates = [one.target_tokens_per_second for one in throughputs(row)]
@@ -60,6 +73,12 @@ def contention(row: Row) -> dict[str, str]:
         for result in row.results
         if result.throughput and (load := result.throughput.load) and load.contention
     }
+
+
+def is_disturbed(row: Row) -> bool:
+    """Whether others had part of what any of the row's cells trained on."""
+    shared = any(result.provenance.get("shared_device") for result in row.results)
+    return row.trains and (shared or bool(contention(row)))
 
 
 def mean_or_none(values: list[float | None]) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lwft_bench.reporting.numbers.comparability import hardware
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.families import Judged
-from lwft_bench.reporting.numbers.measurements import memories
+from lwft_bench.reporting.numbers.measurements import is_disturbed, memories
 from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.verdicts import between, why_undecided
 from lwft_bench.reporting.paper.lines import QUOTED, Line
@@ -16,7 +16,11 @@ from lwft_bench.reporting.paper.metrics import Metric
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.tables.measurement_notes import memory_note, speed_note
 from lwft_bench.reporting.tables.published import source_note
-from lwft_bench.reporting.tables.statistics_notes import INTERVAL, STANDARD_ERROR
+from lwft_bench.reporting.tables.statistics_notes import (
+    STANDARD_ERROR,
+    interval_notes,
+    no_spread_notes,
+)
 from lwft_bench.schema.suite import AVERAGE
 from lwft_bench.schema.tables import Highlight, Notes, PlusMinus
 
@@ -67,6 +71,18 @@ def footnotes(
         if accuracies:
             for comparison in comparisons:
                 found += _cannot_be_told(comparison, _rows(lines, comparison))
+        if style.any_spread and plus_minus != "none":
+            rows = [row for one in comparisons for row in _rows(lines, one)]
+            shown = [
+                name for line in lines for metric in accuracies if (name := metric.benchmark(line))
+            ]
+            found += no_spread_notes(
+                row.accuracy[name]
+                for row in rows
+                for name in dict.fromkeys(shown)
+                if name in row.accuracy
+            )
+    found += _own_speeds(lines, metrics)
     found += _stands_for(lines, metrics)
     found += _turns(lines, metrics, notes)
     found += _sources(lines)
@@ -175,6 +191,20 @@ def _turns(lines: Sequence[Line], metrics: Sequence[Metric], notes: Notes) -> It
             )
 
 
+def _own_speeds(lines: Sequence[Line], metrics: Sequence[Metric]) -> Iterator[str]:
+    """Whose speeds and times say little, as others had part of the machine meanwhile."""
+    if not any(metric.of_own_cells for metric in metrics):
+        return
+    for comparison in _comparisons(lines):
+        disturbed = [row.label for row in _rows(lines, comparison) if is_disturbed(row)]
+        if disturbed:
+            yield (
+                f"{comparison.model} on {comparison.task}: speeds and times of the cells of "
+                f"{show.listing(disturbed)} were taken while the machine had other work: they say "
+                "little of which method is faster."
+            )
+
+
 def _sources(lines: Sequence[Line]) -> Iterator[str]:
     quoted: list[str] = []
     for line in lines:
@@ -195,7 +225,10 @@ def _in_full(
         if plus_minus == "stderr":
             yield STANDARD_ERROR
         if plus_minus == "interval" or any(metric.kind == "points" for metric in metrics):
-            yield INTERVAL
+            taken = (
+                pair for one in comparisons for row in one.rows for pair in row.differences.values()
+            )
+            yield from interval_notes(taken)
     kinds = {metric.kind for metric in metrics}
     wanted = [(memory_note, "bytes"), (speed_note, "rate")]
     told: list[str] = []

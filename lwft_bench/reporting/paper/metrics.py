@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from lwft_bench.reporting.numbers.comparability import comparable
-from lwft_bench.reporting.numbers.measurements import memories, peak_bytes, trainings
+from lwft_bench.reporting.numbers.measurements import (
+    memories,
+    peak_bytes,
+    trainings,
+    unlike_memories,
+)
 from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.paper.amounts import Amount
 from lwft_bench.reporting.paper.lines import Line
@@ -66,6 +70,11 @@ class Metric:
     better: Better = ""
     benchmark: Callable[[Line], str | None] = lambda _: None
     digits: int | None = None
+
+    @property
+    def of_own_cells(self) -> bool:
+        """Whether it was measured in each cell alone, with all that the machine did meanwhile."""
+        return self.name in ("throughput", "end_to_end_throughput", "training_time")
 
 
 def metrics_of(spec: TableSpec, lines: Sequence[Line]) -> list[Metric]:
@@ -179,8 +188,7 @@ def _memory_ratio(line: Line) -> Amount | str | None:
         return "baseline"
     row = line.measured.row
     own, other = peak_bytes(row), peak_bytes(baseline)
-    ways = {one.method for found in (row, baseline) for one in memories(found)}
-    if not own or not other or len(ways) > 1 or not comparable(row.done[0], baseline.done[0]):
+    if not own or not other or unlike_memories([row, baseline]):
         return None
     return Amount(own / other)
 

@@ -9,9 +9,8 @@ from lwft_bench.reporting.numbers.rows import Row, differences
 from lwft_bench.reporting.numbers.verdicts import seed_variances
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
-from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE, INTERVAL
+from lwft_bench.reporting.tables.statistics_notes import beyond_noise_notes, interval_notes
 from lwft_bench.schema.suite import AVERAGE
 
 
@@ -38,8 +37,8 @@ def build(context: Context) -> Table | None:
         [*about(context), *_columns({row.label for row in first.values()}, against_first)],
         notes=[
             "Average accuracy in percent; differences paired by item and seed.",
-            INTERVAL,
-            *([BEYOND_NOISE.format(family(against_first))] if against_first else []),
+            *interval_notes(pairs.values()),
+            *beyond_noise_notes(against_first),
         ],
     )
 

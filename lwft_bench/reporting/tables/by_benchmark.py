@@ -10,9 +10,8 @@ from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.verdicts import Pair, by_benchmark
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
-from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE, INTERVAL
+from lwft_bench.reporting.tables.statistics_notes import beyond_noise_notes, interval_notes
 
 _Line = tuple[Pair, Judged]
 
@@ -36,7 +35,10 @@ def build(context: Context) -> Table | None:
                 for name in comparison.benchmarks
             ),
         ],
-        notes=[INTERVAL, BEYOND_NOISE.format(family(found))],
+        notes=[
+            *interval_notes(one.paired for one in found.values()),
+            *beyond_noise_notes(found),
+        ],
         values=plain_values(found.items(), [*about(context), *_LONG]),
     )
 

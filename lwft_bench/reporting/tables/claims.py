@@ -14,9 +14,8 @@ from lwft_bench.schema.claims import Claim
 
 _NOTE = (
     "Supported: the whole 95 % interval lies where the claim says; contradicted: none of it does; "
-    "undecided: it may be either. Intervals are of each claim alone; verdicts are corrected by Holm for "
-    "the {} claims here that noise could decide, so that any of them is wrong in at most 5 of 100 such "
-    "tables. Counted memory and weights have no noise."
+    "undecided: it may be either. Intervals are of each claim alone, verdicts are corrected by Holm for "
+    "the {} claims here that noise could decide. Counted memory and weights have no noise."
 )
 _WOULD_TAKE = (
     "Would take: with which four of five such experiments would decide, if the number is what it seems; "
@@ -42,7 +41,12 @@ def claims_table(found: Sequence[Assessed]) -> Table | None:
         "Claims",
         found,
         _COLUMNS,
-        notes=[_NOTE.format(noisy), *([_WOULD_TAKE] if undecided else []), *_about(claims)],
+        notes=[
+            _NOTE.format(noisy),
+            *([_WOULD_TAKE] if undecided else []),
+            *(f"{one.claim.name}: {contended(one)}." for one in found if one.contended),
+            *_about(claims),
+        ],
     )
 
 
@@ -52,6 +56,18 @@ def _about(claims: Sequence[Claim]) -> Iterator[str]:
         parts += [f"Source: {claim.source.rstrip('.')}."] if claim.source else []
         parts += [f"Ambiguous: {claim.ambiguous.rstrip('.')}."] if claim.ambiguous else []
         yield " ".join(parts)
+
+
+_SPEEDS = {
+    "by_turns": "speed by turns",
+    "end_to_end": "speed of own cells, end to end",
+    "steady": "speed of own cells",
+}
+
+
+def contended(one: Assessed) -> str:
+    """What else the machine did when speeds were taken."""
+    return f"taken while the machine had other work ({one.contended})"
 
 
 def holds_if(claim: Claim) -> str:
@@ -65,7 +81,9 @@ def holds_if(claim: Claim) -> str:
     if claim.against is not None:
         sign = "−" if claim.kind.endswith("difference") else "/"
         subject = f"{claim.of} {sign} {claim.against}"
-    what = {"throughput_ratio": "speed, ", "accuracy_difference": ""}.get(claim.kind, "memory, ")
+    what = {"throughput_ratio": f"{_SPEEDS[claim.speed]}, ", "accuracy_difference": ""}.get(
+        claim.kind, "memory, "
+    )
     if claim.kind == "accuracy_difference" and claim.benchmark != "average":
         what = f"{claim.benchmark}, "
     low, high = claim.bounds
@@ -89,7 +107,8 @@ def shown_estimate(one: Assessed) -> str:
     digits = 1 if one.claim.unit == "points" else 3
 
     def text(value: float) -> str:
-        return f"{value:{sign}z.{digits}f}".replace("-", "−")
+        shown = f"{value:{sign}z.{digits}f}".replace("-", "−")
+        return shown if shown.strip("+0.") else shown.removeprefix("+")
 
     estimate = text(one.estimate)
     if one.interval is None:
@@ -112,8 +131,10 @@ def would_take(one: Assessed) -> str:
     return ", or ".join(parts) or beyond
 
 
-def _rests_on(one: Assessed) -> str:
-    return f"{len(one.cells)} cells" if one.cells else NOTHING
+def rests_on(one: Assessed) -> str:
+    """`2 cells, 8 rounds`."""
+    rounds = f", {one.rounds} rounds" if one.rounds else ""
+    return f"{len(one.cells)} cells{rounds}" if one.cells else NOTHING
 
 
 _COLUMNS: list[Column[Assessed]] = [
@@ -133,7 +154,7 @@ _COLUMNS: list[Column[Assessed]] = [
         },
     ),
     Column("p (Holm)", lambda one: one.adjusted, p_value, "p_holm"),
-    Column("rests on", _rests_on),
+    Column("rests on", rests_on),
     Column(None, lambda one: " ".join(one.cells), plain="cells"),
     Column(
         "would take",
@@ -146,4 +167,5 @@ _COLUMNS: list[Column[Assessed]] = [
         plain={"seeds_needed": lambda one: one.seeds, "items_factor": lambda one: one.items},
     ),
     Column(None, lambda one: one.why, plain="why"),
+    Column(None, lambda one: one.contended or None, plain="contention"),
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from statistics import median
-from typing import Any
 
 from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.families import Judged
@@ -12,13 +11,12 @@ from lwft_bench.reporting.numbers.verdicts import against_baseline
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE, INTERVAL
+from lwft_bench.reporting.tables.statistics_notes import beyond_noise_notes, interval_notes
 
 _SEEDS = (
-    "Detectable: the true difference that such an experiment calls beyond noise in 80 of 100 cases, "
-    "at the level that the first of Holm's steps asks for. Seeds needed: with which a true "
-    "difference of the size seen would be found in 80 of 100 cases, with the same items; "
-    "'more items' (or templates) where 1,000 are not enough."
+    "Detectable: the true difference that such an experiment finds in four of five cases. Seeds "
+    "needed: to find one of the size seen, with the same items; 'more items' (or templates) where 1,000 "
+    "are not enough."
 )
 _Line = tuple[str, Judged]
 
@@ -36,13 +34,12 @@ def build(context: Context) -> Table | None:
         ),
         found.items(),
         [*about(context), *_COLUMNS],
-        notes=[INTERVAL, BEYOND_NOISE.format(family(found)), _SEEDS, *_in_short(found)],
+        notes=[
+            *interval_notes(one.paired for one in found.values()),
+            *beyond_noise_notes(found),
+            *_in_short(found),
+        ],
     )
-
-
-def family(found: Mapping[Any, Judged]) -> int:
-    """Comparisons that are corrected for together."""
-    return max(one.family for one in found.values())
 
 
 def _in_short(found: Mapping[str, Judged]) -> Iterator[str]:
@@ -50,6 +47,7 @@ def _in_short(found: Mapping[str, Judged]) -> Iterator[str]:
     sizes = [one.detectable for one in found.values() if one.detectable is not None]
     if not sizes:
         return
+    yield _SEEDS
     seeds = show.spread([one.paired.estimate.num_seeds for one in found.values()], str)
     items = show.spread([one.paired.estimate.num_items for one in found.values()], str)
     yield (

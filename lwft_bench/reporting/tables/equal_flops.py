@@ -23,10 +23,9 @@ from lwft_bench.reporting.tables.statistics_notes import left_out
 
 _NOTE = (
     "Budget: for each seed the operations that the cheapest method used in all, probing included. "
-    "At equal operations: the last validation loss that was measured within the budget, nothing "
-    "interpolated, so that a method is never credited with more than it paid for; 'spent by then' "
-    "says how much of the budget that was. The learning rate of a longer run is not yet decayed at "
-    "that point: a run planned for the budget may do better. ±: one standard error "
+    "At equal operations: the last validation loss measured within the budget, nothing interpolated; "
+    "'spent by then': how much of the budget that was. The learning rate of a longer run is not yet "
+    "decayed at that point: a run planned for the budget may do better. ±: one standard error "
     "over seeds; †: the lowest at equal operations, and all that are not separable from it (paired by "
     "seed, Holm's correction for all pairs)."
 )

@@ -25,11 +25,10 @@ from lwft_bench.reporting.tables.statistics_notes import left_out
 from lwft_bench.schema.suite import AVERAGE
 
 _NOTE = (
-    "Each row takes one method's peak memory as the budget; the best are chosen among the methods "
-    "whose own peak (the largest over seeds) fits within it: its own and those of the rows above. "
-    "Equal steps, not equal operations. "
+    "Each row takes one method's peak memory (the largest over seeds) as the budget; the best are "
+    "chosen among it and those of the rows above, at equal steps, not equal operations. "
     "Beside the best stand all that are not separable from it (Holm's correction for all pairs of "
-    "methods in both columns): the best of several is named too often, and looks better than it is. "
+    "methods in both columns): the best of several looks better than it is. "
     "±: one standard error, of losses over seeds."
 )
 

@@ -23,15 +23,19 @@ from lwft_bench.reporting.numbers.verdicts import (
 )
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
-from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
 from lwft_bench.reporting.tables.measurement_notes import (
+    brief_memory_note,
     contention_notes,
-    memory_note,
     speed_note,
     turns_note,
 )
-from lwft_bench.reporting.tables.statistics_notes import INTERVAL, STANDARD_ERROR
+from lwft_bench.reporting.tables.statistics_notes import (
+    STANDARD_ERROR,
+    family,
+    interval_notes,
+    no_spread_notes,
+)
 from lwft_bench.schema.result import Training
 from lwft_bench.schema.suite import AVERAGE
 
@@ -169,41 +173,45 @@ def _notes(comparison: Comparison, found: TimedComparison | None) -> Iterator[st
         for name in comparison.benchmarks
     ]
     sizes = show.spread([number for numbers in items for number in numbers], str)
+    plural = "" if sizes == "1" else "s"
     yield (
-        f"Accuracy: percent of {sizes} items a benchmark, mean over seeds, counted from the samples; "
-        "average: over benchmarks, unweighted."
+        f"Accuracy: percent of {sizes} item{plural} a benchmark, mean over seeds; average: over "
+        "benchmarks, unweighted."
     )
-    yield from _cluster_note(scored[0])
     yield STANDARD_ERROR
-    if any(
-        estimate.stderr == 0 and estimate.mean in (0, 1)
-        for row in scored
-        for estimate in row.accuracy.values()
-    ):
-        yield (
-            "Where no item or every item is solved the formula gives ± 0.0; the 95 % bound is then "
-            "about 3 divided by the number of items."
-        )
-    reused = [result.cell for row in scored for result in row.results if result.scores_of]
-    if reused:
-        yield (
-            "Not evaluated again, since another cell ended in the same weights and its scores are "
-            f"theirs: {', '.join(reused)}."
-        )
-    yield from _kept_notes(scored)
-    yield from _engine_note(scored)
+    yield from no_spread_notes(one for row in scored for one in row.accuracy.values())
     yield from _best_note(comparison)
-    if comparison.baseline and any(AVERAGE in row.differences for row in scored):
+    taken = [row.differences[AVERAGE] for row in scored if AVERAGE in row.differences]
+    if comparison.baseline and taken:
+        about = " ".join(interval_notes(taken))
         yield (
-            f"Difference: percentage points against {comparison.baseline.label}, paired by item "
-            "and seed. " + INTERVAL + " Which of them are beyond noise: see the differences."
+            f"Difference: percentage points against {comparison.baseline.label}. {about} Which are "
+            "beyond noise: see the differences."
         )
-    for note in (memory_note(comparison), turns_note(found), speed_note(comparison, found)):
+    yield from _cluster_note(scored[0])
+    for note in (brief_memory_note(comparison), turns_note(found), speed_note(comparison, found)):
         if note:
             yield note
     yield from contention_notes(comparison)
     if comparison.trained:
         yield "Parameters: those that received at least one update / mean over steps of those updated."
+    yield from _reused_note(scored)
+    yield from _kept_notes(scored)
+    yield from _engine_note(scored)
+
+
+def _reused_note(scored: Sequence[Row]) -> Iterator[str]:
+    found = {row.label: sum(one.scores_of is not None for one in row.results) for row in scored}
+    told = [
+        f"{label} ({number} of {len(row.results)})"
+        for (label, number), row in zip(found.items(), scored, strict=True)
+        if number
+    ]
+    if told:
+        yield (
+            "Not evaluated, since another cell ended in the same weights, whose scores they have: "
+            f"{show.listing(told)} cells."
+        )
 
 
 def _cluster_note(row: Row) -> Iterator[str]:
@@ -213,8 +221,7 @@ def _cluster_note(row: Row) -> Iterator[str]:
         shown = ", ".join(f"{number} of {name}" for name, number in numbers.items())
         yield (
             f"Items of one template, or variants of one question, are one sample each: {shown}. "
-            "Other templates could have been written, and how methods differ on them is what ± and "
-            "intervals cover."
+            "± and intervals are for other templates too."
         )
 
 

@@ -14,10 +14,11 @@ from lwft_bench.reporting.numbers.measurements import (
 )
 from lwft_bench.reporting.numbers.timing import TimedComparison
 from lwft_bench.reporting.render.formatting import CONTENDED, listing, memory, spread
+from lwft_bench.schema.result import Memory
 
 _END_TO_END = (
-    " End to end: the same tokens per second of all that the method does while it trains, warm-up, "
-    "probing, measuring and switches included."
+    " End to end: per second of all that the method does while it trains, with warm-up, probing, "
+    "measuring and switches."
 )
 _OBTAINED = {
     "allocator": (
@@ -43,19 +44,7 @@ def memory_note(comparison: Comparison) -> str | None:
         _OBTAINED[method] + (f" ({listing(labels)})" if len(methods) > 1 else "")
         for method, labels in methods.items()
     ]
-    spreads = [
-        max(one.peak_bytes for one in found) - min(one.peak_bytes for one in found)
-        for found in by_row.values()
-        if len(found) > 1
-    ]
-    steadiness = "one run each, so no spread"
-    if spreads:
-        largest = max(spreads)
-        steadiness = (
-            f"the seeds of a method differ by at most {memory(largest)}"
-            if largest
-            else "the same for all seeds of a method"
-        )
+    steadiness = _steadiness(by_row)
     nvml = any(one.process_bytes for found in by_row.values() for one in found)
     also = " NVML's figure for the process stands in the memory table." if nvml else ""
     remarks = dict.fromkeys(one.note for found in by_row.values() for one in found if one.note)
@@ -64,6 +53,31 @@ def memory_note(comparison: Comparison) -> str | None:
         f"({_cells(by_row)}); {steadiness}.{also}"
     )
     return " ".join([note, *(f"{remark.rstrip('.')}." for remark in remarks)])
+
+
+def brief_memory_note(comparison: Comparison) -> str | None:
+    """The same without what only whoever reads the table of memory needs."""
+    by_row = {row.label: memories(row) for row in comparison.trained if memories(row)}
+    if not by_row:
+        return None
+    if {one.method for found in by_row.values() for one in found} != {"accounted"}:
+        return memory_note(comparison)
+    return (
+        "Peak memory: training only, accounted on fake tensors and not read from a device; the largest "
+        f"over seeds ({_cells(by_row)}); {_steadiness(by_row)}. What is in it: see the memory."
+    )
+
+
+def _steadiness(by_row: Mapping[str, Sequence[Memory]]) -> str:
+    several = [[one.peak_bytes for one in found] for found in by_row.values() if len(found) > 1]
+    if not several:
+        return "one run each, so no spread"
+    if not any(max(peaks) - min(peaks) for peaks in several):
+        return "the same for all seeds of a method"
+    if all(max(peaks) < 1.001 * min(peaks) for peaks in several):
+        return "the seeds of a method differ by less than 0.1 %"
+    largest = max(max(peaks) - min(peaks) for peaks in several)
+    return f"the seeds of a method differ by at most {memory(largest)}"
 
 
 def speed_note(comparison: Comparison, found: TimedComparison | None = None) -> str | None:
@@ -89,10 +103,11 @@ def speed_note(comparison: Comparison, found: TimedComparison | None = None) -> 
     if 0 in counts:
         steps += ", and with 0 all of its steps, as none is left without those of warm-up"
     name = "Tokens/s, own cells" if found else "Tokens/s"
+    tokens = "the same tokens" if found else "target tokens (those in the loss)"
     return (
-        f"{name}: target tokens (those in the loss) per second of training on "
+        f"{name}: {tokens} per second of training on "
         f"{hardware_names(comparison)}{shown_threads}; {steps} "
-        f"({_cells(by_row)}); warm-up, probing, validation, evaluation and checkpoints excluded."
+        f"({_cells(by_row)}); without warm-up, probing, validation, evaluation and checkpoints."
         f"{_END_TO_END if any(map(whole_speed, comparison.trained)) else ''}{not_alone}"
     )
 
@@ -102,9 +117,9 @@ def turns_note(found: TimedComparison | None) -> str | None:
     if found is None:
         return None
     note = (
-        "Tokens/s, by turns: target tokens per second of training steps that all methods made by turns "
-        "in one process, on the same batches; steps alone, of the selections that each method made. "
-        "Which methods differ, and by how much: see the speed, timed by turns."
+        "Tokens/s, by turns: target tokens (those in the loss) per second of training steps alone, "
+        "which all methods made by turns in one process on the same batches. Which differ: see the "
+        "speed, timed by turns."
     )
     if found.contention:
         note += f" Taken under contention: {listing(found.contention)}."

@@ -10,9 +10,8 @@ from lwft_bench.reporting.numbers.families import Judged
 from lwft_bench.reporting.numbers.verdicts import Pair, between
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, plain_values, tabulate
-from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE, INTERVAL
+from lwft_bench.reporting.tables.statistics_notes import beyond_noise_notes, interval_notes
 from lwft_bench.schema.suite import AVERAGE
 
 MOST_IN_PAIRS = 14
@@ -38,8 +37,8 @@ def build(context: Context) -> Table | None:
         ],
         notes=[
             "Row minus column, percentage points of the average, paired by item and seed.",
-            INTERVAL,
-            *([BEYOND_NOISE.format(family(found))] if found else []),
+            *interval_notes(one.paired for one in found.values()),
+            *beyond_noise_notes(found),
         ],
         values=plain_values(
             sorted(found.items(), key=lambda line: [labels.index(label) for label in line[0]]),

@@ -26,17 +26,15 @@ from lwft_bench.reporting.numbers.robust import (
 from lwft_bench.reporting.numbers.rows import Row, differences, in_both, values_of
 from lwft_bench.reporting.render import formatting as show
 from lwft_bench.reporting.render.table import Column, Table, tabulate
-from lwft_bench.reporting.tables.differences import family
 from lwft_bench.reporting.tables.leading import about
-from lwft_bench.reporting.tables.statistics_notes import BEYOND_NOISE
+from lwft_bench.reporting.tables.statistics_notes import beyond_noise_notes
 
 _NOTE = (
     "Interquartile mean: of the scores of each seed on each benchmark, without the lowest and the "
     "highest quarter. Probability of improvement: that of one seed to score higher than one of the "
-    "baseline, mean over benchmarks; 50 % where both are alike (Agarwal et al. 2021); it has no "
-    "interval, since one would not hold with few templates. ± (one standard error) and intervals: "
-    "by a bootstrap within benchmarks, items drawn anew and seeds for all benchmarks at once, with "
-    "Student's quantile and Satterthwaite's degrees of freedom; each interval alone."
+    "baseline, mean over benchmarks; 50 % where both are alike (Agarwal et al. 2021); without an "
+    "interval, which would not hold with few templates. ± (one standard error) and intervals, each "
+    "alone: by a bootstrap of items within benchmarks and of seeds for all benchmarks at once."
 )
 
 
@@ -68,7 +66,7 @@ def build(context: Context) -> Table | None:
         context.title("interquartile means and probabilities of improvement"),
         lines,
         [*about(context), *_columns(baseline, judged)],
-        notes=[_NOTE, *([BEYOND_NOISE.format(family(judged))] if judged else [])],
+        notes=[_NOTE, *beyond_noise_notes(judged)],
     )
 
 
