@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from lm_eval.api.instance import Instance
@@ -58,9 +59,11 @@ class ModelInMemory(HFLM):
         batch_size: int,
         on_answer: Callable[[], None],
     ) -> None:
-        super().__init__(
-            pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size
-        )
+        # lm-eval would tie head and embeddings by the config, also of a model that has two matrices.
+        with patch.object(model, "tie_weights"):
+            super().__init__(
+                pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size
+            )
         self.set_cache_hook(_AnswerHook(on_answer))
         self.rows_together: Together | None = None
         """Which rows are generated for at once; None before anything is generated."""

