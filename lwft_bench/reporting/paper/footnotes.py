@@ -31,7 +31,7 @@ _SPREADS: dict[PlusMinus, str] = {
 }
 _MARKS: dict[Highlight, str] = {
     "ties": (
-        "Bold: the best of a model's rows that can be compared, in a column, and all that are not "
+        "Bold: the best of a block's rows that can be compared, in a column, and all that are not "
         "separable from it (Holm's correction over the pairs of the column; counted costs: within 1 %)"
     ),
     "best": "Bold: the highest or lowest number, whether or not noise allows to call it the best",
