@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from lwft_bench.reporting.numbers.comparability import hardware
 from lwft_bench.reporting.numbers.comparison import Comparison
@@ -132,7 +133,7 @@ def _cannot_be_told(comparison: Comparison, rows: Sequence[Row]) -> Iterator[str
     items = show.spread([one.paired.estimate.num_items for one in pairs.values()], str)
     text = (
         f"{about}: with {seeds} seeds and {items} items, differences of averages under "
-        f"{100 * min(sizes):.1f} points cannot be told"
+        f"{100 * min(sizes):.1f} points (of half of the pairs: {100 * median(sizes):.1f}) cannot be told"
     )
     yield text + _needed(scored, pairs) + "."
 
