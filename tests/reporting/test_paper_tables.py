@@ -240,6 +240,18 @@ def test_values_of_an_ablation_made_otherwise_are_told_apart(maker: RunMaker) ->
     assert [*table.display["option"]] == ["period=1", "period=1 [torch 2.0.0]", "period=2"]
 
 
+def test_peaks_obtained_in_different_ways_have_no_lowest(maker: RunMaker) -> None:
+    for name, peak, way in (("fft", 2**26, "accounted"), ("lisa", 2**24, "allocator")):
+        folder = maker.add(maker.method(name, 0.5, peak), 0)
+        result = json.loads((folder / "result.json").read_text())
+        result["memory"]["method"] = way
+        (folder / "result.json").write_text(json.dumps(result))
+    grid = grid_of("memory", maker.finish())
+    assert not any(entry.marked for row in grid.rows for entry in row.entries)
+    assert "of the baseline's" not in grid.headings
+    assert any("Peak memory was obtained in different ways" in note for note in grid.notes)
+
+
 def test_times_of_a_busy_machine_are_told_and_none_is_the_best(maker: RunMaker) -> None:
     busy = {
         "wall_seconds": 100.0,
