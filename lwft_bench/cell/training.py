@@ -17,7 +17,7 @@ from lwft_bench.memory.load import LoadMeter
 from lwft_bench.memory.meters import Account, NoAccount, PhasePeaks
 from lwft_bench.models.sharded import settle
 from lwft_bench.plugins.registry import strategies
-from lwft_bench.schema.events import Emit, seldom
+from lwft_bench.schema.events import Emit, PhaseBegan, seldom
 from lwft_bench.schema.load import Load
 from lwft_bench.strategies.base import Strategy
 from lwft_bench.training.assembly import Assembly, Surroundings, assemble
@@ -135,6 +135,7 @@ def _validation_loss(assembly: Assembly, loaded: Loaded, emit: Emit) -> float | 
     """Mean loss over the target tokens of the validation examples, without dropout."""
     if not len(loaded.validation):
         return None
+    emit(PhaseBegan("validate"))
     total, num_targets = 0.0, 0
     tell = seldom(emit)
     every = batches(loaded.validation, VALIDATION_BATCH, loaded.cell.training.batching)

@@ -39,8 +39,11 @@ class Instruction:
 
     @property
     def question(self) -> str:
-        """What test sets are searched for."""
-        return question_of(said_by_users(self.messages) or self.instruction)
+        """What test sets are searched for: in many sets the instruction is always the same, and what is
+        asked stands in the input.
+        """
+        asked = question_of(said_by_users(self.messages) or self.instruction)
+        return "\n\n".join(part for part in (asked, self.input.strip()) if part)
 
 
 _LEAD_IN = re.compile(r"^Please (?:choose the correct|answer the following)[^:]*:\s*")

@@ -70,6 +70,8 @@ def read_own_rows(path: Path, parse: Callable[[Row], _Record]) -> list[_Record]:
     try:
         return read_json_lines(path, parse)
     except UserError as error:
+        if not path.is_file():
+            raise
         hint = f"{path.name} was read as JSON lines, since it ends in none of {', '.join(SUFFIXES)}"
         raise UserError(error.message, "; ".join(filter(None, (error.hint, hint)))) from error
 
@@ -158,7 +160,7 @@ def _columns(path: Path, kind: str) -> list[dict[str, Any]]:
         table.validate(full=True)
         rows: list[dict[str, Any]] = table.to_pylist()
     # What pyarrow raises of a damaged file depends on where it is damaged.
-    except Exception as error:
+    except Exception as error:  # each kind of file has a reader with errors of its own
         reason = (text_of(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: cannot be read: {reason}") from None
     return rows

@@ -44,7 +44,7 @@ def fake_cell(
     mode = fake_mode(traits.even_choices)
     fake_model(model, mode)
     counter = counter or FlopCount()
-    account = MemoryAccount(counter)
+    account = MemoryAccount(counter, mode.call)
     with mode, account:
         processes = cell.training.sharded
         shares = PretendedShares(model, account, processes) if processes else None

@@ -127,7 +127,7 @@ def may_be_trees(model: Any, items: Sequence[Choices], padding: int) -> bool:
     batch = [by_size[-1], longest, by_size[0]]
     try:
         found = log_likelihoods_of_trees(model, batch, padding, torch.float32)
-    except Exception:
+    except Exception:  # of a model's own code, which may raise anything
         return False
     return as_whole_rows(model, batch, found)
 

@@ -53,7 +53,7 @@ def rows_may_leave(model: nn.Module, padding: int, loop: Callable[..., torch.Ten
     ends = StoppingCriteriaList([_OthersEnd()])
     try:
         found = _generated(model, rows, mask, padding, custom_generate=loop, stopping_criteria=ends)
-    except Exception:
+    except Exception:  # of a model's own code, which may raise anything: then rows stay
         return False
     return _alike(model, alone, found)
 

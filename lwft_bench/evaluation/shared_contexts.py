@@ -80,7 +80,7 @@ def contexts_may_be_shared(model: Any, padding: int) -> bool:
     batch = [Choices(ids[:4], [ids[4:7], ids[7:12]]), Choices(ids[12:21], [ids[21:], ids[:2]])]
     try:
         shared = log_likelihoods(model, batch, padding, torch.float32)
-    except Exception:
+    except Exception:  # of a model's own code, which may raise anything
         return False
     return as_whole_rows(model, batch, shared)
 

@@ -110,7 +110,7 @@ def be_rank() -> None:
         del os.environ["RANK"]  # the command is not torchrun's
         carry_out(job, tell, stop.is_set, ranks)
         ranks.leave()
-    except Exception:
+    except Exception:  # the exit code tells the process that started this one
         traceback.print_exc()
         code = 1
     sys.stdout.flush()

@@ -126,7 +126,7 @@ class RankedCells:
         except RankLost as error:
             progress.dropped(cell.id, f"goes on from its last checkpoint: {error}")
             return False
-        except Exception as error:
+        except Exception as error:  # it is the cell's result, and ends no run
             write_result(folder, raised(cell, record, error, phase, started))
             alone = phase in _FIRST_RANK_ALONE and not cell.training.sharded
             in_step = isinstance(error, Diverged) or alone

@@ -136,7 +136,7 @@ def carry_out(
         emit(Stopped())
     except RankLost:
         raise
-    except Exception as error:
+    except Exception as error:  # it is the cell's result, and ends no run
         traceback.print_exc()
         if follows and isinstance(error, Diverged):  # on all of them
             return
@@ -197,7 +197,7 @@ def tell_findings(job: PreflightJob, connection: Connection) -> None:
     try:
         module, _, function = job.check.partition(":")
         connection.send(getattr(importlib.import_module(module), function)(job.cells))
-    except Exception:
+    except Exception:  # the process that asked tells of it
         connection.send(traceback.format_exc())
 
 

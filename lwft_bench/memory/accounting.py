@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lwft_bench.memory.flops import FlopCount, in_backward_pass
 from lwft_bench.memory.in_place import in_place_unwatched, references_of_sole_owner
+from lwft_bench.memory.modes import UncompiledMode
 
 HOST = "host"
 """Component of storages that stand for host memory: counted apart, never as device memory."""
@@ -24,6 +24,9 @@ BLOCK_BYTES = 512
 """Granularity of the CUDA caching allocator (kMinBlockSize in CUDACachingAllocator.cpp)."""
 
 
+Caller = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+"""Runs an operation with its arguments."""
+
 _UNCOUNTED = frozenset((HOST, ELSEWHERE))
 _WITH_FORWARD = (("forward",), ("probe",))
 """Phases in which a forward pass keeps what it makes, that of an autograd.Function too, which records no
@@ -33,6 +36,10 @@ gradient itself."""
 def rounded(nbytes: int) -> int:
     """Bytes of the allocator's block that holds `nbytes`."""
     return -(-nbytes // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return func(*args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class _StorageRef(weakref.ref[torch.UntypedStorage]):
     """How many sizes the account had taken when it took this one."""
 
 
-class MemoryAccount(TorchDispatchMode):
+class MemoryAccount(UncompiledMode):
     """Counts every storage from the operation that returns it until it dies.
 
     A storage is one allocation, however many tensors view it. torch keeps one Python object per
@@ -90,10 +97,13 @@ class MemoryAccount(TorchDispatchMode):
     on the host); `UntypedStorage.resize_` until the next operation that returns the storage.
     """
 
-    def __init__(self, counter: FlopCount | None = None) -> None:
-        """counter: is told of every operation."""
+    def __init__(self, counter: FlopCount | None = None, call: Caller = _call) -> None:
+        """counter: is told of every operation. call: runs one, as `RepeatingFakeMode.call` does inside
+        that mode.
+        """
         super().__init__()
         self._counter = counter
+        self._call = call
         self.peak_bytes = 0
         self.rounded_peak_bytes = 0
         self.host_peak_bytes = 0
@@ -201,7 +211,7 @@ class MemoryAccount(TorchDispatchMode):
             return args[0].device  # torch asks half of the time, and makes nothing
         kwargs = kwargs or {}
         reuses = in_place_unwatched(func, args, self._sole_owner)
-        result = func(*args, **kwargs)
+        result = self._call(func, args, kwargs)
         # Counted out before the result is counted in: the two are one where nobody watches.
         if reuses and (ref := self._storages.get(id(args[0].untyped_storage()))) is not None:
             self._free(ref)

@@ -13,8 +13,9 @@ from torch._subclasses.fake_tensor import (
     FakeTensor,
     FakeTensorMode,
     UnsupportedFakeTensorException,
-    in_kernel_invocation_manager,
 )
+
+from lwft_bench.memory.modes import UncompiledMode
 
 NOT_TRACEABLE = (
     DataDependentOutputException,
@@ -48,14 +49,14 @@ class _Argument:
 
 
 _Result = _Made | _Argument | None
-_Results = _Result | tuple[_Result, ...]
+_Results = _Result | tuple[_Result, ...] | list[_Result]
 
 
 class _Irregular(Exception):
     """What the operation returns does not follow from shapes and numbers alone."""
 
 
-class RepeatingFakeMode(FakeTensorMode):
+class RepeatingFakeMode(UncompiledMode, FakeTensorMode):
     """Looks up what an operation returned for arguments alike, and else asks torch's own mode.
 
     A model's layers are alike and steps are many, so nearly all operations are repetitions. torch's
@@ -68,6 +69,8 @@ class RepeatingFakeMode(FakeTensorMode):
         self.cache_enabled = False  # torch's own
         self._known: dict[Any, _Results] = {}
         self._irregular: set[Any] = set()
+        self._attributes: dict[torch.device, dict[str, Any] | None] = {}
+        """Of every fake tensor on a device; None: they are not all the same."""
 
     def __torch_dispatch__(
         self,
@@ -79,24 +82,32 @@ class RepeatingFakeMode(FakeTensorMode):
         kwargs = kwargs or {}
         if func is GROUPED_PRODUCT:
             return self._grouped_product(*args, **kwargs)
-        try:
-            key = (id(func), _key(args), _key(kwargs.items()) if kwargs else ())
-            irregular = key in self._irregular
-        except (_Irregular, TypeError):  # TypeError: an argument cannot be hashed
-            irregular = True
-        if irregular:
+        key = _call_key(func, args, kwargs)
+        if key is None or key in self._irregular:
             return super().__torch_dispatch__(func, types, args, kwargs)
         if key in self._known:
-            known = self._known[key]
-            if isinstance(known, tuple):
-                return tuple(self._again(one, args) for one in known)
-            return self._again(known, args)
+            return self._repeated(self._known[key], args)
         result = super().__torch_dispatch__(func, types, args, kwargs)
         try:
             self._known[key] = _described(result, args)
         except _Irregular:  # not kept: its traceback would keep the tensors alive
             self._irregular.add(key)
         return result
+
+    def call(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What `func(*args, **kwargs)` returns inside this mode, for a mode within it to call: what was
+        seen before is looked up at once, where torch would go round by its dispatcher.
+        """
+        key = _call_key(func, args, kwargs)
+        if key is None or key not in self._known:
+            return func(*args, **kwargs)
+        with torch._C._DisableTorchDispatch():
+            return self._repeated(self._known[key], args)
+
+    def _repeated(self, known: _Results, args: Sequence[Any]) -> Any:
+        if isinstance(known, (tuple, list)):
+            return type(known)(self._again(one, args) for one in known)
+        return self._again(known, args)
 
     def _grouped_product(
         self,
@@ -132,9 +143,39 @@ class RepeatingFakeMode(FakeTensorMode):
         made = torch.empty_strided(known.size, known.stride, dtype=known.dtype, device="meta")
         if known.viewed is not None:
             storage = args[known.viewed].untyped_storage()
-            with in_kernel_invocation_manager(self):
-                made.set_(storage, known.offset, known.size, known.stride)
-        return FakeTensor(self, made, known.device)
+            made.set_(storage, known.offset, known.size, known.stride)
+        return self._fake(made, known.device)
+
+    def _fake(self, made: torch.Tensor, device: torch.device) -> FakeTensor:
+        """A fake tensor as its class makes it. That takes long for the attributes that it sets, all of
+        which are the same in every fake tensor on a device: they are copied, if two say so.
+        """
+        if device not in self._attributes:
+            first, second = (
+                vars(FakeTensor(self, torch.empty(size, device="meta"), device)) for size in (1, 2)
+            )
+            self._attributes[device] = first if first == second else None
+        if (attributes := self._attributes[device]) is None:
+            return FakeTensor(self, made, device)
+        fake: FakeTensor = torch.Tensor._make_subclass(
+            FakeTensor, made, False, dispatch_device=True, device_for_backend_keys=device
+        )
+        if self._allow_unsafe_data_ptr_access:
+            torch._C._set_warn_deprecated_on_mutable_data_ptr(fake)
+        else:
+            torch._C._set_throw_on_mutable_data_ptr(fake)
+        vars(fake).update(attributes)
+        return fake
+
+
+def _call_key(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """Equal for calls that return alike; None where that does not follow from shapes and numbers."""
+    try:
+        key = id(func), _key(args), _key(kwargs.items()) if kwargs else ()
+        hash(key)
+    except (_Irregular, TypeError):  # TypeError: an argument cannot be hashed
+        return None
+    return key
 
 
 def _key(values: Any) -> tuple[Any, ...]:
@@ -163,8 +204,8 @@ def _key(values: Any) -> tuple[Any, ...]:
 
 
 def _described(result: Any, args: Sequence[Any]) -> _Results:
-    if type(result) is tuple:
-        return tuple(_described_one(one, args) for one in result)
+    if type(result) in (tuple, list):
+        return type(result)(_described_one(one, args) for one in result)
     return _described_one(result, args)
 
 

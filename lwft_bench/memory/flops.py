@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lwft_bench.memory.formulas import formula_of, multiplies_matrices
+from lwft_bench.memory.modes import UncompiledMode
 
 NO_BACKWARD_PASS = -1
 """torch's number of the backward pass that runs, if none does."""
@@ -34,7 +34,7 @@ def _computes_again() -> bool:
     return torch.is_grad_enabled() or _hooks_of_saved_tensors(True) is not None
 
 
-class FlopCount(TorchDispatchMode):
+class FlopCount(UncompiledMode):
     """Counts the operations of matrix products, convolutions and attention in `total`.
 
     torch's FlopCounterMode does not go together with accounting memory: the hooks with which it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 from typing import Any
 
@@ -116,11 +116,19 @@ def _both_gradients_of_grouped_mm(
 
 
 def _attention(result: Any, *args: Any, **_: Any) -> int:
-    return int(sdpa_flop_count(*_shapes(args[:3])))
+    return _of_shapes(sdpa_flop_count, *_shapes(args[:3]))
 
 
 def _attention_backward(result: Any, *args: Any, **_: Any) -> int:
-    return int(sdpa_backward_flop_count(*_shapes(args[:4])))
+    return _of_shapes(sdpa_backward_flop_count, *_shapes(args[:4]))
+
+
+@lru_cache(maxsize=4096)
+def _of_shapes(formula: Formula, *shapes: torch.Size) -> int:
+    """By a formula of torch, which takes longer than the operation's dry run: packed rows ask it for
+    every sequence of every layer.
+    """
+    return int(formula(*shapes))
 
 
 def _shapes(tensors: Sequence[torch.Tensor]) -> list[torch.Size]:

@@ -8,7 +8,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes
+
+from lwft_bench.memory.modes import UncompiledMode
 
 _aten = torch.ops.aten
 
@@ -74,7 +76,7 @@ def references_of_sole_owner() -> References:
     """
     seen = []
 
-    class Recorder(TorchDispatchMode):
+    class Recorder(UncompiledMode):
         def __torch_dispatch__(
             self,
             func: Callable[..., Any],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lwft_bench.models.configs import (
@@ -78,7 +79,10 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
         tokenizer(_ANY_TEXT)  # some that load cannot be used
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
-            raise UserError(f"model {config.name}: the tokenizer has no end-of-sequence token")
+            raise UserError(
+                f"model {config.name}: the tokenizer has no end-of-sequence token",
+                _hint_of_end(config, folder, tokenizer),
+            )
         tokenizer.pad_token = tokenizer.eos_token
     vocab_size = transformers_config(config).get_text_config().vocab_size
     needed = [tokenizer.pad_token_id, tokenizer.eos_token_id]
@@ -88,6 +92,17 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
             f" {vocab_size} embeddings (vocab_size)"
         )
     return tokenizer
+
+
+def _hint_of_end(config: ModelConfig, folder: Path, tokenizer: PreTrainedTokenizerBase) -> str:
+    """A tokenizer.json alone does not say which token ends texts; the model's config may, by its id."""
+    hint = f'Name it in {folder / "tokenizer_config.json"}: "eos_token": ...'
+    ends = transformers_config(config).get_text_config().eos_token_id
+    numbers = ends if isinstance(ends, list) else [ends] if isinstance(ends, int) else []
+    tokens = [tokenizer.convert_ids_to_tokens(number) for number in numbers]
+    if known := [repr(token) for token in tokens if isinstance(token, str)]:
+        hint += f" (the model's config says {' or '.join(known)})"
+    return hint
 
 
 def load_model(

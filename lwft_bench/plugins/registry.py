@@ -70,7 +70,7 @@ class Registry:
             target = entry.target
             try:
                 found = _import_target(target)
-            except Exception as error:
+            except Exception as error:  # a plugin's code may raise anything
                 if entry.origin == BUILT_IN:
                     raise
                 raise UserError(

@@ -42,16 +42,22 @@ def check_cells(cells: Sequence[Cell], *, weights: bool = True) -> Findings:
 def _check_model(cells: Sequence[Cell], findings: Findings, weights: bool) -> None:
     """cells: all those of one model."""
     from lwft_bench.models.loading import load_tokenizer
-    from lwft_bench.preflight.weights import check_weights
+    from lwft_bench.preflight.weights import check_weights, num_layers_of
 
     model = cells[0].model
     where = f"model {model.name}"
+    num_layers = 0
     if weights:
         with findings.collected(where):
-            check_weights(model)
+            num_layers = num_layers_of(check_weights(model))
     structure = _check_structure(cells, findings)
     if structure is not None:
         _check_planted(cells, structure, findings)
+        if structure.num_layers is not None and num_layers > structure.num_layers:
+            findings.warn(
+                f"{where}: its weight files have {num_layers} layers, and its config asks for "
+                f"{structure.num_layers}: the rest is not loaded"
+            )
     tokenizer: PreTrainedTokenizerBase | None = None
     with findings.collected(where):
         tokenizer = load_tokenizer(model)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -25,17 +27,25 @@ BITS = {
 _CUT = "Was a download or copy cut short, or is it a git-lfs pointer (`git lfs pull`)?"
 
 
-def check_weights(config: ModelConfig) -> None:
-    """Raises:
-    UserError: a file is cut or damaged, or one that an index names is not there.
+_LAYER = re.compile(r"^(.*?(?:^|\.)(?:layers|layer|blocks|h))\.(\d+)\.")
+_TOWER = re.compile("vision|visual|image|audio|speech|encoder")
+"""In names of layers that are not of the language model."""
+
+
+def check_weights(config: ModelConfig) -> set[str]:
+    """The names of all tensors.
+
+    Raises:
+        UserError: a file is cut or damaged, or one that an index names is not there.
     """
     if config.path is None:
-        return
+        return set()
     folder = model_folder(config)
     index = folder / "model.safetensors.index.json"
     found = {file.name: _tensors(config, file) for file in sorted(folder.glob("*.safetensors"))}
+    names = set().union(*found.values())
     if not index.is_file():
-        return
+        return names
     for tensor, name in _weight_map(config, index).items():
         if name not in found:
             raise UserError(
@@ -46,6 +56,14 @@ def check_weights(config: ModelConfig) -> None:
             raise UserError(
                 f"model {config.name}: {index} places {tensor} in {name}, which has no such tensor"
             )
+    return names
+
+
+def num_layers_of(names: Iterable[str]) -> int:
+    """How many decoder layers tensors of these names are of; 0 where their names do not say."""
+    layers = [found for name in names if (found := _LAYER.match(name))]
+    numbers = [int(found[2]) for found in layers if not _TOWER.search(found[1])]
+    return max(numbers, default=-1) + 1
 
 
 def _weight_map(config: ModelConfig, index: Path) -> dict[str, str]:

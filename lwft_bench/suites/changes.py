@@ -122,6 +122,29 @@ def key_path_problems(layer: Level, methods: Sequence[Method], all_read: bool) -
         yield Problem(*assignment.place, f"{text}; {_wanted(assignment.key, valid)}")
 
 
+def ablation_problems(ablations: Sequence[Ablation], changes: Level) -> Iterator[Problem]:
+    """What would put other values into cells than their names say: a cell is called by what is ablated.
+
+    Args:
+        changes: The command line's, which stand above what is ablated.
+    """
+    for ablation in ablations:
+        key = ablation.key
+        for assignment in changes.assignments:
+            if _overlap(assignment.key, key):
+                text = f"ablate.{key} gives each cell a value of its own, by which it is called"
+                yield Problem(*assignment.place, text, "Take one of them out.")
+        for other in ablations:
+            if other.key != key and key.startswith(f"{other.key}."):
+                yield Problem(
+                    *ablation.place, f"ablate.{other.key} sets this too", "Take one of them out."
+                )
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
 def _wanted(key: str, valid: frozenset[str]) -> str:
     close = nearest_key_path(key, valid)
     return f"did you mean {close!r}?" if close else _listed(key, valid)

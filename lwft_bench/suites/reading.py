@@ -28,6 +28,7 @@ from lwft_bench.suites.changes import (
     Assignment,
     Level,
     Method,
+    ablation_problems,
     find_components,
     key_path_problems,
 )
@@ -264,6 +265,7 @@ class SuiteReader:
         ablations = (Level(ablation.assignments()[:1]) for ablation in expansion.ablations)
         for layer in (*expansion.overrides, *ablations, expansion.changes):
             self.problems += key_path_problems(layer, methods, all_read)
+        self.problems += ablation_problems(expansion.ablations, expansion.changes)
 
     def _check_tuning(self, expansion: Expansion, names: set[str]) -> None:
         if expansion.tuning:

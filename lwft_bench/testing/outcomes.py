@@ -63,7 +63,7 @@ def _outcome(
             return CheckOutcome(name, True, check(subject))
     except CheckFailed as failure:
         return CheckOutcome(name, False, str(failure))
-    except Exception as error:
+    except Exception as error:  # a plugin's code may raise anything
         frames = traceback.extract_tb(error.__traceback__)
         source = getattr(sys.modules[plugin.__module__], "__file__", None)
         last = [frame for frame in frames if frame.filename == source][-1:] or frames[-1:]

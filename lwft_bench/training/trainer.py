@@ -40,7 +40,7 @@ class Hooks:
     """What the trainer tells the outside, and asks it.
 
     emit: an event. should_stop: whether to write a checkpoint and raise Interrupted; of several ranks
-    one is enough. validate: the validation loss now.
+    one is enough. validate: begins the phase of that name, and tells the validation loss now.
     """
 
     emit: Emit
@@ -256,8 +256,7 @@ class Trainer:
             self._fetch()
 
     def _fetch(self) -> None:
-        read = self._windows.fetch(self._place.at)
-        if read is not None:
+        if (read := self._windows.fetch(self._place.at)) is not None:
             self._hooks.emit(
                 StepsDone(
                     self._place.at,
@@ -289,6 +288,7 @@ class Trainer:
         every = self._config.validate_every
         if self._place.at == self._config.steps or (every and self._place.at % every == 0):
             self._record_validation()
+            self._hooks.emit(PhaseBegan("train"))
 
     def _record_validation(self) -> None:
         loss = self._hooks.validate()

@@ -103,3 +103,14 @@ def test_a_test_question_behind_a_system_message_is_found_exactly() -> None:
     assert trained == ["How warm is it?"] * 2
     (found,) = find_overlaps(trained, [["How warm is it"]])
     assert set(found.training.values()) == {"exact"}
+
+
+def test_what_is_asked_in_the_input_is_searched_for_too() -> None:
+    """Alpaca's instruction is often the same for a whole set."""
+    asked_for = "Tom has 3 apples and buys 4 more at the market. How many apples has he now?"
+    only = made("alpaca", instruction="", input=asked_for, output="7")
+    both = made("alpaca", instruction="Solve this.", input=asked_for, output="7")
+    other = made("alpaca", instruction="Solve this.", output="7")
+    trained = [asked(example(row, "clean")) for row in (only, both, other)]
+    (found,) = find_overlaps(trained, [[asked_for]])
+    assert found.training == {0: "exact", 1: "near"}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lwft_bench.memory.fake_mode import RepeatingFakeMode
 
@@ -22,6 +23,7 @@ OPERATIONS: dict[str, Callable[[torch.Tensor], Any]] = {
     "in place": lambda x: x.mul_(2),
     "several": lambda x: torch.nn.functional.layer_norm(x, (6,)),
     "several views": lambda x: x.chunk(2)[1],
+    "a list of views": lambda x: x.split([1, 3])[1] if len(x) == 4 else x,
     "of several": lambda x: torch.cat([x, x[:1]]),
     "of none": lambda x: torch.zeros(3, dtype=torch.int32),
     "attention": lambda x: torch.nn.functional.scaled_dot_product_attention(
@@ -74,6 +76,42 @@ def test_operations_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(5):
             x @ x
     assert asked.count(torch.ops.aten.mm.default) == 1
+
+
+def test_a_tensor_that_is_looked_up_has_all_that_torchs_has() -> None:
+    with RepeatingFakeMode() as mode:
+        x = torch.ones(4, 4)
+        first, *_, last = [x @ x for _ in range(3)]
+    plain = FakeTensor(mode, torch.empty(4, 4, device="meta"), torch.device("cpu"))
+    assert vars(first) == vars(last) == vars(plain)
+    assert vars(first) is not vars(last)
+    for one in (first, last):
+        assert type(one) is FakeTensor
+        assert str(torch._C._dispatch_keys(one)) == str(torch._C._dispatch_keys(plain))
+        assert not one.requires_grad
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_mode_within_calls_as_the_dispatcher_does(name: str) -> None:
+    class Within(TorchDispatchMode):
+        def __init__(self, call: Callable[..., Any] | None) -> None:
+            super().__init__()
+            self._call = call
+
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            if self._call is None:
+                return func(*args, **(kwargs or {}))
+            return self._call(func, args, kwargs or {})
+
+    def found(direct: bool) -> list[object]:
+        mode = RepeatingFakeMode()
+        with mode, Within(mode.call if direct else None):
+            source = torch.ones(4, 6)
+            return [described(OPERATIONS[name](source), source) for _ in range(3)]
+
+    assert found(True) == found(False)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lwft_bench.preflight.cells import check_cells
+from lwft_bench.preflight.weights import num_layers_of
 from lwft_bench.schema.documents import shown_path
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.findings import Findings
@@ -210,6 +211,20 @@ def test_a_tokenizer_without_an_end_is_refused(folder: Path) -> None:
     assert "has no end-of-sequence token" in only_problem(found(folder))
 
 
+def test_a_tokenizer_file_alone_is_told_what_the_config_says(folder: Path, weights: Path) -> None:
+    for file in (folder / "tokenizer").iterdir():
+        if file.name != "tokenizer_config.json":
+            shutil.copy(file, weights)
+    config = json.loads((weights / "config.json").read_text())
+    for ends in (256, [256, 3]):
+        (weights / "config.json").write_text(json.dumps(config | {"eos_token_id": ends}))
+        problem = only_problem(found(folder, model={"path": str(weights), "tokenizer": None}))
+        assert "the tokenizer has no end-of-sequence token" in problem
+        assert (
+            "tokenizer_config.json: \"eos_token\": ... (the model's config says '<end>'" in problem
+        )
+
+
 def test_a_broken_tokenizer_is_refused(folder: Path) -> None:
     for text in ("{", "[]", json.dumps({"model": {"type": "BPE", "vocab": 3, "merges": []}})):
         (folder / "tokenizer/tokenizer.json").write_text(text, "utf-8")
@@ -332,6 +347,32 @@ def test_weights_that_are_not_whole_are_refused_from_their_headers(
     assert f"in {last.name}, which is not in the folder" in only_problem(found(folder, model=model))
     shutil.copy(first, last)
     assert f"in {last.name}, which has no such tensor" in only_problem(found(folder, model=model))
+
+
+def test_layers_that_the_config_leaves_out_are_warned_of(folder: Path, weights: Path) -> None:
+    """Such a model is another one, and transformers loads it without a word."""
+    assert found(folder, model={"path": str(weights)}) == Findings()
+    config = json.loads((weights / "config.json").read_text())
+    (weights / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
+    (warning,) = found(folder, model={"path": str(weights)}).warnings
+    assert (
+        "its weight files have 2 layers, and its config asks for 1: the rest is not loaded"
+        in warning
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "number"),
+    [
+        (["model.layers.0.x", "model.layers.11.mlp.experts.40.up"], 12),
+        (["transformer.h.3.attn.bias", "transformer.wte.weight"], 4),
+        (["h.3.attn.bias"], 4),
+        (["vision_tower.encoder.layers.26.x", "language_model.model.layers.1.x"], 2),
+        (["lm_head.weight"], 0),
+    ],
+)
+def test_layers_are_counted_by_names(names: list[str], number: int) -> None:
+    assert num_layers_of(names) == number
 
 
 def test_a_planted_layer_that_is_not_there(folder: Path, weights: Path) -> None:

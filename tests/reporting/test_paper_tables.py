@@ -162,6 +162,47 @@ def test_runs_of_one_name_and_other_rates_are_rows_with_their_own_samples(
     )
 
 
+def test_a_cell_that_failed_stays_in_its_row_whatever_another_run_has_done(
+    maker: RunMaker, tmp_path: Path
+) -> None:
+    """Of a rate at which a seed diverged, what is left must not look like all of it."""
+    other, fft = second(maker, "other"), maker.method("fft", 0.5)
+    for seed in (0, 1, 2):
+        maker.add(fft, seed)
+    other.add(fft, 0, training={"lr": 0.5})
+    other.fail(fft, 1, "diverged", "Diverged: nan at step 3", lr=0.5)
+    other.plan(other.cell(fft, 2))
+    runs = [maker.finish(), other.finish(baseline="nothing")]
+    records = merged([read_run(run) for run in runs])
+    (found,) = compare(records)
+    shown = {row.label: (len(row.done), row.status) for row in found.rows}
+    assert shown == {
+        "fft": (3, "done"),
+        "fft [training.lr=0.5]": (1, "1 done, 1 diverged, 1 not run"),
+    }
+    assert records.warnings == ("The runs have different baselines (fft, nothing): fft counts.",)
+    assert "Diverged: nan" in print_table(runs, "markdown", "failures")
+    all_failed = second(maker, "failed")
+    for seed in (0, 1):
+        all_failed.fail(fft, seed, "diverged", "Diverged: nan at step 3", lr=0.25)
+    (found,) = compare(merged([read_run(runs[0]), read_run(all_failed.finish())]))
+    assert [(row.label, row.status) for row in found.rows][1:] == [
+        ("fft [training.lr=0.25]", "diverged")
+    ]
+
+
+def test_the_same_trials_of_two_runs_count_once(maker: RunMaker) -> None:
+    runs = []
+    for name, seed, worst in (("one", 0, 1.0), ("two", 1, 1.0), ("three", 2, 2.0)):
+        one = second(maker, name)
+        one.add(one.method("fft", 0.5), seed)
+        one.tune(one.method("fft", 0.5), {0.1: worst, 0.2: 0.5}, 0.2)
+        runs.append(read_run(one.finish()))
+    losses = [tuning.losses for tuning in merged(runs).tunings]
+    assert losses == [[1.0, 0.5], [2.0, 0.5]]
+    assert merged(runs[:2]).tunings == runs[0].tunings
+
+
 def test_times_of_a_busy_machine_are_told_and_none_is_the_best(maker: RunMaker) -> None:
     busy = {
         "wall_seconds": 100.0,

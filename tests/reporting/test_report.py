@@ -196,11 +196,11 @@ def test_four_reports_at_once_do_not_disturb_one_another(maker: RunMaker) -> Non
     # Drawn once each and written often, so that they do meet.
     program = (
         "import sys; from pathlib import Path; from lwft_bench.reporting import report\n"
-        "FILL = report._fill\n"
+        "MAKE = report._make\n"
         "def once(make, made): return lambda given: made or made.append(make(given)) or made\n"
-        "context, fill = once(report.Context.of, []), once(lambda one: FILL(one, None), [])\n"
+        "context, make = once(report.Context.of, []), once(lambda one: MAKE(one, None), [])\n"
         "report.Context.of = lambda records: context(records)[0]\n"
-        "report._fill = lambda context, for_print: fill(context)[0]\n"
+        "report._make = lambda context, for_print: make(context)[0]\n"
         "for _ in range(10): report.write_report(Path(sys.argv[1]))\n"
     )
     command = [sys.executable, "-c", program, str(run)]

@@ -28,5 +28,16 @@ def test_the_time_of_cells_is_told_by_what_they_did(maker: RunMaker) -> None:
     assert values.loc["evaluation", "cells"] == 3
 
 
+def test_validation_is_told_apart_where_cells_recorded_it(maker: RunMaker) -> None:
+    phases = {"load": 2.0, "train": 25.0, "plan": 3.0, "evaluate": 9.0}
+    for seed in (0, 1):
+        recorded = phases | {"validate": 4.0} if seed else phases
+        maker.add(Synthetic("fft", 0.5), seed, phase_seconds=recorded)
+    table = run_tables(read_run(maker.finish()))["time"]
+    values = table.values.set_index("what")
+    assert values.loc["validation", ["seconds", "cells"]].to_list() == [4.0, 1]
+    assert values.loc["between steps", "seconds"] == pytest.approx(8.0)
+
+
 def test_runs_that_did_not_record_it_have_no_such_table(run: Path) -> None:
     assert "time" not in run_tables(read_run(run))

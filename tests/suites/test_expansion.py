@@ -148,6 +148,18 @@ def test_ablation_multiplies_the_methods_that_have_the_option(load):
     assert suite.cells[7].method.strategy.options["temperature"] == 1.0
 
 
+def test_what_is_ablated_is_not_set_besides(load):
+    """The cells would be called by values that they do not have."""
+    text = replaced(ablate="{strategy.alpha: [0.25, 0.5], training.clip.mode: [none, unit]}")
+    for setting in ("strategy.alpha=0.75", "training.clip={mode: global}"):
+        key = setting.partition("=")[0]
+        with pytest.raises(ConfigError, match=f"--set: {key}: ablate.* gives each cell a value"):
+            load(text, settings=(setting,))
+    load(text, settings=("training.clip.max_norm=3", "strategy.period=2"))
+    with pytest.raises(ConfigError, match=r"clip.mode: ablate.training.clip sets this too"):
+        load(replaced(ablate="{training.clip: [{mode: unit}], training.clip.mode: [none, unit]}"))
+
+
 def test_ablated_options_of_one_last_key_are_told_apart(load):
     text = replaced(
         methods="[grass]",

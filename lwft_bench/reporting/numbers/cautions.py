@@ -12,12 +12,19 @@ _SMALL = 500_000_000
 """Parameters below which a model is told to be small."""
 
 
-def cautions(comparisons: Sequence[Comparison], tunings: Sequence[ReportedTuning]) -> list[str]:
-    """One sentence each: untuned settings, small models, few seeds, memory that no device told."""
+def cautions(
+    comparisons: Sequence[Comparison], tunings: Sequence[ReportedTuning], memory: bool = True
+) -> list[str]:
+    """One sentence each: untuned settings, small models, few seeds, memory that no device told.
+
+    Args:
+        memory: whether any is shown.
+    """
     compared = [one for one in comparisons if len(one.trained) > 1]
     if not compared:
         return []
-    return [*_tuning(compared, tunings), *_size(compared), *_seeds(compared), *_memory(compared)]
+    found = [*_tuning(compared, tunings), *_size(compared), *_seeds(compared)]
+    return [*found, *_memory(compared)] if memory else found
 
 
 def _tuning(comparisons: Sequence[Comparison], tunings: Sequence[ReportedTuning]) -> Iterator[str]:

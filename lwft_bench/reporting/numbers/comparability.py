@@ -15,6 +15,7 @@ from typing import Any
 
 from lwft_bench.reporting.read.flat import flatten
 from lwft_bench.reporting.read.records import ReportedCell
+from lwft_bench.schema.cell import TrainingConfig
 
 SUBTRACTED = (
     "torch",
@@ -27,8 +28,10 @@ SUBTRACTED = (
 )
 _CONFIG = "resolved config"
 AVERAGED = (*SUBTRACTED, "strategy source", _CONFIG)
-_OF_ANSWERS = {"precision", "attention", "kernels", "device", "threads"}
-"""Of `training`: what the answers of a model that is not trained depend on."""
+_OF_TRAINING = set(TrainingConfig.model_fields).difference(
+    ("precision", "attention", "kernels", "device", "threads")
+)
+"""Of `training`: what the answers of a model that is not trained do not depend on."""
 _MOST_CHANGES = 2
 _LONGEST = 40
 """Of what sets a row apart by its config, in characters: more is only named."""
@@ -44,17 +47,8 @@ def setting(cell: ReportedCell) -> _Setting:
     assert cell.result is not None and cell.config is not None
     return _grounds(cell) | {
         "strategy source": cell.result.identity_components.get("strategy"),
-        _CONFIG: json.dumps(_config(cell)),
+        _CONFIG: planned(cell),
     }
-
-
-def _config(cell: ReportedCell) -> dict[str, Any]:
-    """What the cell was to do, as JSON has it; of one that is not trained nothing about training."""
-    assert cell.config is not None
-    found = cell.config.model_dump(mode="json", exclude={"id", "seed", "plugins"})
-    if not cell.trains:
-        found["training"] = {key: found["training"][key] for key in sorted(_OF_ANSWERS)}
-    return found
 
 
 def _grounds(cell: ReportedCell) -> _Setting:
@@ -89,22 +83,44 @@ def split_by_setting(cells: Sequence[ReportedCell]) -> list[tuple[str, list[Repo
     """Cells of one method as groups that may be averaged, the largest first.
 
     Each comes with what sets it apart from the first one, for its label; "" for the first, and no two
-    alike. Cells that are not done belong to the first group.
+    alike. Cells that are not done belong to those of their configuration: to the first where it is not
+    known, to a group of their own where none of it is done.
     """
-    settings = {cell.id: setting(cell) for cell in cells if cell.done}
-    counts = Counter(tuple(found.values()) for found in settings.values())
+    settings = {id(cell): setting(cell) for cell in cells if cell.done}
+    counts = Counter(tuple(own.values()) for own in settings.values())
     if not counts:
         return [("", list(cells))]
     order = [dict(zip(AVERAGED, key, strict=True)) for key, _ in counts.most_common()]
+    unfinished = dict.fromkeys(planned(cell) for cell in cells if not cell.done)
+    known = {own[_CONFIG] for own in order}
+    order += [order[0] | {_CONFIG: one} for one in unfinished if one and one not in known]
     first, names, groups = order[0], Counter[str](), []
-    for own in order:
-        members = [
-            cell for cell in cells if (settings[cell.id] == own if cell.done else own == first)
-        ]
+    places = [
+        order.index(settings[id(cell)]) if cell.done else _place(planned(cell), order)
+        for cell in cells
+    ]
+    for number, own in enumerate(order):
         name = _apart(own, first)
         names[name] += 1
+        members = [cell for cell, place in zip(cells, places, strict=True) if place == number]
         groups.append((f"{name} {names[name]}" if names[name] > 1 else name, members))
     return groups
+
+
+def _place(config: str, order: Sequence[_Setting]) -> int:
+    return next((number for number, own in enumerate(order) if config == own[_CONFIG]), 0)
+
+
+def planned(cell: ReportedCell) -> str:
+    """What the cell was to do, alike for all seeds, as JSON; of one that is not trained nothing about
+    training. "" where it has not begun.
+    """
+    if cell.config is None:
+        return ""
+    left_out: dict[str, Any] = {"id": True, "seed": True, "plugins": True}
+    if not cell.trains:
+        left_out["training"] = _OF_TRAINING
+    return cell.config.model_dump_json(exclude=left_out)
 
 
 def _apart(own: _Setting, first: _Setting) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from lwft_bench.reporting.numbers.comparability import setting
+from lwft_bench.reporting.numbers.comparability import planned, setting
 from lwft_bench.reporting.read.records import ReportedCell, RunRecords
 from lwft_bench.reporting.read.timings import ReportedTiming, joined_timings
+from lwft_bench.reporting.read.tunings import ReportedTuning, validation_loss
 
 FRAMES = ("samples", "steps", "selections", "units")
 _Point = tuple[str, str, str, int, str]
@@ -45,13 +46,21 @@ def merged(runs: Sequence[RunRecords]) -> RunRecords:
     merging = _Merging(frames={name: [] for name in FRAMES})
     taken: dict[str, str] = {}
     done: dict[tuple[_Point, str], str] = {}
-    finished = {_point(cell) for run in runs for cell in run.cells if cell.done}
-    for run, run_name in zip(runs, _names(runs), strict=True):
+    cells_of = [_with_plans(run.cells) for run in runs]
+    finished = {
+        (_point(cell), plan)
+        for cells in cells_of
+        for cell in cells
+        if cell.done
+        for plan in (planned(cell), "")
+    }
+    for run, run_name, cells in zip(runs, _names(runs), cells_of, strict=True):
         names: dict[str, str] = {}
         timed: dict[str, str] = {}
-        for cell in run.cells:
+        for cell in cells:
             key = (_point(cell), _made_by(cell))
-            if key in done or (not cell.done and key[0] in finished):
+            elsewhere = not cell.done and (key[0], planned(cell)) in finished
+            if key in done or elsewhere:
                 merging.again.append(f"{cell.id} of {run_name}")
                 timed |= {cell.id: done[key]} if key in done else {}
                 continue
@@ -72,11 +81,16 @@ def merged(runs: Sequence[RunRecords]) -> RunRecords:
             "Counted once, for another run has them too or has them done: "
             f"{', '.join(merging.again)}."
         )
+    known = {cell.method for cell in merging.cells if cell.done}
     baselines = list(dict.fromkeys(run.baseline for run in runs if run.baseline))
+    baselines.sort(key=lambda name: name not in known)
     if len(baselines) > 1:
         merging.warnings.append(
             f"The runs have different baselines ({', '.join(baselines)}): {baselines[0]} counts."
         )
+    tunings: dict[str, ReportedTuning] = {}
+    for one in (one for run in runs for one in run.tunings):
+        tunings.setdefault(_tuned(one), one)
     first = runs[0]
     return replace(
         first,
@@ -89,11 +103,20 @@ def merged(runs: Sequence[RunRecords]) -> RunRecords:
         claims=tuple(
             {claim.name: claim for run in reversed(runs) for claim in run.claims}.values()
         ),
-        tunings=tuple(tuning for run in runs for tuning in run.tunings),
-        other_trials=tuple(trial for run in runs for trial in run.other_trials),
+        tunings=tuple(tunings.values()),
+        other_trials=tuple(dict.fromkeys(trial for run in runs for trial in run.other_trials)),
         warnings=tuple(merging.warnings),
         timing=joined_timings(merging.timings),
     )
+
+
+def _tuned(tuning: ReportedTuning) -> str:
+    """What the same trials of several runs have in common: each costs once."""
+    trials = [
+        (trial.id, trial.result.identity if trial.result else "", validation_loss(trial))
+        for trial in tuning.trials
+    ]
+    return str((tuning.model, tuning.task, tuning.label, trials))
 
 
 def _names(runs: Sequence[RunRecords]) -> list[str]:
@@ -112,8 +135,21 @@ def _point(cell: ReportedCell) -> _Point:
 
 
 def _made_by(cell: ReportedCell) -> str:
-    """What it ran on and with; "" where it has no result."""
-    return str(setting(cell)) if cell.done else ""
+    """What it ran on and with; of one that is not done what it was to do."""
+    return str(setting(cell)) if cell.done else planned(cell)
+
+
+def _with_plans(cells: Sequence[ReportedCell]) -> list[ReportedCell]:
+    """Those that have not begun were to do what the others of their method do in this run."""
+    plans = {_point(cell)[:3] + _point(cell)[4:]: cell.config for cell in cells if cell.config}
+    found = []
+    for cell in cells:
+        plan = plans.get(_point(cell)[:3] + _point(cell)[4:])
+        if cell.config is None and plan is not None:
+            plan = plan.model_copy(update={"id": cell.id, "seed": cell.seed})
+            cell = replace(cell, config=plan)
+        found.append(cell)
+    return found
 
 
 def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:

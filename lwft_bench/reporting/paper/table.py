@@ -71,7 +71,8 @@ def _grid(
         any_spread=any(entry.error for entry in entries),
         any_mark=any(entry.marked for entry in entries),
     )
-    told = cautions(context.comparisons, context.records.tunings)
+    memory = any(metric.kind == "bytes" or metric.name == "memory_ratio" for metric in shown)
+    told = cautions(context.comparisons, context.records.tunings, memory)
     return PaperGrid(
         name=name,
         title=spec.title or _title(spec, lines),

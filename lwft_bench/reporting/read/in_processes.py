@@ -92,7 +92,7 @@ def _serve(pipe: Connection, others: Sequence[Connection], work: Callable[[int],
                 answer = work(place), None
             except UserError as error:  # others of its kind cannot all be pickled
                 answer = None, UserError(error.message, error.hint)
-            except Exception:
+            except Exception:  # whatever making it raises: the process that asked raises it
                 answer = None, RuntimeError(traceback.format_exc())
             pipe.send(answer)
     except (EOFError, OSError):

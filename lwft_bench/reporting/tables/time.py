@@ -13,12 +13,13 @@ from lwft_bench.schema.result import CellResult
 _WORDS = {
     "load": "loading model and data",
     "plan": "accounting for memory and operations, judging",
+    "validate": "validation",
     "evaluate": "evaluation",
     "save": "saving weights",
 }
 _NOTE = (
     "Seconds of all cells together, of the processes that ended them; cells that run at once count "
-    "each. Between steps: validation, checkpoints, checksums of the engagement checks and the discarded "
+    "each. Between steps: {}checkpoints, checksums of the engagement checks and the discarded "
     "first step. Starting processes, what is checked before a run, timing by turns and reports are in "
     "no cell."
 )
@@ -47,14 +48,15 @@ def build(context: Context) -> Table | None:
         return None
     parts = [_Part(name, number, cells[name], number / total) for name, number in seconds.items()]
     parts.sort(key=lambda part: -part.seconds)
-    return tabulate("time", "where the time went", parts, _COLUMNS, notes=(_NOTE,))
+    note = _NOTE.format("" if _WORDS["validate"] in seconds else "validation, ")
+    return tabulate("time", "where the time went", parts, _COLUMNS, notes=(note,))
 
 
 def _parts(result: CellResult) -> Iterator[tuple[str, float]]:
     """Training is told apart by what its steps took."""
     phases = dict(result.phase_seconds)
     speed = result.throughput
-    between = phases.pop("train", 0.0) + phases.pop("probe", 0.0) + phases.pop("validate", 0.0)
+    between = phases.pop("train", 0.0) + phases.pop("probe", 0.0)
     if speed is not None and between:
         inside = {
             "training steps": speed.training_seconds,
