@@ -44,7 +44,7 @@ class ChatTemplate:
     """A tokenizer's template. Prompts become the user's message, targets and choices the reply.
 
     A prompt ends where the reply begins, and without a beginning-of-sequence token if the tokenizer
-    puts one before every text. What users say must stand in it as they say it.
+    puts one before every text. What all but assistants say must stand in it as they say it.
 
     Raises:
         UserError: the tokenizer has none, it fails, loses or changes texts, or does not write what
@@ -127,9 +127,10 @@ class ChatTemplate:
         """The messages, up to where the reply begins."""
         text = self._written(messages)
         for role, content in messages:
-            if role == "user" and content.strip() not in text:
+            # What a model thought in earlier replies many templates leave out on purpose.
+            if role != "assistant" and content.strip() not in text:
                 raise UserError(
-                    f"{self._name} loses or changes what a user says: {_beginning_of(content)!r} does "
+                    f"{self._name} loses or changes what a {role} says: {_beginning_of(content)!r} does "
                     f"not stand in {_beginning_of(text)!r}",
                     "leave out `chat_template` of the task, or name another tokenizer under the "
                     "model's `tokenizer`",

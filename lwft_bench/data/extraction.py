@@ -96,8 +96,16 @@ def _first_response(text: str) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Whether `numeric_match` can read it: digits with or without commas, a point, an exponent."""
+    """Whether `numeric_match` can read it: digits, perhaps with commas between thousands, a point and an
+    exponent. "1,5" is none: to some people it is no 15.
+    """
     return _number(text) is not None
+
+
+def is_next_to_nothing(text: str) -> bool:
+    """Whether `numeric_match` cannot tell a number from 0, though it is another."""
+    value = _number(text)
+    return value is not None and 0 < abs(value) <= NUMERIC_TOLERANCE
 
 
 def numeric_match(prediction: str, answer: str) -> bool:
@@ -106,15 +114,16 @@ def numeric_match(prediction: str, answer: str) -> bool:
     return found is not None and expected is not None and abs(found - expected) <= NUMERIC_TOLERANCE
 
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+_DIGITS = r"(?:\d{1,3}(?:,\d{2,3})*,\d{3}|\d+)"  # 1,200 and 12,34,000
+_NUMBER = re.compile(rf"[-+]?(?:{_DIGITS}\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 
 def _number(text: str) -> float | None:
     """`float` would also take nan, inf and 1_000."""
-    plain = text.strip().replace(",", "")
+    plain = text.strip().rstrip(",")
     if not _NUMBER.fullmatch(plain):
         return None
-    value = float(plain)
+    value = float(plain.replace(",", ""))
     return value if math.isfinite(value) else None
 
 

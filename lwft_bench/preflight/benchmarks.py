@@ -9,7 +9,7 @@ from lwft_bench.data.batching import encode_pairs
 from lwft_bench.data.benchmarks import BenchmarkConfig, load_benchmark
 from lwft_bench.data.chat_template import ChatTemplate
 from lwft_bench.data.examples import Example, Item
-from lwft_bench.data.extraction import WHOLE_RESPONSE
+from lwft_bench.data.extraction import NUMERIC_TOLERANCE, WHOLE_RESPONSE, is_next_to_nothing
 from lwft_bench.data.items import load_items
 from lwft_bench.evaluation.context import require_room
 from lwft_bench.preflight.training_texts import require_embedded, warn_of_second_beginnings
@@ -27,12 +27,18 @@ def check_benchmarks(
     cell: Cell, tokenizer: PreTrainedTokenizerBase, structure: Structure, findings: Findings
 ) -> None:
     """Raises:
-    UserError: the tokenizer has no chat template where the task asks for one.
+    UserError: there is no benchmark, or the tokenizer has no chat template where the task asks for
+        one.
     """
     from lm_eval.models.utils import resolve_max_length
 
     task = cell.task
     where = f"model {cell.model.name}, task {task.name}"
+    if not task.benchmarks:
+        raise UserError(
+            f"task {task.name} names no benchmark: its cells would have nothing to be compared by",
+            "name one under `benchmarks`: `lwft-bench list benchmarks`",
+        )
     template = ChatTemplate(tokenizer, task.chat_template_options) if task.chat_template else None
     room = resolve_max_length(structure.config, tokenizer)
     for name in task.benchmarks:
@@ -46,6 +52,7 @@ def check_benchmarks(
             max_new_tokens = cell.evaluation.max_new_tokens or benchmark.max_new_tokens
             require_room(benchmark, items, max_new_tokens, tokenizer, room)
             _warn_of_long_answers(benchmark, items, max_new_tokens, tokenizer, where, findings)
+            _warn_of_small_answers(benchmark, items, where, findings)
 
 
 def _check_items(
@@ -74,6 +81,17 @@ def _check_items(
         require_embedded([*prompt, *continuation], whose, tokenizer, structure, where)
     prompts = {item.id: prompt for (item, _), (prompt, _) in zip(asked, pairs, strict=True)}
     return list(prompts.values())
+
+
+def _warn_of_small_answers(
+    benchmark: BenchmarkConfig, items: Sequence[Item], where: str, findings: Findings
+) -> None:
+    small = [item.answer for item in items if is_next_to_nothing(item.answer)]
+    if benchmark.metric == "numeric_match" and small:
+        findings.warn(
+            f"{where}: {len(small)} of {len(items)} answers of benchmark {benchmark.name}, such as "
+            f"{small[0]}, are not told apart from 0 (numeric_match: within {NUMERIC_TOLERANCE})"
+        )
 
 
 def _warn_of_long_answers(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.families import Judged
-from lwft_bench.reporting.numbers.measurements import contention, peak_bytes, speed
+from lwft_bench.reporting.numbers.measurements import contention, peak_bytes, speed, unlike_memories
 from lwft_bench.reporting.numbers.timing import TimedComparison, timed
 from lwft_bench.reporting.numbers.verdicts import against_baseline, against_untrained
 from lwft_bench.reporting.read.records import RunRecords
@@ -107,7 +107,7 @@ def _listed(judged: Mapping[str, Judged]) -> str:
 def _against_untrained(comparison: Comparison) -> Iterator[str]:
     untrained = comparison.untrained
     gains = against_untrained(comparison)
-    if untrained is None or not gains:
+    if untrained is None or untrained is comparison.baseline or not gains:
         return
     start = show.accuracy(untrained.accuracy[AVERAGE])
     learning = {
@@ -129,8 +129,13 @@ def _against_untrained(comparison: Comparison) -> Iterator[str]:
 
 
 def _peaks(comparison: Comparison) -> Iterator[str]:
-    peaks = {row.label: peak for row in comparison.rows if (peak := peak_bytes(row)) is not None}
-    if len(peaks) > 1:
+    rows = [row for row in comparison.rows if peak_bytes(row) is not None]
+    peaks = {row.label: peak for row in rows if (peak := peak_bytes(row)) is not None}
+    if len(peaks) < 2 or unlike_memories(rows):
+        return
+    if show.memory(min(peaks.values())) == show.memory(max(peaks.values())):
+        yield f"Peak memory is {show.memory(max(peaks.values()))} for all."
+    else:
         low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
         yield (
             f"Peak memory goes from {show.memory(peaks[low])} ({low}) to "

@@ -133,7 +133,7 @@ def ablation_problems(ablations: Sequence[Ablation], changes: Level) -> Iterator
         for assignment in changes.assignments:
             if _overlap(assignment.key, key):
                 text = f"ablate.{key} gives each cell a value of its own, by which it is called"
-                yield Problem(*assignment.place, text, "Take one of them out.")
+                yield Problem(*assignment.place, f"{text}: take one of the two out")
         for other in ablations:
             if other.key != key and key.startswith(f"{other.key}."):
                 yield Problem(

@@ -153,7 +153,10 @@ class EntryReader:
         config, problems = validate(
             ModelConfig, {"name": short, "path": name}, lambda _: locate(())
         )
-        self.problems.extend(problems)
+        named = f"give it a name: {{name: ..., path: {name!r}}}"
+        self.problems.extend(
+            replace(problem, text=f"{problem.text}; {named}") for problem in problems
+        )
         return Entry(config, lambda _: locate(()), self.folder) if config else None
 
     def _with_model_paths(self, entry: Entry[ModelConfig]) -> Entry[ModelConfig] | None:

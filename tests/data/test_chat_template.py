@@ -151,3 +151,18 @@ def test_a_question_that_one_example_loses_is_noticed(tokenizer: PreTrainedToken
         template.example(Example("9+9?", "18"))
     with pytest.raises(UserError, match=r"loses or changes"):
         template.item(Item("a", "9+9?", "18"))
+
+
+def test_a_template_without_a_place_for_the_system_is_noticed(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    """Every example of a set would lose the same text."""
+    messages = (("system", "Be brief."), ("user", "1+1?"))
+    conversation = Conversation("1+1?", "2", messages=messages)
+    whole = ChatTemplate(templated(tokenizer, TURNS))
+    assert "Be brief." in whole.example(conversation).prompt
+    passing = TURNS.replace("m.content", "(m.content if m.role != 'system' else '')")
+    with pytest.raises(
+        UserError, match="loses or changes what a system says: 'Be brief.' does not"
+    ):
+        ChatTemplate(templated(tokenizer, passing)).example(conversation)

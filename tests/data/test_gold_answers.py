@@ -166,3 +166,17 @@ def test_generated_items_of_another_kind_are_refused(tmp_path: Path) -> None:
     source = {"name": "generated-arithmetic", "benchmark": "algebra-choice"}
     with pytest.raises(UserError, match="its source makes items of kind multiple_choice"):
         items(write(tmp_path, {}, **(GENERATED | {"source": source})))
+
+
+@pytest.mark.parametrize("answer", ["1,5", "1,2,3", "1200,50", "1,20", ",5", "1,200,5"])
+def test_a_comma_that_parts_no_thousands_is_no_number(tmp_path: Path, answer: str) -> None:
+    """It was passed over: 1,5 was 15."""
+    task = write(tmp_path, {"answer": answer}, **(GENERATED | {"metric": "numeric_match"}))
+    with pytest.raises(UserError, match=r"items.jsonl:1: answer: expected a number"):
+        items(task)
+    assert not COMPARISONS["numeric_match"](answer, answer.replace(",", ""))
+
+
+@pytest.mark.parametrize("answer", ["1,200", "12,34,000.50", "-1,000,000", "5,", "1,200e2"])
+def test_commas_between_thousands_are_read(answer: str) -> None:
+    assert COMPARISONS["numeric_match"](answer, answer.replace(",", ""))

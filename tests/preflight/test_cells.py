@@ -309,6 +309,18 @@ def test_an_empty_choice_is_told_with_its_row(folder: Path, choices: list[Any]) 
     assert "items.jsonl:2: choices: expected choices that are not empty, found [" in problem
 
 
+def test_a_task_without_a_benchmark_is_refused_before_it_trains(folder: Path) -> None:
+    assert "task t names no benchmark" in only_problem(found(folder, task={"benchmarks": []}))
+
+
+def test_answers_that_are_not_told_apart_from_nothing_are_warned_of(folder: Path) -> None:
+    answers = ("1.6e-19", 0, "-0.001", 0.01)
+    write_lines(folder / "items.jsonl", [{"prompt": "Q", "answer": answer} for answer in answers])
+    (folder / "sums.yaml").write_text(yaml.safe_dump(DEFINITION | {"num_items": 4}), "utf-8")
+    (warning,) = found(folder).warnings
+    assert "2 of 4 answers of benchmark sums, such as 1.6e-19, are not told apart from 0" in warning
+
+
 def test_answers_longer_than_a_response_are_warned_of(folder: Path) -> None:
     whole = {"metric": "exact_match", "extraction": "whole-response", "max_new_tokens": 3}
     (folder / "sums.yaml").write_text(yaml.safe_dump(DEFINITION | whole), "utf-8")

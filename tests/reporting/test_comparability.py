@@ -182,3 +182,26 @@ def test_examples_that_were_left_out_are_told(maker: RunMaker) -> None:
         "Training left out 3 examples: training.max_length left nothing of their target.",
         "The data files have 2 rows with an empty target, which were left out.",
     )
+
+
+def test_rows_without_a_seed_in_common_are_told(maker: RunMaker) -> None:
+    for name, seeds in (("fft", (0, 1)), ("lisa", (2, 3))):
+        for seed in seeds:
+            maker.add(maker.method(name, 0.5), seed)
+    found = comparison(maker)
+    assert found.rows[1].differences == {}
+    assert found.warnings == (
+        "No difference to the baseline fft is taken of lisa: they share no seed or no item.",
+    )
+
+
+def test_a_seed_whose_samples_are_gone_is_paired_with_nothing(maker: RunMaker) -> None:
+    for seed in range(3):
+        folder = maker.add(maker.method("fft", 0.5), seed)
+        maker.add(maker.method("lisa", 0.4), seed)
+        if seed == 0:
+            (folder / "samples.jsonl").write_text("")
+    found = comparison(maker)
+    assert found.rows[0].accuracy[AVERAGE].num_seeds == 2
+    assert found.rows[1].differences[AVERAGE].estimate.num_seeds == 2
+    assert any("tiny--fft--arith--seed0 has a score" in warning for warning in found.warnings)

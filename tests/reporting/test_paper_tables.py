@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lwft_bench.reporting.numbers.comparison import compare
+from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.numbers.merging import merged
 from lwft_bench.reporting.numbers.verdicts import best_averages
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render.grid import PaperGrid, grid_as_html, grid_as_markdown
 from lwft_bench.reporting.render.grid_latex import fits_width, grid_as_latex
 from lwft_bench.reporting.report import write_report
+from lwft_bench.reporting.tables import ablations
 from lwft_bench.reporting.tables_over_runs import RunsRead, preset, print_table
 from lwft_bench.schema.errors import UserError
 from lwft_bench.schema.suite import Published
@@ -201,6 +203,53 @@ def test_the_same_trials_of_two_runs_count_once(maker: RunMaker) -> None:
     losses = [tuning.losses for tuning in merged(runs).tunings]
     assert losses == [[1.0, 0.5], [2.0, 0.5]]
     assert merged(runs[:2]).tunings == runs[0].tunings
+
+
+def test_an_ablation_is_compared_with_the_first_value_of_its_own_method(maker: RunMaker) -> None:
+    for seed in (0, 1, 2):
+        maker.add(maker.method("fft", 0.9), seed)
+        for name, accuracy in (("lisa", 0.3), ("grass", 0.6)):
+            maker.add(maker.method(name, accuracy), seed)
+            for value, gain in ((1, 0.0), (2, 0.2)):
+                ablation = {"strategy.period": value}
+                maker.add(maker.method(name, accuracy + gain, ablation=ablation), seed)
+    run = maker.finish()
+    grid = grid_of("ablation", run)
+    (comparison,) = compare(read_run(run))
+    average = {row.label: row.accuracy["average"].mean for row in comparison.rows}
+    column = grid.headings.index("− first")
+    assert [(row.blocks[1], row.label) for row in grid.rows] == [
+        (name, f"period={value}") for name in ("lisa", "grass") for value in (1, 2)
+    ]
+    shown = [row.entries[column] for row in grid.rows]
+    assert [one.word for one in shown[::2]] == ["first", "first"]
+    for name, one in zip(("lisa", "grass"), shown[1::2], strict=True):
+        gained = average[f"{name} (period=2)"] - average[f"{name} (period=1)"]
+        assert one.number == f"{100 * gained:+.1f}"
+
+
+def test_values_of_an_ablation_made_otherwise_are_told_apart(maker: RunMaker) -> None:
+    older = {"versions": {"torch": "2.0.0"}}
+    for seed in (0, 1, 2):
+        for value in (1, 2):
+            method = maker.method("lisa", 0.3, ablation={"strategy.period": value})
+            maker.add(method, seed, provenance=older if (seed, value) == (2, 1) else None)
+    context = Context.of(read_run(maker.finish()))
+    table = ablations.build(context.about(context.comparisons[0]))
+    assert table is not None
+    assert [*table.display["option"]] == ["period=1", "period=1 [torch 2.0.0]", "period=2"]
+
+
+def test_peaks_obtained_in_different_ways_have_no_lowest(maker: RunMaker) -> None:
+    for name, peak, way in (("fft", 2**26, "accounted"), ("lisa", 2**24, "allocator")):
+        folder = maker.add(maker.method(name, 0.5, peak), 0)
+        result = json.loads((folder / "result.json").read_text())
+        result["memory"]["method"] = way
+        (folder / "result.json").write_text(json.dumps(result))
+    grid = grid_of("memory", maker.finish())
+    assert not any(entry.marked for row in grid.rows for entry in row.entries)
+    assert "of the baseline's" not in grid.headings
+    assert any("Peak memory was obtained in different ways" in note for note in grid.notes)
 
 
 def test_times_of_a_busy_machine_are_told_and_none_is_the_best(maker: RunMaker) -> None:

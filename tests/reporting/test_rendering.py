@@ -14,7 +14,7 @@ from lwft_bench.reporting.numbers.context import Context
 from lwft_bench.reporting.read.records import read_run
 from lwft_bench.reporting.render import formatting
 from lwft_bench.reporting.render.latex import escaped, to_latex
-from lwft_bench.reporting.render.markdown import to_markdown
+from lwft_bench.reporting.render.markdown import escape, to_markdown
 from lwft_bench.reporting.render.table import Table
 from lwft_bench.reporting.sections import TABLE_NAMES, tables_named
 from lwft_bench.reporting.tables_over_runs import Format, print_table
@@ -123,3 +123,16 @@ def test_a_bracket_in_a_broken_heading_is_no_option_of_the_line_end() -> None:
     text = to_latex(Table("t", "t", frame, frame))
     assert r"{difference\\{}[95 \%]}" in text
     assert r"{difference\\{}*starred}" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("$x_1$ costs $5", r"\$x_1\$ costs \$5"),
+        ("_a_ and state_dtype", r"\_a\_ and state_dtype"),
+        ("~~gone~~", r"\~\~gone\~\~"),
+        ("&lt;b&gt; &#124; R&D", "&amp;lt;b&amp;gt; &amp;#124; R&D"),
+    ],
+)
+def test_names_are_no_math_emphasis_or_entities_in_markdown(text: str, shown: str) -> None:
+    assert escape(text) == shown

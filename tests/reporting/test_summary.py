@@ -60,3 +60,15 @@ def test_one_seed_decides_nothing(maker: RunMaker) -> None:
 def test_without_scores_nothing_is_claimed(maker: RunMaker) -> None:
     maker.fail(maker.method("fft", 0.5), 0, "hung", "no sign of life")
     assert "Nothing can be compared" in summarise(maker.finish())
+
+
+def test_the_untrained_model_as_baseline_is_compared_with_once(maker: RunMaker) -> None:
+    for seed in range(3):
+        maker.add(maker.method("fft", 0.5), seed)
+        maker.add(maker.method("lisa", 0.5), seed)
+    maker.add(maker.method("base", 0.1, trains=False), 0)
+    records = read_run(maker.finish(baseline="base"))
+    text = summary(records, compare(records))
+    assert "Beyond noise above it" in text
+    assert "the untrained model" not in text
+    assert "Peak memory is 40.0 MiB for all." in text

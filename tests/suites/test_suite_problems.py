@@ -244,6 +244,15 @@ def test_a_suite_is_a_mapping(problems: Problems, text: str, found: str):
     assert problems(text) == [f"suite.yaml:1: expected a mapping, found {found}"]
 
 
+def test_a_folder_whose_name_is_no_model_s_is_told_how_to_be_named(
+    problems: Problems, write: Write
+):
+    write("My Model (v2)/config.json", "{}")
+    (told,) = problems(replaced(models="['./My Model (v2)']"))
+    assert told.startswith("suite.yaml:2: models[0]: expected a text like")
+    assert told.endswith("give it a name: {name: ..., path: './My Model (v2)'}")
+
+
 def test_the_hint_names_the_commands_that_help(write: Write):
     path = write("suite.yaml", replaced(methods="[grss]", tasks="[arit]"))
     with pytest.raises(UserError) as caught:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from lwft_bench.reporting.numbers.comparability import (
+    comparable,
     setting_warnings,
     split_by_setting,
 )
@@ -169,6 +170,17 @@ def _warnings(rows: Sequence[Row], base: Row | None, baseline: str | None) -> It
     variants = [row.label for row in rows if row.method == baseline and row.accuracy]
     if len(variants) > 1:
         yield f"The baseline {baseline} has several rows; differences refer to {variants[0]}."
+    apart = [
+        row.label
+        for row in rows
+        if base and row.label != base.label and row.accuracy and not row.differences
+        if comparable(row.done[0], base.done[0])
+    ]
+    if base and apart:
+        yield (
+            f"No difference to the baseline {base.label} is taken of {', '.join(apart)}: they share no "
+            "seed or no item."
+        )
     yield from setting_warnings({row.label: row.done[0] for row in rows if row.done})
     yield from _left_out(rows)
     memory_methods = {
@@ -199,7 +211,7 @@ def _score_warnings(
     assert cell.result is not None
     for score in cell.result.scores:
         counted = by_seed.get(score.benchmark)
-        if counted is None:
+        if counted is None or cell.seed not in counted:
             yield f"{cell.id} has a score for {score.benchmark} but no samples: it is left out."
         elif row.correct[score.benchmark].shape[1] != score.num_items or (
             abs(counted[cell.seed] - score.value) > 1e-6

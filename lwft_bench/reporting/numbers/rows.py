@@ -106,7 +106,7 @@ def _differences(row: Row, reference: Row) -> dict[str, PairedDifference]:
         return {}
     seeds: list[int] | None = None
     if row.trains and reference.trains:
-        seeds = sorted({cell.seed for cell in row.done} & {cell.seed for cell in reference.done})
+        seeds = sorted(_seeds(row) & _seeds(reference))
     # Else: the untrained model has no seed, and its one table is paired with each of the other.
     pairs = {}
     for name in row.correct:
@@ -128,6 +128,11 @@ def _differences(row: Row, reference: Row) -> dict[str, PairedDifference]:
     if pairs.keys() == row.correct.keys():
         found[AVERAGE] = PairedDifference(average, num_seeded, same)
     return found
+
+
+def _seeds(row: Row) -> set[int]:
+    """Those that have samples."""
+    return {int(seed) for table in row.correct.values() for seed in table.index}
 
 
 def _same_weights(row: Row, reference: Row, seeds: list[int] | None) -> bool:

@@ -32,7 +32,7 @@ class ColumnUnit:
         """Digits with a real minus."""
         decimals = self.decimals if digits is None else digits
         text = f"{value / self.size:{'+' if self.signed else ''},.{decimals}f}"
-        return text.replace("-", "−")
+        return text.replace("-", "−") if text.strip("+-0.,") else text.lstrip("+-")
 
 
 _STEPS = {

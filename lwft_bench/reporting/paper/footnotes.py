@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from lwft_bench.reporting.numbers.comparability import hardware
 from lwft_bench.reporting.numbers.comparison import Comparison
@@ -31,7 +32,7 @@ _SPREADS: dict[PlusMinus, str] = {
 }
 _MARKS: dict[Highlight, str] = {
     "ties": (
-        "Bold: the best of a model's rows that can be compared, in a column, and all that are not "
+        "Bold: the best of a block's rows that can be compared, in a column, and all that are not "
         "separable from it (Holm's correction over the pairs of the column; counted costs: within 1 %)"
     ),
     "best": "Bold: the highest or lowest number, whether or not noise allows to call it the best",
@@ -132,7 +133,7 @@ def _cannot_be_told(comparison: Comparison, rows: Sequence[Row]) -> Iterator[str
     items = show.spread([one.paired.estimate.num_items for one in pairs.values()], str)
     text = (
         f"{about}: with {seeds} seeds and {items} items, differences of averages under "
-        f"{100 * min(sizes):.1f} points cannot be told"
+        f"{100 * min(sizes):.1f} points (of half of the pairs: {100 * median(sizes):.1f}) cannot be told"
     )
     yield text + _needed(scored, pairs) + "."
 

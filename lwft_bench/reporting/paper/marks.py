@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from lwft_bench.reporting.numbers.comparison import Comparison
 from lwft_bench.reporting.numbers.estimates import PairedDifference
 from lwft_bench.reporting.numbers.families import Judged
-from lwft_bench.reporting.numbers.measurements import DIFFERENT, is_disturbed
+from lwft_bench.reporting.numbers.measurements import DIFFERENT, is_disturbed, unlike_memories
 from lwft_bench.reporting.numbers.rows import Row
 from lwft_bench.reporting.numbers.verdicts import (
     Pair,
@@ -84,13 +84,16 @@ def _tied(
     if metric.kind == "share":
         best = _best_by_accuracy(metric, lines[members[0]], rows, ties)
         return {places[label] for label in best}
-    told = (
-        group
-        for group in groups_of(rows)
-        if not metric.of_own_cells or not any(map(is_disturbed, group))
-    )
+    told = (group for group in groups_of(rows) if _can_be_told(metric, group))
     groups = ([places[row.label] for row in group] for group in told)
     return {place for group in groups if len(group) > 1 for place in _lowest(metric, group, found)}
+
+
+def _can_be_told(metric: Metric, rows: Sequence[Row]) -> bool:
+    """Whether the column was obtained alike of all rows."""
+    if metric.of_own_cells:
+        return not any(map(is_disturbed, rows))
+    return metric.kind != "bytes" or not unlike_memories(rows)
 
 
 def _best_by_accuracy(metric: Metric, first: Line, rows: Sequence[Row], ties: Ties) -> list[str]:

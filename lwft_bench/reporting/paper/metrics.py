@@ -23,7 +23,7 @@ from lwft_bench.reporting.paper.speeds import (
     training_time,
 )
 from lwft_bench.schema.suite import AVERAGE
-from lwft_bench.schema.tables import COLUMNS, ColumnSpec, Preset, TableSpec
+from lwft_bench.schema.tables import COLUMNS, BlockKey, ColumnSpec, Preset, TableSpec
 
 Better = str
 """`higher`, `lower`, or "" where neither is."""
@@ -77,15 +77,15 @@ class Metric:
         return self.name in ("throughput", "end_to_end_throughput", "training_time")
 
 
-def metrics_of(spec: TableSpec, lines: Sequence[Line]) -> list[Metric]:
-    """The columns of a table of these lines."""
+def metrics_of(spec: TableSpec, blocks: Sequence[BlockKey], lines: Sequence[Line]) -> list[Metric]:
+    """The columns of a table of these lines, in their order."""
     columns = spec.columns or _of_preset(spec.preset, lines)
     found: list[Metric] = []
     for column in columns:
         one = ColumnSpec(show=column) if column in COLUMNS else column
         if isinstance(one, str):
             one = ColumnSpec(benchmark=one)
-        found += _metrics(one, spec, lines)
+        found += _metrics(one, spec, lines, blocks)
     return found
 
 
@@ -96,7 +96,9 @@ def _of_preset(preset: Preset, lines: Sequence[Line]) -> tuple[str, ...]:
     return tuple(name for name in columns if not (timed and name == "end_to_end_throughput"))
 
 
-def _metrics(column: ColumnSpec, spec: TableSpec, lines: Sequence[Line]) -> Iterator[Metric]:
+def _metrics(
+    column: ColumnSpec, spec: TableSpec, lines: Sequence[Line], blocks: Sequence[BlockKey]
+) -> Iterator[Metric]:
     def heading(name: str) -> str:
         return column.label or spec.labels.get(name, _HEADINGS.get(name, name.replace("_", " ")))
 
@@ -113,7 +115,8 @@ def _metrics(column: ColumnSpec, spec: TableSpec, lines: Sequence[Line]) -> Iter
     else:
         measure, kind, better = _OTHERS[column.show]
         if column.show == "from_first":
-            measure = partial(_from_first, {line.group: line for line in reversed(_scored(lines))})
+            first = {_block(line, blocks): line for line in reversed(_scored(lines))}
+            measure = partial(_from_first, first, blocks)
         yield Metric(column.show, heading(column.show), measure, kind, better, digits=digits)
 
 
@@ -162,10 +165,17 @@ def _difference(line: Line) -> Amount | str | None:
     return None if paired is None else Amount(paired.estimate.mean, paired.estimate)
 
 
-def _from_first(first: Mapping[object, Line], line: Line) -> Amount | str | None:
-    if line.measured is None or line.group not in first:
+def _block(line: Line, blocks: Sequence[BlockKey]) -> tuple[object, ...]:
+    """What a block's lines of one model and task have in common."""
+    return (*line.group, *(line.name_in(key) for key in blocks))
+
+
+def _from_first(
+    first: Mapping[tuple[object, ...], Line], blocks: Sequence[BlockKey], line: Line
+) -> Amount | str | None:
+    if line.measured is None or _block(line, blocks) not in first:
         return None
-    other = _row(first[line.group])
+    other = _row(first[_block(line, blocks)])
     if other is line.measured.row:
         return "first"
     paired = differences(line.measured.row, other).get(AVERAGE)

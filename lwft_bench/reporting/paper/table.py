@@ -54,10 +54,11 @@ def grids(
 def _grid(
     name: str, spec: TableSpec, blocks: Sequence[BlockKey], lines: list[Line], context: Context
 ) -> PaperGrid | None:
-    metrics = metrics_of(spec, lines)
-    lines = [line for line in _ordered(spec, blocks, lines, metrics) if _has_any(line, metrics)]
     if spec.preset == "ablation" and spec.blocks is None:
         lines = [line for line in lines if line.options]
+    lines = _ordered(spec, blocks, lines, metrics_of(spec, blocks, lines))
+    metrics = metrics_of(spec, blocks, lines)
+    lines = [line for line in lines if _has_any(line, metrics)]
     if not lines:
         return None
     signs = NoteStyle(spec.notes, spec.plus_minus or "stderr", spec.highlight or "ties")
@@ -169,6 +170,8 @@ def _entry(
         return GridEntry(word=found)
     error = _spread(found.spread, plus_minus) if found.spread is not None else None
     unsigned = ColumnUnit(unit.size, "", unit.decimals)
+    if metric.kind == "points" and error == 0.0:  # all alike, which shows no error
+        error = None
     shown = "" if error is None else unsigned.show(error, metric.digits)
     return GridEntry(unit.show(found.value, metric.digits), shown, marked=bold)
 

@@ -10,17 +10,20 @@ _BREAK = "\0"
 """Stands where a character without width breaks a link, until the text is escaped."""
 
 _ESCAPES = str.maketrans(
-    {"\\": "\\\\", "|": "\\|", "*": "\\*", "`": "\\`", "<": "&lt;", ">": "&gt;", "\n": " "}
+    {"<": "&lt;", ">": "&gt;", "\n": " "} | {sign: f"\\{sign}" for sign in "\\|*`$~"}
 )
-
+_ENTITIES = re.compile(r"&(?=#?\w+;)")
+_EMPHASIS = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""Within a word an underscore stays one."""
 
 _LINKS = re.compile(r"(?<=\])(?=[(\[:])|(?<=[A-Za-z]):(?=//)")
 """Where brackets become a link or an image, and an address becomes one by itself."""
 
 
 def escape(text: str) -> str:
-    """Text that shows as it is, also inside a table cell: nothing in it links or is fetched."""
-    return _LINKS.sub(_broken, shown(text)).translate(_ESCAPES).replace(_BREAK, "&#8203;")
+    """Text that shows as it is, also inside a table cell: nothing in it links, is fetched or is math."""
+    plain = _ENTITIES.sub("&amp;", _LINKS.sub(_broken, shown(text)))
+    return _EMPHASIS.sub(r"\\_", plain.translate(_ESCAPES)).replace(_BREAK, "&#8203;")
 
 
 def escape_block(text: str) -> str:

@@ -43,10 +43,15 @@ def build(context: Context) -> Table | None:
     )
 
 
+def _option(row: Row) -> str:
+    """The ablated values, and what sets the row apart from one that has the same."""
+    return ", ".join(row.options) + row.label.removeprefix(row.cells[0].label)
+
+
 def _columns(first: set[str], against_first: dict[str, Judged]) -> list[Column[Row]]:
     return [
         Column("method", lambda row: row.method, plain="method"),
-        Column("option", lambda row: ", ".join(row.options), plain="option", text=True),
+        Column("option", _option, plain="option", text=True),
         Column(
             "average",
             lambda row: row.accuracy.get(AVERAGE),
