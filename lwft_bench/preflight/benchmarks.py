@@ -27,12 +27,18 @@ def check_benchmarks(
     cell: Cell, tokenizer: PreTrainedTokenizerBase, structure: Structure, findings: Findings
 ) -> None:
     """Raises:
-    UserError: the tokenizer has no chat template where the task asks for one.
+    UserError: there is no benchmark, or the tokenizer has no chat template where the task asks for
+        one.
     """
     from lm_eval.models.utils import resolve_max_length
 
     task = cell.task
     where = f"model {cell.model.name}, task {task.name}"
+    if not task.benchmarks:
+        raise UserError(
+            f"task {task.name} names no benchmark: its cells would have nothing to be compared by",
+            "name one under `benchmarks`: `lwft-bench list benchmarks`",
+        )
     template = ChatTemplate(tokenizer, task.chat_template_options) if task.chat_template else None
     room = resolve_max_length(structure.config, tokenizer)
     for name in task.benchmarks:

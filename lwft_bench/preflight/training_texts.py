@@ -34,6 +34,7 @@ def check_training(
     config, task = cell.training, cell.task
     where = f"model {cell.model.name}, task {task.name}"
     _check_empty(data, task, where, findings)
+    _warn_of_trained_validation(data, where, findings)
     sets: list[tuple[str, Sequence[Example], Literal["target", "all"]]] = [
         ("training", data.train, config.loss_on),
         ("validation", data.validation, "target"),
@@ -65,6 +66,17 @@ def _check_empty(data: TaskData, task: TaskConfig, where: str, findings: Finding
             "target and are left out"
         )
         _tell(share, text, task, None, findings)
+
+
+def _warn_of_trained_validation(data: TaskData, where: str, findings: Findings) -> None:
+    """Of data from files: a validation loss on them, and what tuning chooses by it, would flatter."""
+    trained = {(example.prompt, example.target) for example in data.train}
+    count = sum((example.prompt, example.target) in trained for example in data.validation)
+    if count and data.num_read:
+        findings.warn(
+            f"{where}: {count} of {len(data.validation)} validation examples are training examples "
+            "too, word for word"
+        )
 
 
 def _check_dropped(

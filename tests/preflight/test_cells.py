@@ -309,6 +309,18 @@ def test_an_empty_choice_is_told_with_its_row(folder: Path, choices: list[Any]) 
     assert "items.jsonl:2: choices: expected choices that are not empty, found [" in problem
 
 
+def test_validation_examples_that_are_trained_on_are_warned_of(folder: Path) -> None:
+    rows = [{"prompt": f"{n} + 1 = ", "target": f"The answer is {n + 1}"} for n in (0, 19, 20)]
+    write_lines(folder / "valid.jsonl", rows)
+    files = {"train": "train.jsonl", "validation": "valid.jsonl"}
+    (warning,) = found(folder, task={"data_options": files, "validation_examples": 3}).warnings
+    assert "2 of 3 validation examples are training examples too" in warning
+
+
+def test_a_task_without_a_benchmark_is_refused_before_it_trains(folder: Path) -> None:
+    assert "task t names no benchmark" in only_problem(found(folder, task={"benchmarks": []}))
+
+
 def test_answers_that_are_not_told_apart_from_nothing_are_warned_of(folder: Path) -> None:
     answers = ("1.6e-19", 0, "-0.001", 0.01)
     write_lines(folder / "items.jsonl", [{"prompt": "Q", "answer": answer} for answer in answers])
