@@ -153,7 +153,7 @@ class ChatTemplate:
                     **(fixed | self.options),
                 )
         # A template is a program: what it raises depends on what it does.
-        except Exception as error:  # a template is a program of a stranger's
+        except Exception as error:
             roles = ", ".join(role for role, _ in messages)
             raise UserError(
                 f"{self._name} takes no conversation of {roles}: {text_of(error)}"

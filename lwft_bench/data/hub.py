@@ -53,7 +53,7 @@ def _rows(source: HubSplits) -> Iterator[Callable[[], Row]]:
                 source.dataset, source.config, split=split, revision=source.revision
             )
         # The library's errors for what is offline, gone, gated or unreadable share no base class.
-        except Exception as error:  # of several libraries, and of the network
+        except Exception as error:
             raise UserError(
                 f"data set {source.dataset} could not be had from the hub: "
                 f"{(text_of(error).splitlines() or [type(error).__name__])[0]}",

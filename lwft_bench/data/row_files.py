@@ -160,7 +160,7 @@ def _columns(path: Path, kind: str) -> list[dict[str, Any]]:
         table.validate(full=True)
         rows: list[dict[str, Any]] = table.to_pylist()
     # What pyarrow raises of a damaged file depends on where it is damaged.
-    except Exception as error:  # each kind of file has a reader with errors of its own
+    except Exception as error:
         reason = (text_of(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: cannot be read: {reason}") from None
     return rows

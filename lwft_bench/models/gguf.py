@@ -107,7 +107,7 @@ def _convert(config: ModelConfig, file: Path, folder: Path) -> None:
     except UserError:
         raise
     # What a broken file raises depends on where it breaks.
-    except Exception as error:  # its reader has no errors of its own
+    except Exception as error:
         raise UserError(
             f"model {config.name}: transformers cannot read {file}: {text_of(error)[:300]}"
         ) from error
